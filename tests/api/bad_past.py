@@ -19,7 +19,7 @@ PAST = [
     post(REWIND, {"to": f"{'0' * 16}.0.{'0' * 32}"}, slug="not_kept", status=409),
     post(REPLAY, {}, "/model"),
     post(REPLAY, {"model": "a b"}, "/model"),
-    post(REPLAY, {"model": "{model}", "session": "a/b"}, "/session"),
+    post(REPLAY, {"model": "{model}", "session": "a\u0085b"}, "/session"),
     post(REPLAY, {"model": "{model}", "since": "0.0.0"}, "/since"),
     post(REPLAY, {"model": "{model}", "how": "carry"}, "/how"),
     post(REPLAY, {"model": "nothing"}, slug="model_unknown", status=404),

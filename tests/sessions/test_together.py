@@ -250,7 +250,7 @@ async def test_a_writer_in_flight_may_send_a_request_twice(service: Service, shu
         (Identity(writer="a"), "/seq"),
         (Identity(seq=1), "/writer"),
         (Identity(writer="a", seq=0), "/seq"),
-        (Identity(writer="a b", seq=1), "/writer"),
+        (Identity(writer="a\n", seq=1), "/writer"),
         (Identity(writer="a", seq=1, step=0), "/writer"),
         (Identity(writer="a", seq=1, key="k"), "/writer"),
     ],

@@ -15,7 +15,7 @@ from cellar.api.http import conventions
 from cellar.api.http.access import Access, AccessControl
 from cellar.api.http.body import STREAMS, BodyLimit
 from cellar.api.http.content_encoding import GzipAnswers, GzipBodies
-from cellar.api.http.conventions import EndingNewlines, EndingSlashes, HeadRequests
+from cellar.api.http.conventions import EndingNewlines, HeadRequests, RoutedPaths
 from cellar.api.http.parameters import POSITION, REPLAYED, STEP_NUMBER
 from cellar.api.limits.limits import Limits, Load
 from cellar.api.routes import router
@@ -68,7 +68,7 @@ def create_app(
     app.add_middleware(GzipBodies, max_body_bytes=max_body_bytes, memory=app.state.load.bodies, streams=STREAMS)
     app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes, memory=app.state.load.bodies, streams=STREAMS)
     app.add_middleware(HeadRequests)
-    app.add_middleware(EndingSlashes)
+    app.add_middleware(RoutedPaths)
     if access.origins:
         app.add_middleware(
             CORSMiddleware,

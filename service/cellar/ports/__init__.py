@@ -28,8 +28,16 @@ from cellar.ports.names import (
     MODEL_NAME,
     MODEL_NAME_IN_WORDS,
     MODEL_REFERENCE,
+    MOST_NAME_BYTES,
     NAME,
+    NAME_CHARACTER,
     NAME_IN_WORDS,
+    SNAPSHOT_NAME,
+    SNAPSHOT_NAME_IN_WORDS,
+    is_name,
+    is_prefix,
+    names_of,
+    shown_name,
 )
 from cellar.ports.sessions.changes import (
     APPEND,

@@ -1,6 +1,7 @@
 """The Redis keys of sessions.
 
-All keys of one session share the hash tag `{tenant/session}`, so that one script may touch them all in a cluster:
+All keys of one session share the hash tag `{tenant/session}`, so that one script may touch them all in a cluster. In
+it `}` is written `%7D` and `%` is written `%25`, so that the tag ends with the name and no two sessions share a key:
 
     cellar:{default/abc}            hash      the record (see `record_codec.py` for its fields)
     cellar:{default/abc}:t          string    tombstone: outlives the record, so that 410 can be told from 404
@@ -54,7 +55,10 @@ class SessionKeys:
 
     def record(self, key: SessionKey) -> bytes:
         """Return the key of the record."""
-        return f"{self._prefix}:{{{key.tenant}/{key.session}}}".encode()
+        session = key.session
+        if "}" in session or "%" in session:  # a brace would end the hash tag
+            session = session.replace("%", "%25").replace("}", "%7D")
+        return f"{self._prefix}:{{{key.tenant}/{session}}}".encode()
 
     def tombstone(self, key: SessionKey) -> bytes:
         """Return the key that exists as long as the record, and a day longer."""

@@ -60,7 +60,7 @@ def test_heads_that_ask_for_more_are_left(more: list[tuple[bytes, bytes]]) -> No
     [
         (b"/v1/sessions/s", [JSON, LENGTH]),
         (b"/v1/sessions/s/state", [JSON, LENGTH]),
-        (b"/v1/sessions/%73/step", [JSON, LENGTH]),
+        (b"/v1/sessions/%7/step", [JSON, LENGTH]),
         (b"http://x/v1/sessions/s/step", [JSON, LENGTH]),
         (URL + b"?step=1", [JSON, LENGTH]),
         (URL + b"?step=x", [NPY, LENGTH]),

@@ -234,7 +234,7 @@ NAN = file_of(np.array([[0, 1], [np.nan, 1]]))
         ("step?reset=01", GOOD, 422, {"type": "invalid_parameter", "parameter": "reset"}),
         ("step?writer=a", GOOD, 422, {"type": "invalid_parameter", "parameter": "seq"}),
         ("step?writer=a&seq=0", GOOD, 422, {"type": "invalid_parameter", "parameter": "seq"}),
-        ("step?writer=a/b&seq=1", GOOD, 422, {"type": "invalid_parameter", "parameter": "writer"}),
+        ("step?writer=a%0A&seq=1", GOOD, 422, {"type": "invalid_parameter", "parameter": "writer"}),
         ("step?writer=a&seq=2", GOOD, 409, {"type": "writer_unknown"}),
         ("step?stp=0", GOOD, 422, {"type": "invalid_parameter", "parameter": "stp"}),
     ],

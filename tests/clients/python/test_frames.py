@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cellar.wire.frames import frames as service
 from cellar_client import CellarError
 from cellar_client.arrays import frames
+from tests.device_names import NAMES
 
 POSITION = f"{'ab' * 8}.7.{'cd' * 16}"
 PLACE = service.Place(bytes.fromhex("ab" * 8), 7, bytes.fromhex("cd" * 16))
@@ -23,6 +26,13 @@ def test_the_service_reads_the_steps() -> None:
     assert (first.session, first.sequence, first.tag, first.position, first.reset) == ("s", True, 1, PLACE, b"\1\0")
     np.testing.assert_array_equal(first.inputs, inputs)
     assert (second.session, second.sequence, second.writer, second.seq) == ("", False, "gauge", 9)
+
+
+@given(st.one_of(NAMES, st.just("")), st.one_of(NAMES, st.just("")))
+def test_the_service_reads_the_names(session: str, writer: str) -> None:
+    content = frames.pack([frames.Step(1, np.zeros((1, 1, 1), np.float32), session=session, writer=writer)])
+    (step,) = service.unpack_steps(content)
+    assert (step.session, step.writer or "") == (session, writer)
 
 
 def test_the_answers_of_the_service_are_read() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cellar_client import AsyncClient, Client, Problem
+from cellar_client import Answer, AsyncClient, Client, Problem
 from cellar_client import errors as client_errors
 from tests.clients.python.conftest import RedisKeys
 from tests.faults.cell import replay
@@ -80,6 +80,28 @@ def test_sessions_are_listed(client: Client) -> None:
     names = {client.session(f"listed-{number}", "exact").name for number in range(5)}
     found = {session["session"] for session in client.sessions(prefix="listed-", pinned=False)}
     assert found == names
+
+
+@pytest.mark.parametrize(
+    "name", ["site/1/temp", "aa:bb:cc:dd:ee:ff", "a b?#%2F", "a}{b", "../..", "温度 😀", "a" * 256]
+)
+def test_a_session_may_be_called_as_its_device(client: Client, name: str, tmp_path: Path) -> None:
+    session = client.session(name, model="exact")
+    assert session.step([1]).step == 1
+    assert session.sequence(np.array([[2], [3]])).step == 3
+    (answer,) = client.step_many([(session, [4])])
+    assert isinstance(answer, Answer)
+    assert answer.step == 4
+    with session.stream(name, state=tmp_path / "stream.json") as stream:
+        assert stream.step([5]).output.tolist() == outputs(1, 2, 3, 4, 5)[4:]
+    assert session.refresh()["step"] == 5
+    (child,) = session.fork([f"{name[:200]}/child"])
+    assert child.step([6]).output.tolist() == outputs(1, 2, 3, 4, 5, 6)[5:]
+    assert name in {found["session"] for found in client.sessions(prefix=name)}
+    child.delete()
+    session.delete()
+    with pytest.raises(Problem):
+        client.session(name)
 
 
 def test_many_sessions_at_once(client: Client) -> None:

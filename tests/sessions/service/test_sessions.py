@@ -80,9 +80,9 @@ async def test_the_same_creation_again_is_the_same_session(redis_url: str, start
 @pytest.mark.parametrize(
     ("wrong", "pointer"),
     [
-        ({"session": "a/b"}, "/session"),
+        ({"session": "a\n"}, "/session"),
         ({"session": ""}, "/session"),
-        ({"session": "x" * 129}, "/session"),
+        ({"session": "x" * 257}, "/session"),
         ({"batch_size": 0}, "/batch_size"),
         ({"batch_size": 4097}, "/batch_size"),
         ({"ttl_s": 0}, "/ttl_s"),

@@ -1,12 +1,13 @@
 """The listing under those who die or race in the middle."""
 
 import itertools
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 
 import pytest
 
-from cellar.errors import StoreCorrupt
+from cellar.errors import InvalidInput, StoreCorrupt
 from cellar.ports import EVERY_SESSION, SessionFilter, SessionKey, SessionSummary
 from cellar.store.connection.connection import RedisConnection
 from cellar.store.connection.retry import RetryingClient
@@ -15,6 +16,7 @@ from cellar.store.protocol.url import Address
 from cellar.store.sessions.index import EXAMINED_AT_ONCE, MOST_EXAMINED, SAMPLED, SessionIndex, read_summary
 from cellar.store.sessions.store import RedisSessions
 from cellar.store.topology.factory import sync_client
+from tests.device_names import ALLOWED, some_names
 from tests.proxy import LossyProxy
 from tests.redis_process import RedisProcess
 from tests.store.session_values import a_record
@@ -153,6 +155,45 @@ async def test_a_page_tells_of_what_is_wanted(sessions: RedisSessions) -> None:
                 found += [summary.key.session for summary in page]
                 pages += 1
             assert (sorted(found), len(found)) == (sorted(expected), len(expected)), wanted
+
+
+@pytest.mark.parametrize("name", ["a", "site/1", "a}b", "温度", "~", "\U0010ffff"])
+async def test_a_page_goes_on_behind_a_name_that_is_the_prefix(retrying_client: RetryingClient, name: str) -> None:
+    """It was found again by each page when others of its bucket came after it."""
+    bucket = KEYS.bucket_of(SessionKey("default", name))
+    others = (SessionKey("default", f"{name}{number}") for number in itertools.count())
+    keys = [SessionKey("default", name), *itertools.islice((key for key in others if KEYS.bucket_of(key) == bucket), 3)]
+    await enlist(retrying_client, *keys)
+    index = SessionIndex(retrying_client, KEYS)
+    found: list[str] = []
+    last = ""
+    for _ in keys:
+        ((_, names),) = (await index._span("default", int(bucket[-2:], 16), last, lambda _: 1, name))[:1]
+        found += names
+        last = names[-1]
+    assert found == sorted(key.session for key in keys)
+
+
+async def test_a_listing_has_every_name_once(sessions: RedisSessions) -> None:
+    """With cursors that may stand in a URL as they are."""
+    names = {*ALLOWED, *some_names(50, seed=1)}
+    for name in names:
+        await sessions.create(a_record(name))
+    for prefix in ("", "a", "%", "/", "😀", "..", "温"):
+        for limit in (1, 7, 1000):
+            found, cursor, pages = list[str](), "", 0
+            while pages == 0 or cursor:
+                page, cursor = await sessions.list("default", cursor, limit, SessionFilter(prefix=prefix))
+                assert re.fullmatch("[A-Za-z0-9._:~-]*", cursor)
+                found += [summary.key.session for summary in page]
+                pages += 1
+            assert sorted(found) == sorted(name for name in names if name.startswith(prefix))
+
+
+@pytest.mark.parametrize("cursor", ["0", "zz", "00a/b", "00~", "00~/w", "00~_w", "00~a", "00~YQ\n", "00" + "a" * 257])
+async def test_what_is_no_cursor_is_refused(sessions: RedisSessions, cursor: str) -> None:
+    with pytest.raises(InvalidInput):
+        await sessions.list("default", cursor, 1, EVERY_SESSION)
 
 
 async def test_a_page_does_not_look_at_everything(sessions: RedisSessions, redis_url: str) -> None:

@@ -20,7 +20,6 @@ MALFORMED = [
     b"\xff",
     b"\xef\xbb\xbf\xef\xbb\xbf{}",
     b"\xef\xbb{}",
-    b'"\\ud800"',
     b"[" * 100_000,
     b"nan",
     b"01",
@@ -36,6 +35,24 @@ def test_what_is_not_json(text: bytes) -> None:
 @pytest.mark.parametrize("text", [b'{"a": 1}', b'{"a": ' + b" " * 100_000 + b"1}"], ids=["short", "long"])
 def test_a_byte_order_mark_is_passed_over(text: bytes) -> None:
     assert decode(b"\xef\xbb\xbf" + text) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "pointer"),
+    [
+        (rb'"\ud800"', ""),
+        (rb'{"session": "a\udc00"}', "/session"),
+        (rb'{"names": ["a", "\ud83dx"]}', "/names/1"),
+        (rb'{"a": [{"\ud800": 1}]}', "/a/0"),
+        (b'{"a": "' + 70_000 * b"x" + rb'", "b": "\udfff"}', "/b"),
+    ],
+    ids=lambda value: repr(value[:12]),
+)
+def test_half_of_a_surrogate_pair_is_no_character(text: bytes, pointer: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        decode(text)
+    assert caught.value.pointer == pointer
+    assert decode(rb'"\ud83d\ude00"') == "\U0001f600"
 
 
 NOT_FINITE = [

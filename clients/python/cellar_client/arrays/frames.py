@@ -19,8 +19,11 @@ _HEADER = Struct("<4sBBHIIII")
 _STEP = Struct("<IBBBBIIII8sQ16sQ")
 _ANSWER = Struct("<IHHIIII8sQ16sQ")
 _MAGIC, _VERSION = b"Cell", 1
+_MOST_BYTE = 255
 _STEPS, _ANSWERS, _PROBLEM = 1, 2, 3
 _SEQUENCE, _POSITION, _SEQ, _RESET = 1, 2, 8, 16
+_LONG_NAMES = 128  # the lengths of both names stand before them in the text
+_LENGTHS = Struct("<HH")
 _REPLAYED, _NOT_KEPT = 1, 2
 _NOWHERE = bytes(8), 0, bytes(16)
 
@@ -78,12 +81,14 @@ def pack(steps: Sequence[Step]) -> bytes:
     numbers: list[bytes] = []
     text: list[bytes] = []
     for tag, inputs, sequence, session, position, writer, seq, reset in steps:
-        names = session.encode(), writer.encode(), reset or b""
+        names: tuple[bytes, ...] = session.encode(), writer.encode(), reset or b""
         flags = _SEQUENCE * sequence | _POSITION * (position is not None)
         flags |= _SEQ * (seq is not None) | _RESET * (reset is not None)
+        sizes = len(names[0]), len(names[1])
+        if max(sizes) > _MOST_BYTE:
+            flags, names, sizes = flags | _LONG_NAMES, (_LENGTHS.pack(*sizes), *names), (0, 0)
         place = _NOWHERE if position is None else _parts(position)
-        sizes = len(names[0]), len(names[1]), 0, *inputs.shape, 0
-        records.append(_STEP.pack(tag, flags, *sizes, *place, seq or 0))
+        records.append(_STEP.pack(tag, flags, *sizes, 0, *inputs.shape, 0, *place, seq or 0))
         numbers.append(inputs.tobytes())
         text += names
     block, names_block = b"".join(numbers), b"".join(text)

@@ -6,14 +6,14 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from cellar.api.decoding.frame_record import command_of, identity_of
-from cellar.api.decoding.session_name import is_name, session_key
+from cellar.api.decoding.session_name import session_key
 from cellar.api.decoding.step_fast_json import plain_object, plain_step
 from cellar.api.decoding.step_input import sequence_of_json, step_of_json
 from cellar.api.http.body import PROMPT_BYTES, decode_in_thread, validated
 from cellar.api.limits.round_robin import RoundRobin
 from cellar.api.schemas.session.steps import SequenceLine, StepLine
 from cellar.errors import BodyTooLarge, CellarError, InvalidInput, TooManyFaults
-from cellar.ports import APPEND, ROWS, Caller, Identity, StepCommand
+from cellar.ports import APPEND, ROWS, Caller, Identity, StepCommand, is_name
 from cellar.wire.frames import columns, frames
 from cellar.wire.frames.splitter import FrameSplitter
 from cellar.wire.json.document import decode

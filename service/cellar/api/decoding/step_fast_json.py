@@ -4,7 +4,6 @@ Nearly all steps are plain. The pydantic models, which report what is wrong with
 valid one, and this decoder two. Any step that is not plain is left to the models.
 """
 
-import re
 from typing import Any
 
 import orjson
@@ -13,12 +12,10 @@ from cellar.api.decoding.step_input import INPUT, step_of_json
 from cellar.api.http.body import validated
 from cellar.api.schemas.session.steps import StepRequest
 from cellar.errors import InvalidInput
-from cellar.ports import APPEND, NAME, ROW, ROWS, Identity, Reset, SessionKey, StepCommand
+from cellar.ports import APPEND, ROW, ROWS, Identity, Reset, SessionKey, StepCommand, is_name
 from cellar.sessions.values.position import MAX_STEP, parse_position
 from cellar.wire.json.document import SHORT_BYTES, decode
 from cellar.wire.numbers.numbers import plain_array, plain_row
-
-_NAME = re.compile(NAME)
 
 BESIDES = frozenset(("position", "step", "writer", "seq", "reset"))
 """The members of a step besides its input."""
@@ -81,7 +78,7 @@ def _besides(document: dict[str, Any], key: str | None, others: int) -> tuple[Id
     step, writer, seq = document.get("step"), document.get("writer"), document.get("seq")
     reset = document.get("reset", False)
     counts = _is_count(step, 0) and _is_count(seq, 1)
-    named = writer is None or (type(writer) is str and _NAME.fullmatch(writer) is not None)
+    named = writer is None or (type(writer) is str and is_name(writer))
     masked = type(reset) is bool or (type(reset) is list and BOOLS.issuperset(map(type, reset)))
     if not (counts and named and masked):
         return None

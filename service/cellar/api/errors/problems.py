@@ -161,7 +161,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     """Answer an error of the framework: an unknown path, or a method that the path does not have."""
     assert isinstance(error, HTTPException)
     title = HTTPStatus(error.status_code).phrase
-    detail = f"{request.method} {request.url.path}: {title.lower()}"
+    detail = f"{request.method} {_path_sent(request)}: {title.lower()}"
     headers = error.headers
     if error.status_code == HTTPStatus.NOT_FOUND:
         detail += _path_hint(request)
@@ -172,11 +172,17 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     return problem(error.status_code, title.lower().replace(" ", "_"), title, detail, headers=headers)
 
 
+def _path_sent(request: Request) -> str:
+    """Return the path of a request as it was sent, in percent-encoding."""
+    raw: bytes | None = request.scope.get("raw_path")
+    return request.url.path if raw is None else raw.decode("latin-1")
+
+
 def _path_hint(request: Request) -> str:
     """Return a hint to the path that was probably meant, or to the list of all."""
     routes = iter_route_contexts(request.app.routes)
     templates = {route.path for route in routes if isinstance(route.original_route, APIRoute) and route.path}
-    near = nearest_path(request.url.path, sorted(templates))
+    near = nearest_path(_path_sent(request), sorted(templates))
     return "; all paths are in /openapi.json" if near is None else f"; did you mean {near}?"
 
 
@@ -199,5 +205,5 @@ def internal_error() -> Response:
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     """Answer without internals. The server logs the traceback, because the framework raises the error again."""
-    logger.error("%s in %s %s", type(error).__name__, request.method, request.url.path)
+    logger.error("%s in %s %s", type(error).__name__, request.method, _path_sent(request))
     return internal_error()

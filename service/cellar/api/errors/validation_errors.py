@@ -67,8 +67,8 @@ def shown(value: Any) -> str:
         value = value[:SHOWN]
     try:
         text = orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:  # an integer of more than 64 bits
-        text = str(value)
+    except orjson.JSONEncodeError:  # an integer of more than 64 bits, or a text that is not Unicode
+        text = str(value).encode(errors="replace").decode()
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 

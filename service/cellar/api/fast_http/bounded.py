@@ -13,9 +13,9 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from cellar.api.fast_http.flow_control import HoldingFlow, UnreadAnswers
 from cellar.api.fast_http.keep_alive import KeepAliveProtocol
 from cellar.api.http.body import STREAMS
-from cellar.api.http.conventions import without_ending_slash
+from cellar.api.http.conventions import path_of
 from cellar.api.limits.limits import BODY_BYTES_A_S, MOST_HEADERS, MOST_TRAILER_BYTES, Load
-from cellar.errors import HeadTooLarge, Overloaded, RequestTimeout
+from cellar.errors import HeadTooLarge, MalformedRequest, Overloaded, RequestTimeout
 
 PIECE_BYTES = 1024
 """Bytes outside of bodies that are parsed at a time: three usual heads, or forty of the shortest."""
@@ -287,8 +287,8 @@ class BoundedProtocol(KeepAliveProtocol):
             return self.transport.close()
         what, setting = "head", "CELLAR_HEAD_TIMEOUT_S"
         if self.head_read:
-            streamed = self.scope.get("path") in STREAMS
-            what, setting = "next part of the body", f"CELLAR_{'STREAM_IDLE' if streamed else 'BODY_TIMEOUT'}_S"
+            in_parts = _is_read_in_parts(self.scope)
+            what, setting = "next part of the body", f"CELLAR_{'STREAM_IDLE' if in_parts else 'BODY_TIMEOUT'}_S"
         detail = f"the {what} of the request did not come within {patience_s:g} s ({setting})"
         return self.refuse(RequestTimeout(detail))
 
@@ -307,4 +307,7 @@ class BoundedProtocol(KeepAliveProtocol):
 
 def _is_read_in_parts(scope: Any) -> bool:
     """Return whether the route of a request reads its body and writes its answer part by part."""
-    return without_ending_slash(scope.get("path", "")) in STREAMS
+    try:
+        return "path" in scope and path_of(scope) in STREAMS
+    except MalformedRequest:
+        return False

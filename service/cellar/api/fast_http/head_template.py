@@ -10,11 +10,11 @@ the CPU time where 32 clients send steps, and 1.4 times where one does.
 import re
 
 from cellar.api.fast_http.request_head import Terms
+from cellar.api.http.path_segments import SEGMENT, name_in_target
 from cellar.api.schemas.names import IDEMPOTENCY_KEY
-from cellar.ports import NAME
 
-_NAME, _SIZE, _KEY = NAME.encode(), rb"[0-9]{1,7}", rb"[!-~](?:[ -~]{0,253}[!-~])?"
-"""Regular expressions of a session's name, a length, and a key without blanks around it, which a parser removes."""
+_NAME, _SIZE, _KEY = SEGMENT.encode(), rb"[0-9]{1,7}", rb"[!-~](?:[ -~]{0,253}[!-~])?"
+"""Regular expressions of a session in a path, a length, and a key without blanks around it, which a parser removes."""
 
 _HOLES = {
     b"session": re.compile(rb"\A(POST /v1/sessions/)" + _NAME),
@@ -77,7 +77,11 @@ class HeadTemplate:
         size = int(found[self._length])
         if len(data) != at + size or size > self._most_bytes:
             return None
-        return found[0].decode(), None if self._key is None else found[self._key].decode(), data[at:]
+        sent = found[0].decode()
+        session = name_in_target(sent) if "%" in sent else sent
+        if session is None:
+            return None
+        return session, None if self._key is None else found[self._key].decode(), data[at:]
 
 
 class HeadTemplates:

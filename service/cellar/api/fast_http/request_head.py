@@ -11,12 +11,13 @@ from starlette.requests import Request
 from cellar.api.decoding.step_body import NO_QUERY, TYPES, Decoder, Kind, decoder_of, query_of
 from cellar.api.http.body import JSON, PROMPT_BYTES, body_type
 from cellar.api.http.negotiation import answer_type
+from cellar.api.http.path_segments import SEGMENT, name_in_target
 from cellar.api.http.query_and_headers import TIMEOUT, deadline_s
 from cellar.api.limits.memoize import memoized
 from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN
 from cellar.api.schemas.session.steps import StepQuery
 from cellar.errors import InvalidParameter, NotAcceptable, UnsupportedMediaType
-from cellar.ports import NAME, Caller
+from cellar.ports import Caller
 
 PROMPT_NPY_BYTES = 1024 * 1024
 """As PROMPT_BYTES, for npy, whose numbers are only checked."""
@@ -34,7 +35,7 @@ PLAIN_HEADERS = frozenset(
 ALIVE = (b"keep-alive", b"close")
 """Values of a Connection header that ask for no other protocol."""
 
-URL = re.compile(rb"/v1/sessions/(%s)/(step|sequence)(?:\?([^#]*))?" % NAME.encode())
+URL = re.compile(rb"/v1/sessions/(%s)/(step|sequence)(?:\?([^#]*))?" % SEGMENT.encode())
 KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
 
 
@@ -83,7 +84,9 @@ def read_head(url: bytes, headers: Headers, most_bytes: int, caller: Caller) -> 
     Return None for any other request, a faulty one, or one with a body of over `most_bytes`.
     """
     path, by_name = URL.fullmatch(url), dict(headers)
-    if path is None or len(by_name) != len(headers) or not by_name.keys() <= PLAIN_HEADERS:
+    sent = "%" if path is None else path[1].decode()
+    session = name_in_target(sent) if "%" in sent else sent
+    if path is None or session is None or len(by_name) != len(headers) or not by_name.keys() <= PLAIN_HEADERS:
         return None
     types = _types(by_name.get(b"content-type", b""), by_name.get(b"accept", b""))
     if types is None or by_name.get(b"connection", b"keep-alive").lower() not in ALIVE:
@@ -95,7 +98,7 @@ def read_head(url: bytes, headers: Headers, most_bytes: int, caller: Caller) -> 
     length = by_name.get(b"content-length", b"")
     if terms is None or not length.isdigit() or int(length) > min(terms.most_bytes, most_bytes):
         return None
-    return Head(path[1].decode(), None if key is None else key.decode(), terms)
+    return Head(session, None if key is None else key.decode(), terms)
 
 
 @memoized

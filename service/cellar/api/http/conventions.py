@@ -1,11 +1,14 @@
-"""Middleware for all routes: a slash at the end of a path, HEAD requests, and a newline at the end of JSON."""
+"""Middleware for all routes: paths as routes match them, HEAD requests, and a newline at the end of JSON."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cellar.api.errors.problems import problem_of
 from cellar.api.http.body import JSON
+from cellar.api.http.path_segments import routed_path
+from cellar.errors import MalformedRequest
 
 DOCS = "/docs"
 """The path of the pages, which have a slash at the end of their names."""
@@ -26,20 +29,33 @@ def without_ending_slash(path: str) -> str:
     return path[:-1] if ends else path
 
 
-class EndingSlashes:
-    """Serves `/v1/models/` as `/v1/models`, without a redirect."""
+def path_of(scope: Scope) -> str:
+    """Return the path of a request as routes match it. Raise MalformedRequest if it is not percent-encoded UTF-8."""
+    raw: bytes | None = scope.get("raw_path")
+    path: str = scope["path"] if raw is None or b"%" not in raw else routed_path(raw.decode("latin-1"))
+    return without_ending_slash(path)
+
+
+class RoutedPaths:
+    """Gives each route the path that it matches: an encoded slash stays inside its segment (see `path_segments.py`).
+
+    `/v1/models/` is served as `/v1/models`, without a redirect.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on without the slash at the end of its path."""
+        """Pass the request on with such a path, or answer 400."""
         if scope["type"] == "http":
-            path = without_ending_slash(scope["path"])
+            try:
+                path = path_of(scope)
+            except MalformedRequest as error:
+                return await problem_of(error)(scope, receive, send)
             if path != scope["path"]:
                 raw: bytes = scope.get("raw_path") or scope["path"].encode()
-                scope = {**scope, "path": path, "raw_path": raw.removesuffix(b"/")}
-        await self._app(scope, receive, send)
+                scope = {**scope, "path": path, "raw_path": raw if path.endswith("/") else raw.removesuffix(b"/")}
+        return await self._app(scope, receive, send)
 
 
 class HeadRequests:

@@ -3,28 +3,32 @@
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Path, Query, Response
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel, BeforeValidator
 
 from cellar import errors
 from cellar.api.dependencies import CallerOf
 from cellar.api.errors.problems import answers
 from cellar.api.http.body import body_of, bytes_of
+from cellar.api.http.path_segments import name_of
 from cellar.api.http.query_and_headers import TIMEOUT
 from cellar.api.schemas.names import (
     IDEMPOTENCY_KEY,
     IDEMPOTENCY_KEY_PATTERN,
     MODEL_PATTERN,
     MOST_TIMEOUT_MS,
-    NAME_PATTERN,
+    NAME_SCHEMA,
     REF_PATTERN,
     VERSION_PATTERN,
+    checked_name,
 )
-from cellar.ports import SessionKey
+from cellar.ports import MOST_NAME_BYTES, SessionKey
 from cellar.wire.arrays import npy
+
+_NameInPath = Annotated[str, BeforeValidator(name_of), AfterValidator(checked_name)]
 
 
 async def _session_of(
-    session: Annotated[str, Path(pattern=NAME_PATTERN, description="The session.")], caller: CallerOf
+    session: Annotated[_NameInPath, Path(description="The session.", json_schema_extra=NAME_SCHEMA)], caller: CallerOf
 ) -> SessionKey:
     return SessionKey(caller.tenant, session)
 
@@ -32,7 +36,7 @@ async def _session_of(
 SessionPath = Annotated[SessionKey, Depends(_session_of)]
 """The session that the path names, among those of the caller's tenant."""
 
-WriterPath = Annotated[str, Path(pattern=NAME_PATTERN, description="The writer.")]
+WriterPath = Annotated[_NameInPath, Path(description="The writer.", json_schema_extra=NAME_SCHEMA)]
 
 ModelName = Annotated[str, Path(pattern=MODEL_PATTERN, description="A model, with all its versions.")]
 ModelRefPath = Annotated[
@@ -52,13 +56,13 @@ IdempotencyKey = Annotated[
 ]
 Force = Annotated[bool, Query(description="Delete it although something depends on it.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Most entries in the answer.")]
-CURSOR_PATTERN = r"^([0-9a-f]{2}[A-Za-z0-9._:-]{0,128})?$"
+CURSOR_PATTERN = rf"^([0-9a-f]{{2}}([A-Za-z0-9._:-]{{0,{MOST_NAME_BYTES}}}|~[A-Za-z0-9_-]{{2,342}}))?$"
 """A text of this form that is not a cursor is refused by the store, which says what to send."""
 
 Cursor = Annotated[
     str,
     Query(
-        max_length=256,
+        max_length=345,
         description="The cursor of the last answer; empty for the first page.",
         json_schema_extra={"pattern": CURSOR_PATTERN},
     ),

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from urllib.parse import unquote_to_bytes
 
 from pydantic import ValidationError
-from starlette.datastructures import QueryParams
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from cellar.api.errors.validation_errors import invalid_request, shown
 from cellar.api.http.body import Model
@@ -18,8 +18,9 @@ TIMEOUT = "Cellar-Timeout-Ms"
 _TIMEOUT = re.compile(r"[0-9]{1,6}")
 
 
-def check_query(sent: QueryParams, known: Collection[str]) -> None:
-    """Raise InvalidParameter for a parameter that is unknown or repeated."""
+def check_query(request: HTTPConnection, known: Collection[str]) -> None:
+    """Raise InvalidParameter for a parameter that is unknown, repeated, or not percent-encoded UTF-8."""
+    sent = request.query_params
     for name in sent:
         if name not in known:
             near = closest(name, known)
@@ -39,13 +40,30 @@ def check_query(sent: QueryParams, known: Collection[str]) -> None:
                 expected="one value",
             )
 
+    if b"%" in request.scope["query_string"]:
+        _check_encoding(request.scope["query_string"])
+
+
+def _check_encoding(query: bytes) -> None:
+    """Raise InvalidParameter for bytes that are not UTF-8, which would be decoded to other characters."""
+    for pair in query.split(b"&"):
+        try:
+            unquote_to_bytes(pair).decode()
+        except UnicodeDecodeError:
+            name = unquote_to_bytes(pair.partition(b"=")[0]).decode(errors="replace")
+            raise InvalidParameter(
+                f"query parameter {name}: it is not UTF-8 in percent-encoding",
+                location="query",
+                parameter=name,
+                expected="UTF-8",
+            ) from None
+
 
 def read_query(kind: type[Model], request: Request) -> Model:
     """Return the query as a model. Raise InvalidParameter for a value that does not fit, is unknown or is repeated."""
-    found = request.query_params
-    check_query(found, kind.model_fields)
+    check_query(request, kind.model_fields)
     try:
-        return kind.model_validate_strings(dict(found))
+        return kind.model_validate_strings(dict(request.query_params))
     except ValidationError as error:
         faults = [{**fault, "loc": ("query", *fault["loc"])} for fault in error.errors(include_url=False)]
         raise invalid_request(faults, None) from None

@@ -18,6 +18,7 @@ from cellar.api.http.parameters import (
     Limit,
     SessionPath,
 )
+from cellar.api.http.path_segments import session_path
 from cellar.api.routes.json_route import JsonRoute
 from cellar.api.routes.session.state import changed
 from cellar.api.schemas.history import (
@@ -98,7 +99,7 @@ async def replay_session(
     found = await services.replays.replay(session, body.model, since=body.begin(), session=body.session)
     if found.session is not None:
         response.status_code = 201
-        response.headers["Location"] = f"/v1/sessions/{found.session.session}"
+        response.headers["Location"] = session_path(found.session.session)
     return ReplayAnswer.of(found)
 
 

@@ -27,7 +27,7 @@ class JsonRoute(APIRoute):
         async def check_and_handle(request: Request) -> Response:
             """Check the names of query parameters, then handle the request."""
             if request.scope["query_string"]:
-                check_query(request.query_params, known)
+                check_query(request, known)
             return await handle(request)
 
         return check_and_handle

@@ -18,9 +18,10 @@ from cellar.api.http.parameters import (
     set_created,
     set_replayed,
 )
+from cellar.api.http.path_segments import session_path
 from cellar.api.routes.json_route import JsonRoute
 from cellar.api.routes.session.state import changed
-from cellar.api.schemas.names import NAME_PATTERN
+from cellar.api.schemas.names import SNAPSHOT_PATTERN
 from cellar.api.schemas.session.sessions import ChangeAnswer
 from cellar.api.schemas.snapshots import (
     ChildAnswer,
@@ -43,7 +44,7 @@ from cellar.errors import (
 router = APIRouter(prefix="/v1/sessions/{session}", tags=["state"], route_class=JsonRoute)
 
 
-async def _snapshot_of(snapshot: Annotated[str, Path(pattern=NAME_PATTERN, description="The snapshot.")]) -> str:
+async def _snapshot_of(snapshot: Annotated[str, Path(pattern=SNAPSHOT_PATTERN, description="The snapshot.")]) -> str:
     return snapshot
 
 
@@ -69,7 +70,7 @@ async def take_snapshot(
     or with neither as long as the session has not changed.
     """
     answer = await services.snapshots.take(session, body.snapshot, body.identity(key))
-    set_created(response, f"/v1/sessions/{session.session}/snapshots/{body.snapshot}", created=answer.taken)
+    set_created(response, session_path(session.session, "snapshots", body.snapshot), created=answer.taken)
     return SnapshotAnswer.of(session.session, answer.snapshot)
 
 

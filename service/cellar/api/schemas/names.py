@@ -4,21 +4,58 @@ from datetime import UTC, datetime
 from itertools import permutations
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticKnownError
 
 from cellar.nn.spec.base import PARAMETER_PATTERN
-from cellar.ports import ALIAS, ALIAS_IN_WORDS, MODEL_NAME, MODEL_NAME_IN_WORDS, MODEL_REFERENCE, NAME, NAME_IN_WORDS
+from cellar.ports import (
+    ALIAS,
+    ALIAS_IN_WORDS,
+    MODEL_NAME,
+    MODEL_NAME_IN_WORDS,
+    MODEL_REFERENCE,
+    MOST_NAME_BYTES,
+    NAME,
+    NAME_CHARACTER,
+    NAME_IN_WORDS,
+    SNAPSHOT_NAME,
+    SNAPSHOT_NAME_IN_WORDS,
+    is_name,
+    is_prefix,
+)
 
 NAME_PATTERN = f"^{NAME}$"
+SNAPSHOT_PATTERN = f"^{SNAPSHOT_NAME}$"
 MODEL_PATTERN = f"^{MODEL_NAME}$"
-PREFIX_PATTERN = r"^[A-Za-z0-9._:-]{0,128}$"
+PREFIX_PATTERN = f"^{NAME_CHARACTER}{{0,{MOST_NAME_BYTES}}}$"
 MODEL_PREFIX_PATTERN = r"^[A-Za-z0-9._-]{0,128}$"
 TAG_PATTERN = r"^[A-Za-z0-9._:/=+-]{1,64}$"
 ALIAS_PATTERN = f"^{ALIAS}$"
 REF_PATTERN = f"^{MODEL_REFERENCE}$"
 VERSION_PATTERN = rf"^{MODEL_NAME}(@[1-9][0-9]{{0,8}})?$"
 
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+def checked_name(text: str) -> str:
+    """Return a text that is the name of a session or a writer. Raise pydantic's error of a wrong pattern."""
+    if not is_name(text):
+        raise PydanticKnownError("string_pattern_mismatch", {"pattern": NAME_PATTERN})
+    return text
+
+
+def _checked_prefix(text: str) -> str:
+    if not is_prefix(text):
+        raise PydanticKnownError("string_pattern_mismatch", {"pattern": PREFIX_PATTERN})
+    return text
+
+
+NAME_SCHEMA: dict[str, Any] = {"pattern": NAME_PATTERN}
+"""The members of the schema of a name besides its type. A pattern cannot limit the bytes of its characters."""
+
+PREFIX_SCHEMA: dict[str, Any] = {"pattern": PREFIX_PATTERN}
+
+Name = Annotated[str, AfterValidator(checked_name), WithJsonSchema({"type": "string", **NAME_SCHEMA})]
+NamePrefix = Annotated[str, AfterValidator(_checked_prefix)]
+SnapshotName = Annotated[str, Field(pattern=SNAPSHOT_PATTERN)]
 ModelName = Annotated[str, Field(pattern=MODEL_PATTERN)]
 ModelRef = Annotated[
     str,
@@ -46,7 +83,8 @@ Layout = Annotated[str, WithJsonSchema({"type": "string", "enum": LAYOUTS})]
 IN_WORDS = {
     NAME_PATTERN: NAME_IN_WORDS,
     MODEL_PATTERN: MODEL_NAME_IN_WORDS,
-    PREFIX_PATTERN: "up to 128 letters, digits, dots, hyphens, underscores or colons",
+    SNAPSHOT_PATTERN: SNAPSHOT_NAME_IN_WORDS,
+    PREFIX_PATTERN: f"up to {MOST_NAME_BYTES} bytes of UTF-8 without control characters or line separators",
     MODEL_PREFIX_PATTERN: "up to 128 letters, digits, dots, hyphens or underscores",
     ALIAS_PATTERN: ALIAS_IN_WORDS,
     TAG_PATTERN: "1 to 64 letters, digits or characters of . _ : / = + -",

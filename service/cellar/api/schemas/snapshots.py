@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from cellar.api.schemas.names import Answer, Name, time_of
+from cellar.api.schemas.names import Answer, Name, SnapshotName, time_of
 from cellar.api.schemas.session.sessions import MAX_TTL_S, Placed
 from cellar.ports import Snapshot
 from cellar.sessions.operations import forks
@@ -14,13 +14,13 @@ from cellar.sessions.operations import forks
 class SnapshotRequest(Placed):
     """A snapshot to take."""
 
-    snapshot: Name = Field(description="Name of the snapshot.")
+    snapshot: SnapshotName = Field(description="Name of the snapshot.")
 
 
 class RestoreRequest(Placed):
     """A snapshot to restore."""
 
-    snapshot: Name
+    snapshot: SnapshotName
 
 
 class SnapshotAnswer(Answer):

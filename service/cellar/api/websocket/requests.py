@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from cellar.api.decoding.frame_record import command_of, identity_of
-from cellar.api.decoding.session_name import is_name, session_key
+from cellar.api.decoding.session_name import session_key
 from cellar.api.decoding.step_fast_json import plain_object, plain_step
 from cellar.api.decoding.step_input import sequence_of_json, step_of_json
 from cellar.api.decoding.step_order import Place, place_of
@@ -16,7 +16,17 @@ from cellar.api.schemas.session.websocket import ResumeMessage, SequenceMessage,
 from cellar.api.websocket.submissions import Several, Submission
 from cellar.errors import CellarError, InvalidInput, MalformedJson
 from cellar.nn.spec.base import whole
-from cellar.ports import APPEND, NAME_IN_WORDS, ROWS, Caller, Identity, SessionKey, StepCommand
+from cellar.ports import (
+    APPEND,
+    NAME_IN_WORDS,
+    ROWS,
+    Caller,
+    Identity,
+    SessionKey,
+    StepCommand,
+    is_name,
+    shown_name,
+)
 from cellar.wire.frames import columns, frames
 from cellar.wire.json.document import decode
 from cellar.wire.json.outline import outline
@@ -191,7 +201,7 @@ def _read_record(step: frames.Step, names: SessionNames) -> Submission:
     try:
         if name is not None and not is_name(name):
             name = None
-            raise InvalidInput("not the name of a session", expected=NAME_IN_WORDS, actual=shown(step.session))
+            raise InvalidInput("not the name of a session", expected=NAME_IN_WORDS, actual=shown_name(step.session))
         command = command_of(step, names.key(name), identity)
     except InvalidInput as error:
         return Submission(names.shown(name), step.tag, None, place, framed=True, error=error)

@@ -2,23 +2,25 @@
 
 import asyncio
 import re
+from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import Scope
 
 from cellar.api.dependencies import Services
-from cellar.api.errors.problems import problem
+from cellar.api.errors.problems import problem, problem_of
 from cellar.api.http.access import Access
-from cellar.api.http.conventions import without_ending_slash
+from cellar.api.http.conventions import path_of
+from cellar.api.http.path_segments import name_of
 from cellar.api.http.query_and_headers import check_query
 from cellar.api.websocket.close_codes import STOPPING, Closing, closing_of
 from cellar.api.websocket.connection.interface import Connection
 from cellar.api.websocket.socket import DeferredWrites, Socket
-from cellar.errors import CellarError
-from cellar.ports import NAME
+from cellar.errors import CellarError, MalformedRequest
+from cellar.ports import is_name
 
-PATH = re.compile(rf"/v1/(?:sessions/({NAME})/)?stream")
+PATH = re.compile(r"/v1/(?:sessions/([^/]+)/)?stream")
 
 
 class Streams:
@@ -41,9 +43,13 @@ class Streams:
 
     def refusal(self, scope: Scope) -> Response | None:
         """Return the answer to a handshake for a path that has no stream, None for a path that has one."""
-        if _route(scope) is not None:
-            return None
-        detail = f"there is no stream at {scope['path']}: they are /v1/stream and /v1/sessions/{{session}}/stream"
+        try:
+            if _stream_of(scope) is not None:
+                return None
+        except MalformedRequest as error:
+            return problem_of(error)
+        sent = scope["raw_path"].decode()
+        detail = f"there is no stream at {sent}: they are /v1/stream and /v1/sessions/{{session}}/stream"
         return problem(404, "not_found", "Not Found", detail)
 
     async def serve(self, scope: Scope, connection: Connection) -> None:
@@ -51,11 +57,11 @@ class Streams:
         closing = self._closing(HTTPConnection(scope))
         if closing is not None:
             return await connection.close(closing)
-        route = _route(scope)
-        assert route is not None
+        stream = _stream_of(scope)
+        assert stream is not None
         limits = {"window": self._window, "max_bytes": self._max_bytes}
         caller = self._access.caller(scope["headers"])
-        socket = Socket(self._services, caller, route[1], connection, self._deferred, **limits)
+        socket = Socket(self._services, caller, stream.session, connection, self._deferred, **limits)
         self.sockets.add(socket)
         try:
             return await socket.run()
@@ -78,12 +84,22 @@ class Streams:
             return STOPPING
         try:
             self._access.check(request.headers, safe=False)
-            check_query(request.query_params, ())
+            check_query(request, ())
         except CellarError as error:
             return closing_of(error)
         return None
 
 
-def _route(scope: Scope) -> re.Match[str] | None:
-    """Return the match of a path that has a stream: group 1 is the session, None for a stream of many sessions."""
-    return PATH.fullmatch(without_ending_slash(scope["path"]))
+class _Stream(NamedTuple):
+    """A path that has a stream: of one session, or of many if `session` is None."""
+
+    session: str | None
+
+
+def _stream_of(scope: Scope) -> _Stream | None:
+    """Return the stream of a path, None if it has none. Raise MalformedRequest."""
+    path = PATH.fullmatch(path_of(scope))
+    if path is None:
+        return None
+    name = None if path[1] is None else name_of(path[1])
+    return _Stream(name) if name is None or is_name(name) else None

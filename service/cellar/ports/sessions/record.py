@@ -12,7 +12,7 @@ Origin = Literal["create", "fork", "replay"]
 
 
 class SessionKey(NamedTuple):
-    """The name of a session: tenant and id, both of the form `NAME`."""
+    """The name of a session, and its tenant, whose name is plain ASCII without a slash."""
 
     tenant: str
     session: str

@@ -1,12 +1,11 @@
 """Checks the options of a new session, and creates its metadata."""
 
-import re
 import secrets
 from dataclasses import replace
 from typing import NamedTuple
 
 from cellar.errors import InvalidInput
-from cellar.ports import NAME, NAME_IN_WORDS, ModelVersion, SessionMeta
+from cellar.ports import NAME_IN_WORDS, ModelVersion, SessionMeta, is_name, shown_name
 from cellar.sessions.values.model_protocol import Sizes
 from cellar.sessions.values.position import EPOCH_BYTES
 
@@ -14,8 +13,6 @@ MAX_HISTORY, MAX_LOG, MAX_EVENTS = 256, 1_000_000, 100_000
 """The most earlier states, logged changes and events that a session may keep."""
 
 MAX_TTL_S = 2**31
-
-_NAME = re.compile(NAME)
 
 
 class SessionOptions(NamedTuple):
@@ -63,8 +60,9 @@ def is_as_asked(there: SessionMeta, asked: SessionMeta, model: str) -> bool:
 
 def check_name(name: str) -> None:
     """Raise InvalidInput for an invalid name."""
-    if not _NAME.fullmatch(name):
-        raise InvalidInput("not a name for a session", pointer="/session", expected=NAME_IN_WORDS, actual=name[:127])
+    if not is_name(name):
+        actual = shown_name(name)
+        raise InvalidInput("not a name for a session", pointer="/session", expected=NAME_IN_WORDS, actual=actual)
 
 
 def check_rows(rows: int, sizes: Sizes, most_numbers: int) -> None:

@@ -1,15 +1,12 @@
 """Checks the identities of requests, and generates unique ids for requests without one."""
 
 import os
-import re
 from collections.abc import Iterator
 from itertools import count, repeat
 
 from cellar.errors import InvalidInput
-from cellar.ports import NAME, NAME_IN_WORDS, Identity
+from cellar.ports import NAME_IN_WORDS, Identity, is_name, shown_name
 from cellar.sessions.values.position import MAX_STEP
-
-_NAME = re.compile(NAME)
 
 MAX_KEY = 255
 """The most characters of an Idempotency-Key, enough for several UUIDs."""
@@ -32,8 +29,9 @@ def check_identity(identity: Identity) -> None:
 def _check_writer(identity: Identity, writer: str) -> None:
     if identity.position is not None or identity.step is not None or identity.key is not None:
         raise InvalidInput("a writer's request is recognised by its number, and by nothing besides", pointer="/writer")
-    if _NAME.fullmatch(writer) is None:
-        raise InvalidInput("not a name for a writer", pointer="/writer", expected=NAME_IN_WORDS, actual=writer[:128])
+    if not is_name(writer):
+        actual = shown_name(writer)
+        raise InvalidInput("not a name for a writer", pointer="/writer", expected=NAME_IN_WORDS, actual=actual)
     if not 1 <= (identity.seq or 0) <= MAX_STEP:
         raise InvalidInput("out of range", pointer="/seq", expected=f"1 to {MAX_STEP}", actual=str(identity.seq))
 

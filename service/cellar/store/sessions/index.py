@@ -11,10 +11,11 @@ not listed if the checking process dies before it adds the name again, until the
 """
 
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Sequence
 
 from cellar.errors import CellarError, InvalidInput
-from cellar.ports import EVERY_SESSION, SessionFilter, SessionKey, SessionSummary
+from cellar.ports import EVERY_SESSION, MOST_NAME_BYTES, SessionFilter, SessionKey, SessionSummary
 from cellar.store.connection.retry import RetryingClient
 from cellar.store.keys import BUCKETS, SessionKeys
 from cellar.store.protocol.resp import Command, Reply, items, number, raw, text
@@ -38,7 +39,8 @@ MANY, FEW = 256, 8
 Expired = Callable[[Sequence[SessionKey]], Awaitable[None]]
 """Is called with sessions that have expired, perhaps twice with one, and again later if it raises CellarError."""
 
-_CURSOR = re.compile(r"([0-9a-f]{2})([A-Za-z0-9._:-]{0,128})")
+_CURSOR = re.compile(rf"([0-9a-f]{{2}})(?:([A-Za-z0-9._:-]{{0,{MOST_NAME_BYTES}}})|~([A-Za-z0-9_-]+))")
+"""A bucket and the last name in it. Names with other characters are in base64url, so that cursors need no encoding."""
 
 
 async def ignore(_: Sequence[SessionKey]) -> None:
@@ -113,7 +115,7 @@ class SessionIndex:
             found += fitting
             examined += len(some)
             bucket, last = some[-1] if len(some) < len(names) else (bucket + SPAN, "")
-        return found, f"{bucket:02x}{last}" if bucket < BUCKETS else ""
+        return found, _cursor(bucket, last) if bucket < BUCKETS else ""
 
     async def next_names(self, tenant: str, cursor: str) -> tuple[list[SessionKey], str]:
         """Return at most a few hundred names after `cursor`, and the cursor that continues ("" at the end).
@@ -125,7 +127,7 @@ class SessionIndex:
         for each, names in await self._span(tenant, bucket, last, lambda each: MANY if each == bucket else FEW):
             found += [SessionKey(tenant, name) for name in names]
             if len(names) == (MANY if each == bucket else FEW):
-                return found, f"{each:02x}{names[-1]}"
+                return found, _cursor(each, names[-1])
         after = bucket + SPAN
         return found, f"{after:02x}" if after < BUCKETS else ""
 
@@ -144,7 +146,7 @@ class SessionIndex:
     ) -> list[tuple[int, list[str]]]:
         """Return the names after `last` in the buckets from `bucket` on, `most(b)` at most in bucket b."""
         begin, end = (b"[" + prefix.encode(), b"[" + prefix.encode() + b"\xff") if prefix else (b"-", b"+")
-        after = b"(" + last.encode() if last > prefix else begin
+        after = b"(" + last.encode() if last and last >= prefix else begin
         span = range(bucket, min(bucket + SPAN, BUCKETS))
         commands: list[Command] = []
         for each in span:
@@ -184,8 +186,25 @@ def read_summary(key: SessionKey, replies: Sequence[Reply]) -> SessionSummary | 
     return SessionSummary(key, found, position, max(number(replies[1]), 0) / 1000)
 
 
+def _cursor(bucket: int, last: str) -> str:
+    """Return the cursor that continues after a name.
+
+    >>> _cursor(255, "aa:bb"), _cursor(255, "a/1")
+    ('ffaa:bb', 'ff~YS8x')
+    """
+    cursor = f"{bucket:02x}{last}"
+    if _CURSOR.fullmatch(cursor) and not last.startswith("~"):
+        return cursor
+    return f"{bucket:02x}~{urlsafe_b64encode(last.encode()).decode().rstrip('=')}"
+
+
 def _parse(cursor: str) -> tuple[int, str]:
     match = _CURSOR.fullmatch(cursor or "00")
+    try:
+        if match is not None and match[3] is not None:
+            return int(match[1], 16), urlsafe_b64decode(match[3] + "==").decode()
+    except ValueError:
+        match = None
     if match is None:
         raise InvalidInput("not a cursor: send back the one that the page before carried", pointer="/cursor")
     return int(match[1], 16), match[2]

@@ -24,6 +24,7 @@ from cellar.wire.frames.layout import (
     Floats,
     Kind,
     blocks,
+    name_from_latin_1,
 )
 
 FEWEST = 4
@@ -80,11 +81,16 @@ def plain_steps(frame: bytes) -> PlainSteps | None:
     if not whole or not np.isfinite(numbers).all():
         return None
     return PlainSteps(
-        [text[end - name : end] for name, end in zip(names, accumulate(names), strict=True)] if text else count * [""],
+        _names(text, names) if text else count * [""],
         records["tag"],
         records["step"].tolist() if flags else None,
         numbers.reshape(count, 1, rows, features),
     )
+
+
+def _names(text: str, sizes: list[int]) -> list[str]:
+    names = [text[end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]
+    return names if text.isascii() else list(map(name_from_latin_1, names))
 
 
 def pack_outputs(

@@ -9,6 +9,8 @@ from cellar.errors import MalformedBody
 from cellar.wire.frames.layout import (
     ANSWER,
     HEADER,
+    LENGTHS,
+    LONG_NAMES,
     NOT_KEPT,
     NUMBER,
     OK,
@@ -25,12 +27,16 @@ from cellar.wire.frames.layout import (
     blocks,
     frame_bytes,
     join_blocks,
+    name_from_latin_1,
     read_header,
 )
 
 MEDIA_TYPE = "application/vnd.cellar.frames"
 
 _NOWHERE = bytes(8), 0, bytes(16)
+
+MOST_BYTE = 255
+"""The longest name whose length fits its field."""
 
 
 class Place(NamedTuple):
@@ -85,18 +91,26 @@ def pack_steps(steps: Sequence[Step]) -> bytes:
     """Return a frame of steps, with inputs cast to float32. Raise struct.error for a value that does not fit."""
     records, numbers, text = [], [], []
     for one in steps:
-        words = [(part or "").encode("latin-1") for part in (one.session, one.writer, one.key)]
+        words = [(part or "").encode(errors="surrogateescape") for part in (one.session, one.writer, one.key)]
+        sizes, long_names = tuple(map(len, words)), b""
         flags = SEQUENCE * one.sequence | POSITION * (one.position is not None) | NUMBER * (one.step is not None)
         flags |= SEQ * (one.seq is not None) | RESET * (one.reset is not None)
         flags |= ROW_FLAGS * (one.row_flags is not None) | ROW_NUMBERS * (one.numbers is not None)
+        if max(sizes[:2]) > MOST_BYTE:
+            flags, sizes, long_names = flags | LONG_NAMES, (0, 0, sizes[2]), LENGTHS.pack(*sizes[:2])
         epoch, at, digest = one.position or _NOWHERE
         at = at if one.step is None else one.step
-        sizes = map(len, words)
         records.append(
             STEP.pack(one.tag, flags, *sizes, *one.inputs.shape, one.timeout_ms, epoch, at, digest, one.seq or 0)
         )
         numbers.append(np.ascontiguousarray(one.inputs, dtype="<f4").tobytes())
-        text += [*words, one.reset or b"", one.row_flags or b"", np.array(one.numbers or (), "<u4").tobytes()]
+        text += [
+            long_names,
+            *words,
+            one.reset or b"",
+            one.row_flags or b"",
+            np.array(one.numbers or (), "<u4").tobytes(),
+        ]
     return join_blocks(Kind.STEPS, len(records), records, numbers, text)
 
 
@@ -109,10 +123,11 @@ def unpack_steps(frame: bytes) -> list[Step]:
     steps: list[Step] = []
     at = word = 0
     for (
-        tag, flags, session, writer, key, length, rows, features, timeout_ms, epoch, step, digest, seq,
+        tag, flags, session_byte, writer_byte, key, length, rows, features, timeout_ms, epoch, step, digest, seq,
     ) in STEP.iter_unpack(records):  # fmt: skip
-        if flags >= 2 * ROW_NUMBERS:
-            raise _impossible(len(steps), f"flags {flags:#x}")
+        session, writer = session_byte, writer_byte
+        if flags >= LONG_NAMES:
+            session, writer, word = _long_names(text, word)
         start, at = at, at + length * rows * features
         name, word = word, word + session + writer + key
         rest, word = word, word + _rest(flags, length, rows)
@@ -121,13 +136,13 @@ def unpack_steps(frame: bytes) -> list[Step]:
         after = name + session + writer
         steps.append(
             Step(
-                text[name : name + session],
+                name_from_latin_1(text[name : name + session]),
                 _shaped(numbers[start:at], length, rows, features),
                 flags & SEQUENCE == SEQUENCE,
                 tag,
                 Place(epoch, step, digest) if flags & POSITION else None,
                 step if flags & NUMBER else None,
-                text[name + session : after] if writer else None,
+                name_from_latin_1(text[name + session : after]) if writer else None,
                 seq if flags & SEQ else None,
                 text[after:rest] if key else None,
                 text[rest : rest + rows].encode("latin-1") if flags & RESET else None,
@@ -215,6 +230,13 @@ def _rows_of(flags: int, text: str, length: int, rows: int) -> tuple[bytes | Non
     row_flags = data[: length * rows] if flags & ROW_FLAGS else None
     numbers = np.frombuffer(data[-4 * rows :], "<u4").tolist() if flags & ROW_NUMBERS and rows else None
     return row_flags, numbers
+
+
+def _long_names(text: str, at: int) -> tuple[int, int, int]:
+    """Return the lengths of two names that stand at an offset in the text, and the offset behind them."""
+    lengths = text[at : at + LENGTHS.size].encode("latin-1")
+    session, writer = LENGTHS.unpack(lengths.ljust(LENGTHS.size, b"\0"))
+    return session, writer, at + LENGTHS.size
 
 
 def _shaped(numbers: Floats, *shape: int) -> Floats:

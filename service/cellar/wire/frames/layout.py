@@ -78,11 +78,24 @@ SEQUENCE, POSITION, NUMBER, SEQ, RESET, ROW_FLAGS, ROW_NUMBERS = 1, 2, 4, 8, 16,
 """Flags of a step: it is a sequence; its position, step or seq is given; behind its names it has a reset, a byte for
 each row of each step, and the numbers of its rows."""
 
+LONG_NAMES = 128
+"""Flag of a step whose text begins with the lengths of the names of its session and its writer."""
+
+LENGTHS = Struct("<HH")
+
 REPLAYED, NOT_KEPT = 1, 2
 """Flags of an answer: the step was applied before; its output is no longer stored."""
 
 OK = 200
 """Status of an answer to a successful step."""
+
+
+def name_from_latin_1(latin_1: str) -> str:
+    """Return the name of which the text block of a frame has these bytes, as characters of Latin-1.
+
+    Bytes that are not UTF-8 become half surrogate pairs, which no name has.
+    """
+    return latin_1 if latin_1.isascii() else latin_1.encode("latin-1").decode(errors="surrogateescape")
 
 
 def join_blocks(

@@ -54,6 +54,8 @@ def _decode(body: bytes) -> Any:
             return _decode(indented[2] + indented[1] + body[indented.end() :])
         if b"NaN" in body or b"Infinity" in body or "infinity" in error.msg:
             _refuse(body, parse_constant=_number, parse_float=_number, parse_int=_number)
+        if "surrogate" in error.msg:
+            _refuse_surrogates(body)
         raise MalformedJson(
             f"line {error.lineno} column {error.colno}: {error.msg}{_hint(body, error.pos)}",
             line=error.lineno,
@@ -117,15 +119,56 @@ def _count_members(document: Any) -> tuple[int, int]:
 
 def _refuse_wide(document: Any) -> None:
     """Raise InvalidInput for the first object that has too many members."""
-    values: list[tuple[list[str | int], Any]] = [([], document)]
-    for path, value in values:
+    for path, value in _containers([document]):
         if isinstance(value, dict) and len(value) > MOST_MEMBERS:
-            pointer, expected = pointer_of(path), f"an object of at most {MOST_MEMBERS} members"
+            pointer, expected = pointer_of(path[1:]), f"an object of at most {MOST_MEMBERS} members"
             actual = f"one of {len(value)}"
             detail = f"{pointer or 'body'}: expected {expected}, found {actual}"
             raise InvalidInput(detail, pointer=pointer, expected=expected, actual=actual)
-        if isinstance(value, dict | list):
-            values += [([*path, part], each) for part, each in _members(value) if isinstance(each, dict | list)]
+
+
+def _containers(document: list[Any]) -> Iterator[tuple[list[str | int], Any]]:
+    """Yield an array, and the objects and arrays in it, in document order and without recursion.
+
+    Each comes with its path, which is the same list each time: copies would take gigabytes in a deep document.
+    """
+    path: list[str | int] = []
+    yield path, document
+    stack = [_members(document)]
+    while stack:
+        for part, value in stack[-1]:
+            if isinstance(value, dict | list):
+                path.append(part)
+                yield path, value
+                stack.append(_members(value))
+                break
+        else:
+            stack.pop()
+            del path[-1:]
+
+
+def _refuse_surrogates(body: bytes) -> None:
+    """Raise InvalidInput for a text with half a surrogate pair (`\\ud800`). Return if the text is not JSON."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return
+    for path, container in _containers([document]):
+        named = isinstance(container, dict)
+        if named and any(map(_HALF_PAIR.search, container)):
+            raise _half_pair(path)
+        for part, value in container.items() if named else enumerate(container):
+            if isinstance(value, str) and _HALF_PAIR.search(value):
+                raise _half_pair([*path, part])
+
+
+def _half_pair(path: Sequence[str | int]) -> InvalidInput:
+    pointer = pointer_of(path[1:])
+    detail = f"{pointer or 'body'}: half of a surrogate pair is not a character"
+    return InvalidInput(detail, pointer=pointer, expected="characters of Unicode", actual="half of a pair")
+
+
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)

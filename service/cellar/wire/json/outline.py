@@ -22,8 +22,8 @@ def end_of_string(body: bytes, at: int) -> int:
 MOST_TOKENS = 200_000
 """The most bytes that are searched, which takes 0.1 s. Names usually come before the numbers, or after few of them."""
 
-MOST_BYTES = 256
-"""The longest name or value that is read."""
+MOST_BYTES = 2 + 6 * 256
+"""The longest name or value that is read: a name of 256 bytes of which each is written `\\u0020`."""
 
 _TOKEN = re.compile(rb'["\[\]{},:]|[^ \t\r\n"\[\]{},:]+')
 _INNER = re.compile(rb'["\[\]{}]')

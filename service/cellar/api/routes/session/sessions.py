@@ -22,8 +22,9 @@ from cellar.api.http.parameters import (
     set_created,
     set_replayed,
 )
+from cellar.api.http.path_segments import session_path
 from cellar.api.routes.json_route import JsonRoute
-from cellar.api.schemas.names import PREFIX_PATTERN, REF_PATTERN
+from cellar.api.schemas.names import PREFIX_SCHEMA, REF_PATTERN, NamePrefix
 from cellar.api.schemas.session.sessions import (
     SessionAnswer,
     SessionRequest,
@@ -49,7 +50,8 @@ OfModel = Annotated[
     ),
 ]
 Prefix = Annotated[
-    str, Query(pattern=PREFIX_PATTERN, description="Only those whose names begin so; the quickest of the filters.")
+    NamePrefix,
+    Query(description="Only those whose names begin so; the quickest of the filters.", json_schema_extra=PREFIX_SCHEMA),
 ]
 
 Pinned = Annotated[bool | None, Query(description="Only those that never expire, or only those that may.")]
@@ -67,7 +69,7 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=JsonRou
 async def create_session(body: SessionRequest, caller: CallerOf, services: Parts, response: Response) -> SessionAnswer:
     """Create a session of a model, in the initial state. A model's name alone is pinned to the newest version."""
     answer = await services.sessions.create(caller.tenant, **body.model_dump())
-    set_created(response, f"/v1/sessions/{answer.session.key.session}", created=answer.created)
+    set_created(response, session_path(answer.session.key.session), created=answer.created)
     return SessionAnswer.of(answer.session)
 
 

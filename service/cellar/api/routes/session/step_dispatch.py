@@ -12,12 +12,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cellar.api.dependencies import caller_of, services_of
 from cellar.api.errors.problems import problem_of
+from cellar.api.http.path_segments import name_of
 from cellar.api.routes.session import steps
 from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN
 from cellar.errors import CellarError
-from cellar.ports import NAME, SessionKey
+from cellar.ports import SessionKey, is_name
 
-PATH = re.compile(rf"/v1/sessions/({NAME})/(step|sequence)")
+PATH = re.compile(r"/v1/sessions/([^/]+)/(step|sequence)")
 KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
 ENDPOINTS = {"step": steps.step, "sequence": steps.sequence}
 
@@ -31,13 +32,14 @@ class StepDispatch:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request if it is for steps, else pass it on."""
         path = PATH.fullmatch(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if path is None:
+        name = "" if path is None else name_of(path[1])
+        if path is None or not is_name(name):
             return await self._app(scope, receive, send)
         request = Request(scope, receive)
         key = request.headers.get(IDEMPOTENCY_KEY)
         if key is not None and not KEY.fullmatch(key):
             return await self._app(scope, receive, send)
-        session = SessionKey(caller_of(request).tenant, path[1])
+        session = SessionKey(caller_of(request).tenant, name)
         try:
             response = await ENDPOINTS[path[2]](session, request, services_of(request), key)
         except CellarError as error:

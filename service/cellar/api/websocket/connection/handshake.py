@@ -31,4 +31,5 @@ def _scope_of(request: Request) -> Scope:
     """Return the request as an ASGI scope, with the members that are used."""
     path, _, query = request.path.partition("?")
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in request.headers.raw_items()]
-    return {"type": "websocket", "path": unquote(path), "query_string": query.encode(), "headers": headers}
+    raw, sent = path.encode(errors="replace"), query.encode(errors="replace")
+    return {"type": "websocket", "path": unquote(path), "raw_path": raw, "query_string": sent, "headers": headers}
