@@ -1,12 +1,16 @@
 """The base class of all errors that Cellar raises on purpose."""
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 Outcome = Literal["not_applied", "unknown", "applied_not_durable"]
 
 
+@dataclass(eq=False, repr=False)
 class CellarError(Exception):
     """The base class. `slug` is a stable name for programs; `members` names further fields of the problem document."""
+
+    detail: str
 
     slug: ClassVar[str] = "error"
     title: ClassVar[str] = "Error"
@@ -16,9 +20,8 @@ class CellarError(Exception):
         cls.slug = slug
         cls.title = title
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
+    def __str__(self) -> str:
+        return self.detail
 
     def fields(self) -> dict[str, Any]:
         """Return the members that have a value, by name."""

@@ -1,10 +1,12 @@
 """Errors of requests and cells whose content is wrong: sending them again does not help."""
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from cellar.errors.base import CellarError
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class InvalidInput(CellarError, slug="invalid_input", title="Invalid input"):
     """A part of the request is not allowed.
 
@@ -12,36 +14,19 @@ class InvalidInput(CellarError, slug="invalid_input", title="Invalid input"):
     """
 
     members: ClassVar[tuple[str, ...]] = ("pointer", "expected", "actual")
-
-    def __init__(
-        self, detail: str, *, pointer: str = "", expected: str | None = None, actual: str | None = None
-    ) -> None:
-        super().__init__(detail)
-        self.pointer = pointer
-        self.expected = expected
-        self.actual = actual
+    pointer: str = ""
+    expected: str | None = None
+    actual: str | None = None
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class CellError(InvalidInput, slug="cell_invalid", title="Invalid cell"):
     """A fault in cell text. `line` and `column` count from 1; `excerpt` is the line with a caret below."""
 
     members = (*InvalidInput.members, "line", "column", "excerpt")
-
-    def __init__(
-        self,
-        detail: str,
-        *,
-        line: int = 1,
-        column: int = 1,
-        excerpt: str = "",
-        pointer: str = "",
-        expected: str | None = None,
-        actual: str | None = None,
-    ) -> None:
-        super().__init__(detail, pointer=pointer, expected=expected, actual=actual)
-        self.line = line
-        self.column = column
-        self.excerpt = excerpt
+    line: int = 1
+    column: int = 1
+    excerpt: str = ""
 
 
 class CellSyntaxError(CellError, slug="cell_syntax", title="Cell syntax error"):
@@ -80,17 +65,13 @@ class WholeSequencesOnly(InvalidInput, slug="whole_sequences_only", title="Whole
     """A single step of a model that reads each sequence from both ends."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class InvalidParameter(InvalidInput, slug="invalid_parameter", title="Invalid parameter"):
     """A value outside the body: `location` is path, query or header, `parameter` its name there."""
 
     members = ("location", "parameter", "expected", "actual")
-
-    def __init__(
-        self, detail: str, *, location: str, parameter: str, expected: str | None = None, actual: str | None = None
-    ) -> None:
-        super().__init__(detail, expected=expected, actual=actual)
-        self.location = location
-        self.parameter = parameter
+    location: str
+    parameter: str
 
 
 class TooManyFaults(InvalidInput, slug="too_many_faults", title="Too many faults"):
@@ -101,6 +82,7 @@ class ForkTooLarge(InvalidInput, slug="fork_too_large", title="Fork too large"):
     """The children together would have more state than one request may write; none was created."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ImportRefused(InvalidInput, slug="import_refused", title="Cannot be imported"):
     """A file or tensors of a network that cannot be read, or that Cellar cannot express.
 
@@ -108,20 +90,8 @@ class ImportRefused(InvalidInput, slug="import_refused", title="Cannot be import
     """
 
     members = ("place", *InvalidInput.members, "remedy")
-
-    def __init__(
-        self,
-        detail: str,
-        *,
-        place: str,
-        pointer: str = "",
-        expected: str | None = None,
-        actual: str | None = None,
-        remedy: str | None = None,
-    ) -> None:
-        super().__init__(detail, pointer=pointer, expected=expected, actual=actual)
-        self.place = place
-        self.remedy = remedy
+    place: str
+    remedy: str | None = None
 
 
 class StepFailed(InvalidInput, slug="step_failed", title="Step failed"):

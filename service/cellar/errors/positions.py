@@ -1,18 +1,17 @@
 """Errors of requests whose position or step does not match the session."""
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from cellar.errors.resources import Conflict
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class PositionConflict(Conflict, slug="position_conflict", title="Position conflict"):
     """The session is not at the position that the request names."""
 
     members: ClassVar[tuple[str, ...]] = ("position",)
-
-    def __init__(self, detail: str, *, position: str) -> None:
-        super().__init__(detail)
-        self.position = position
+    position: str
 
 
 class Regressed(PositionConflict, slug="regressed", title="Ahead of the session"):
@@ -43,11 +42,9 @@ class SessionMoved(PositionConflict, slug="session_moved", title="Session change
     """The session was changed while a long sequence ran that was to be applied as a whole; send all of it again."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Overlap(PositionConflict, slug="overlap", title="Overlaps a committed sequence"):
     """The request overlaps a committed sequence. `boundaries`: the first step of the sequence and the step after it."""
 
     members = (*PositionConflict.members, "boundaries")
-
-    def __init__(self, detail: str, *, position: str, boundaries: tuple[int, int]) -> None:
-        super().__init__(detail, position=position)
-        self.boundaries = boundaries
+    boundaries: tuple[int, int]

@@ -1,20 +1,21 @@
 """Errors of requests that cannot be read, or are refused before they are read."""
 
+from dataclasses import dataclass
+
 from cellar.errors.base import CellarError
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class MalformedJson(CellarError, slug="malformed_json", title="Malformed JSON"):
     """The body is not JSON. `line` and `column` count from 1, `offset` (in characters) from 0."""
 
     members = ("line", "column", "offset")
-
-    def __init__(self, detail: str, *, line: int, column: int, offset: int) -> None:
-        super().__init__(detail)
-        self.line = line
-        self.column = column
-        self.offset = offset
+    line: int
+    column: int
+    offset: int
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class MalformedBody(CellarError, slug="malformed_body", title="Malformed body"):
     """The body is not valid npy, gzip or frames.
 
@@ -22,10 +23,7 @@ class MalformedBody(CellarError, slug="malformed_body", title="Malformed body"):
     """
 
     members = ("offset",)
-
-    def __init__(self, detail: str, *, offset: int | None = None) -> None:
-        super().__init__(detail)
-        self.offset = offset
+    offset: int | None = None
 
 
 class MalformedRequest(CellarError, slug="malformed_request", title="Malformed request"):

@@ -1,6 +1,7 @@
 """Errors about resources that do not exist, or that are not in the state that the request needs."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from cellar.errors.base import CellarError
@@ -58,6 +59,7 @@ class AlreadyExists(Conflict, slug="already_exists", title="Already exists"):
     """The name is used by something else."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ModelInUse(Conflict, slug="model_in_use", title="Model in use"):
     """Something depends on the model or the version; `?force=true` deletes it nevertheless.
 
@@ -65,33 +67,19 @@ class ModelInUse(Conflict, slug="model_in_use", title="Model in use"):
     """
 
     members: ClassVar[tuple[str, ...]] = ("sessions", "jobs", "shadows", "snapshots", "aliases")
-
-    def __init__(
-        self,
-        detail: str,
-        *,
-        sessions: int = 0,
-        jobs: int = 0,
-        shadows: int = 0,
-        snapshots: int = 0,
-        aliases: int = 0,
-    ) -> None:
-        super().__init__(detail)
-        self.aliases = aliases
-        self.sessions = sessions
-        self.jobs = jobs
-        self.shadows = shadows
-        self.snapshots = snapshots
+    sessions: int = 0
+    jobs: int = 0
+    shadows: int = 0
+    snapshots: int = 0
+    aliases: int = 0
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class AliasMoved(Conflict, slug="alias_moved", title="Alias moved"):
     """The alias does not have the version that the request expects. `version` is the one that it has; 0: none."""
 
     members: ClassVar[tuple[str, ...]] = ("version",)
-
-    def __init__(self, detail: str, *, version: int) -> None:
-        super().__init__(detail)
-        self.version = version
+    version: int
 
 
 class AliasesFull(Conflict, slug="aliases_full", title="Too many aliases"):
@@ -122,6 +110,7 @@ class NotKept(Conflict, slug="not_kept", title="Not kept"):
     """The session keeps no history, no log or no events, and the request needs them."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class OutOfReach(Conflict, slug="out_of_reach", title="Out of reach"):
     """The step cannot be reached from the kept states and the log.
 
@@ -129,18 +118,13 @@ class OutOfReach(Conflict, slug="out_of_reach", title="Out of reach"):
     """
 
     members: ClassVar[tuple[str, ...]] = ("reachable",)
-
-    def __init__(self, detail: str, *, reachable: Sequence[tuple[int, int]] | None = None) -> None:
-        super().__init__(detail)
-        self.reachable = reachable
+    reachable: Sequence[tuple[int, int]] | None = None
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ModelUnfit(Conflict, slug="model_unfit", title="Model does not fit"):
     """The version cannot run the session: it has different inputs, states or outputs."""
 
     members: ClassVar[tuple[str, ...]] = ("expected", "actual")
-
-    def __init__(self, detail: str, *, expected: str | None = None, actual: str | None = None) -> None:
-        super().__init__(detail)
-        self.expected = expected
-        self.actual = actual
+    expected: str | None = None
+    actual: str | None = None

@@ -1,17 +1,17 @@
 """Errors about faults and limits of the service, and about its start."""
 
+from dataclasses import dataclass
+
 from cellar.errors.base import CellarError, Outcome
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Unavailable(CellarError, slug="unavailable", title="Unavailable"):
     """The request cannot be served now. `outcome` says whether it was applied."""
 
     members = ("outcome",)
-
-    def __init__(self, detail: str, *, outcome: Outcome = "not_applied", retry_after_s: int = 1) -> None:
-        super().__init__(detail)
-        self.outcome: Outcome = outcome
-        self.retry_after_s = retry_after_s
+    outcome: Outcome = "not_applied"
+    retry_after_s: int = 1
 
 
 class StoreUnavailable(Unavailable, slug="store_unavailable", title="Store unavailable"):
@@ -53,13 +53,12 @@ class RedisMissing(StartupError, slug="redis_missing", title="No Redis"):
     """No Redis is configured and no server binary can be found."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class CompileFailed(StartupError, slug="compile_failed", title="Compilation failed"):
     """A kernel could not be compiled or loaded.
 
     `exceeded`: the compiler exceeded its limit of time or memory. `text` is the source of the kernel, "" if unknown.
     """
 
-    def __init__(self, detail: str, *, exceeded: bool = False, text: str = "") -> None:
-        super().__init__(detail)
-        self.exceeded = exceeded
-        self.text = text
+    exceeded: bool = False
+    text: str = ""
