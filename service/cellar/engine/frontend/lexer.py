@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
-from cellar.errors import CellLimitError, CellSyntaxError
+from cellar.errors import CellError, CellLimitError, CellSyntaxError
+
+Error = TypeVar("Error", bound=CellError)
 
 MAX_TEXT_BYTES = 4096
 
@@ -44,6 +46,14 @@ class Source:
         text = self.lines[line - 1].rstrip("\r")
         blank = "".join("\t" if character == "\t" else " " for character in text[: column - 1])
         return f"{text}\n{blank}^"
+
+    def error(
+        self, kind: type[Error], detail: str, token: Token, expected: str | None = None, actual: str | None = None
+    ) -> Error:
+        """Return an error of that class at a token."""
+        line, column = token.line, token.column
+        excerpt = self.excerpt(line, column)
+        return kind(detail, line=line, column=column, excerpt=excerpt, expected=expected, actual=actual)
 
 
 def tokenize(source: Source) -> Iterator[Token]:
@@ -101,4 +111,4 @@ def _unreadable(source: Source, at: int, line: int, column: int) -> CellSyntaxEr
     else:
         hint = _HINTS.get(found)
         detail = f"{found!r} has no meaning in a cell" + ("" if hint is None else f": {hint}")
-    return CellSyntaxError(detail, line=line, column=column, excerpt=source.excerpt(line, column), actual=repr(found))
+    return source.error(CellSyntaxError, detail, Token("symbol", found, line, column), actual=repr(found))

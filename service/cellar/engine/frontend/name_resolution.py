@@ -64,14 +64,7 @@ class _Resolver:
 
     def error(self, detail: str, token: Token, expected: str | None = None) -> CellNameError:
         """Return an error at a token."""
-        return CellNameError(
-            detail,
-            line=token.line,
-            column=token.column,
-            excerpt=self.source.excerpt(token.line, token.column),
-            expected=expected,
-            actual=token.text,
-        )
+        return self.source.error(CellNameError, detail, token, expected, token.text)
 
     def check_free(self, token: Token, reserved: Iterable[str]) -> None:
         """Raise unless the name may be assigned or declared."""

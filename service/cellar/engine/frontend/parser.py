@@ -99,26 +99,14 @@ class _Parser:
         """Return an error at the next token."""
         token = self.now
         actual = {"newline": "the end of the line", "end": "the end of the text"}.get(token.kind, repr(token.text))
-        excerpt = self.source.excerpt(token.line, token.column)
-        return CellSyntaxError(
-            f"{detail}, found {actual}",
-            line=token.line,
-            column=token.column,
-            excerpt=excerpt,
-            expected=expected,
-            actual=actual,
-        )
+        return self.source.error(CellSyntaxError, f"{detail}, found {actual}", token, expected, actual)
 
     def count(self, token: Token) -> None:
         """Count an operation. Raise CellLimitError beyond the limit."""
         self.operations += 1
         if self.operations > MAX_OPERATIONS:
-            raise self.limit_error("the cell has too many operations", token, f"at most {MAX_OPERATIONS} operations")
-
-    def limit_error(self, detail: str, token: Token, expected: str) -> CellLimitError:
-        """Return an error for a limit that is passed at a token."""
-        excerpt = self.source.excerpt(token.line, token.column)
-        return CellLimitError(detail, line=token.line, column=token.column, excerpt=excerpt, expected=expected)
+            most = f"at most {MAX_OPERATIONS} operations"
+            raise self.source.error(CellLimitError, "the cell has too many operations", token, most)
 
     # --- statements
 
@@ -160,7 +148,7 @@ class _Parser:
         """Parse a size: a name or a whole number."""
         if self.now.kind == "number" and self.now.text.isdigit() and int(self.now.text) > 0:
             if int(self.now.text) > MAX_SIZE:
-                raise self.limit_error("a size is too large", self.now, f"at most {MAX_SIZE}")
+                raise self.source.error(CellLimitError, "a size is too large", self.now, f"at most {MAX_SIZE}")
             return self.advance()
         return self.expect_name("of a size, or a whole number")
 
@@ -219,10 +207,7 @@ class _Parser:
         token = self.advance()
         value = to_float32(token.text)
         if not math.isfinite(value):
-            excerpt = self.source.excerpt(token.line, token.column)
-            raise CellSyntaxError(
-                f"{token.text} is beyond float32", line=token.line, column=token.column, excerpt=excerpt
-            )
+            raise self.source.error(CellSyntaxError, f"{token.text} is beyond float32", token)
         return Number(token, value)
 
     def name(self, token: Token) -> Name:
@@ -242,7 +227,9 @@ class _Parser:
             arguments.append(self.sum())
         arity = FUNCTIONS[token.text].arity
         if len(arguments) != arity:
-            raise self.arity_error(token, arity, len(arguments))
+            expected = f"{arity} argument{'s' if arity > 1 else ''}"
+            detail = f"{token.text!r} takes {expected}, not {len(arguments)}"
+            raise self.source.error(CellSyntaxError, detail, token, expected, str(len(arguments)))
         self.close()
         return Call(token, tuple(arguments))
 
@@ -254,36 +241,19 @@ class _Parser:
             hint = f"; {said}"
         else:
             hint = suggestion(token.text, FUNCTIONS)
-        return CellNameError(
-            f"there is no function {token.text!r}{hint}",
-            line=token.line,
-            column=token.column,
-            excerpt=self.source.excerpt(token.line, token.column),
-            expected=", ".join(sorted(FUNCTIONS)),
-            actual=token.text,
-        )
+        detail = f"there is no function {token.text!r}{hint}"
+        return self.source.error(CellNameError, detail, token, ", ".join(sorted(FUNCTIONS)), token.text)
 
     def is_value(self, name: str) -> bool:
         """Return whether a line of the text assigns the name."""
         return any(token.text == name and after.text == "=" for token, after in pairwise(self.tokens))
 
-    def arity_error(self, token: Token, arity: int, given: int) -> CellSyntaxError:
-        """Return the error for a call with another number of arguments."""
-        expected = f"{arity} argument{'s' if arity > 1 else ''}"
-        return CellSyntaxError(
-            f"{token.text!r} takes {expected}, not {given}",
-            line=token.line,
-            column=token.column,
-            excerpt=self.source.excerpt(token.line, token.column),
-            expected=expected,
-            actual=str(given),
-        )
-
     def enter(self, token: Token) -> None:
         """Go one level deeper. Raise CellLimitError beyond the limit."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise self.limit_error("the cell is nested too deeply", token, f"at most {MAX_DEPTH} levels")
+            most = f"at most {MAX_DEPTH} levels"
+            raise self.source.error(CellLimitError, "the cell is nested too deeply", token, most)
 
     def open(self, token: Token) -> None:
         """Enter a bracket."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from cellar.engine.frontend.functions import FUNCTIONS
 from cellar.engine.frontend.lexer import Source, Token
 from cellar.engine.frontend.name_resolution import Roles
-from cellar.engine.frontend.syntax_tree import Binary, Call, Expr, Name, Number, Program, Unary, children
+from cellar.engine.frontend.syntax_tree import Binary, Call, Expr, Name, Number, Program, Unary, walk
 from cellar.engine.ir.graph import Node, Shape, StateSlot, Step
 from cellar.engine.ir.ops import Op, apply, const, product
 from cellar.errors import CellNameError, CellShapeError
@@ -120,31 +120,16 @@ class _Inference:
     def declared_size(self, token: Token) -> Dim:
         """Return the dimension that a declaration names. Raise CellNameError."""
         if not token.text.isdigit() and token.text not in self.sizes:
-            raise CellNameError(
-                f"the size {token.text!r} is not given{suggestion(token.text, self.sizes)}",
-                line=token.line,
-                column=token.column,
-                excerpt=self.source.excerpt(token.line, token.column),
-                expected=f"one of {', '.join(sorted(self.sizes))}, or a whole number",
-                actual=token.text,
-            )
+            detail = f"the size {token.text!r} is not given{suggestion(token.text, self.sizes)}"
+            expected = f"one of {', '.join(sorted(self.sizes))}, or a whole number"
+            raise self.source.error(CellNameError, detail, token, expected, token.text)
         return self.size(token.text)
 
     def matrix_names(self) -> set[str]:
         """Return the names that stand left of an '@'."""
-        found: set[str] = set()
-        stack: list[Expr] = [assignment.value for assignment in self.program.assignments]
-        while stack:
-            match stack.pop():
-                case Binary(token=token, left=left, right=right):
-                    if token.text == "@" and isinstance(left, Name):
-                        found.add(left.text)
-                    stack += [left, right]
-                case Unary(operand=operand):
-                    stack.append(operand)
-                case Call(arguments=arguments):
-                    stack += arguments
-        return found
+        expressions = (expr for assignment in self.program.assignments for expr in walk(assignment.value))
+        products = (expr for expr in expressions if isinstance(expr, Binary) and expr.token.text == "@")
+        return {expr.left.text for expr in products if isinstance(expr.left, Name)}
 
     def assign(self, target: Token, dims: Dims) -> None:
         """Set the shape of an assigned name. Raise CellShapeError if it is a state of another shape."""
@@ -184,14 +169,8 @@ class _Inference:
 
     def error(self, detail: str, token: Token, expected: Dims | None, actual: Dims) -> CellShapeError:
         """Return an error at a token, with expected and actual shape in words."""
-        return CellShapeError(
-            detail,
-            line=token.line,
-            column=token.column,
-            excerpt=self.source.excerpt(token.line, token.column),
-            expected=None if expected is None else _show(expected),
-            actual=_show(actual),
-        )
+        known = None if expected is None else _show(expected)
+        return self.source.error(CellShapeError, detail, token, known, _show(actual))
 
     def shape_of(self, expr: Expr) -> Dims:
         """Return the shape of an expression. Raise CellShapeError."""
@@ -211,15 +190,11 @@ class _Inference:
 
     def product_hint(self) -> str:
         """Return how a matrix times a vector is written, if the equation may mean one by `W * x`; else nothing."""
-        stack = [self.equation] if self.equation is not None else []
-        while stack:
-            expr = stack.pop()
-            match expr:
-                case Binary(token=Token(text="*"), left=left, right=right):
-                    for matrix, vector in ((left, right), (right, left)):
-                        if self.may_be_matrix(matrix) and isinstance(vector, Name):
-                            return f"; a matrix times a vector is written '{matrix.token.text} @ {vector.text}'"
-            stack.extend(reversed(children(expr)))
+        for expr in () if self.equation is None else walk(self.equation):
+            if isinstance(expr, Binary) and expr.token.text == "*":
+                for matrix, vector in ((expr.left, expr.right), (expr.right, expr.left)):
+                    if self.may_be_matrix(matrix) and isinstance(vector, Name):
+                        return f"; a matrix times a vector is written '{matrix.token.text} @ {vector.text}'"
         return ""
 
     def may_be_matrix(self, expr: Expr) -> bool:
@@ -242,14 +217,9 @@ class _Inference:
             else:
                 hint = "put brackets around the right side"
                 self.shape_of(right)
-            raise CellShapeError(
-                f"left of '@' stands the name of a matrix parameter; {hint}",
-                line=token.line,
-                column=token.column,
-                excerpt=self.source.excerpt(token.line, token.column),
-                expected="a parameter",
-                actual="a vector or a scalar" if not isinstance(left, Name) else left.text,
-            )
+            detail = f"left of '@' stands the name of a matrix parameter; {hint}"
+            actual = left.text if isinstance(left, Name) else "a vector or a scalar"
+            raise self.source.error(CellShapeError, detail, token, "a parameter", actual)
         vector = self.shape_of(right)
         matrix = self.dims[left.text]
         if len(matrix) != 2:

@@ -1,5 +1,6 @@
 """The syntax tree of a cell: declarations, assignments and expressions, each with the token where it begins."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cellar.engine.frontend.lexer import Token
@@ -93,13 +94,15 @@ def children(expr: Expr) -> tuple[Expr, ...]:
             return ()
 
 
-def names(expr: Expr) -> list[Name]:
-    """Return the names that an expression reads, in the order they are written."""
-    found: list[Name] = []
+def walk(expr: Expr) -> Iterator[Expr]:
+    """Yield an expression and all those in it, in the order in which they are written."""
     stack: list[Expr] = [expr]
     while stack:
         node = stack.pop()
-        if isinstance(node, Name):
-            found.append(node)
+        yield node
         stack.extend(reversed(children(node)))
-    return found
+
+
+def names(expr: Expr) -> list[Name]:
+    """Return the names that an expression reads, in the order in which they are written."""
+    return [node for node in walk(expr) if isinstance(node, Name)]
