@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cellar.jobs.exit_status import describe_exit
+from cellar.jobs.worker import describe_exit
 
 
 def status_of(program: str) -> int:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from cellar.embedded.backoff import RestartBackoff
+from cellar.embedded.processes import RestartBackoff
 from cellar.embedded.server import PrivateRedis
 from cellar.errors import StartupError
 

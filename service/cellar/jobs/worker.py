@@ -25,7 +25,6 @@ from rq.queue import Queue
 from rq.serializers import JSONSerializer
 
 from cellar.errors import JobUnknown, StoreUnavailable, Superseded
-from cellar.jobs.exit_status import describe_exit
 from cellar.jobs.queue import JobQueue
 from cellar.jobs.sweeper import Sweeper
 from cellar.ports import Job, JobStore, Lease
@@ -50,6 +49,17 @@ GRACE_S = 5.0
 
 BEGIN_S = 60.0
 """Time that a child has to acquire the lease before it is killed."""
+
+
+_FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
+_FAULT = "a fault of the service, not of the job: its maintainers need the job's request to find it"
+_MEANINGS: dict[signal.Signals, str] = {
+    signal.SIGKILL: "the system kills a process so when it needs more memory than there is",
+    **dict.fromkeys(
+        _FAULTS, "a fault of the service, not of the job: its maintainers need the job's request to find it"
+    ),
+}
+"""Explanations of signals, for the errors of jobs."""
 
 
 class TrainingWorker(Worker):
@@ -230,3 +240,16 @@ def _lease(call: Call) -> Lease:
 
 def _runs(job: Job) -> bool:
     return job.state in ("queued", "running")
+
+
+def describe_exit(status: int) -> str:
+    """Return the signal that killed a process, or its exit status, from the status of `os.waitpid`."""
+    if not os.WIFSIGNALED(status):
+        return f"exit status {os.waitstatus_to_exitcode(status)}"
+    number = os.WTERMSIG(status)
+    try:
+        name = signal.Signals(number)
+    except ValueError:  # a real-time signal has no name
+        return f"signal {number}"
+    meaning = _MEANINGS.get(name)
+    return name.name if meaning is None else f"{name.name} ({meaning})"

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from cellar.errors import BlobUnknown, KernelRevisionMismatch, StoreCorrupt
-from cellar.nn.training.progress import EpochRecord, Evaluation, Progress
+from cellar.nn.training.progress import Evaluation, Progress
 from cellar.ports import BlobStore, Job, JobStore, Lease
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class Recorder:
         self._tell(progress, None, evaluation)
 
     def _tell(self, progress: Progress, checkpoint: str | None, evaluation: Evaluation | None = None) -> None:
-        new = [_epoch(record) for record in progress.history if record.epoch > self._told]
+        new = [asdict(record) for record in progress.history if record.epoch > self._told]
         self._reported = _progress(progress)
         told = self._reported if evaluation is None else self._reported | {EVALUATION: asdict(evaluation)}
         self._jobs.report(self._lease, told, checkpoint, history=new)
@@ -115,19 +115,4 @@ def _epochs_done(progress: Mapping[str, Any]) -> int:
 
 
 def _progress(progress: Progress) -> dict[str, Any]:
-    return {
-        "epoch": progress.epoch,
-        "epochs": progress.epochs,
-        "update": progress.update,
-        "updates": progress.updates,
-        "loss": progress.loss,
-    }
-
-
-def _epoch(record: EpochRecord) -> dict[str, Any]:
-    return {
-        "epoch": record.epoch,
-        "loss": record.loss,
-        "validation_loss": record.validation_loss,
-        "learning_rate": record.learning_rate,
-    }
+    return {name: getattr(progress, name) for name in ("epoch", "epochs", "update", "updates", "loss")}

@@ -7,18 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from cellar.errors import BlobUnknown, CellarError, StoreUnavailable, Superseded
 from cellar.jobs.attempt.checkpoint import Recorder
 from cellar.jobs.attempt.lease import LeaseKeeper
 from cellar.jobs.dataset import unpack_dataset
 from cellar.jobs.submission import publish_of, training_spec
-from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.training.checkpoint import check_revision
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.progress import EpochRecord, Evaluation, Progress, Weights
-from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import evaluate, fit
 from cellar.ports import BlobStore, Job, JobStore
 from cellar.registry import Registry
@@ -31,19 +29,8 @@ PATIENCE_S = 60.0
 """How long an attempt waits for an unavailable store: a Redis that restarts with a large file needs less."""
 
 
-class Fit(Protocol):
-    """The signature of `cellar.nn.training.trainer.fit`."""
-
-    def __call__(
-        self,
-        network: CompiledNetwork,
-        weights: Weights,
-        data: Dataset,
-        spec: TrainingSpec,
-        *,
-        checkpoint: bytes | None = None,
-    ) -> Iterator[Progress]:
-        """Train and yield after every update."""
+Fit = Callable[..., Iterator[Progress]]
+"""A function like `cellar.nn.training.trainer.fit`."""
 
 
 def run(
