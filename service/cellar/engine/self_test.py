@@ -118,8 +118,7 @@ def _gradients(kernel: CompiledCell) -> Iterator[NDArray[np.float32]]:
     packed = kernel.pack({param.name: _values(param.shape, seed) for seed, param in enumerate(kernel.cell.params)})
     forward = kernel.forward(packed, [_inputs(_HIDDEN)], _values((_ROWS, _OUT), 101), save=True)
     yield from (forward.outputs, forward.state)
-    assert forward.tape is not None
-    back = kernel.backward(packed, forward.tape, _values((_STEPS, _ROWS, _OUT), 102), _values((_ROWS, _OUT), 103))
+    back = kernel.backward(packed, forward, _values((_STEPS, _ROWS, _OUT), 102), _values((_ROWS, _OUT), 103))
     yield from (*back.d_inputs, back.d_state, *back.d_params.values())
 
 

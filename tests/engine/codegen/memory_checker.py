@@ -258,9 +258,7 @@ class Run:
 
     def _call(self, kernel: KernelText, values: dict[tuple[str, int | str], int], **head: int) -> None:
         head |= {"steps": self.steps, "rows": self.rows, "lengths": self.lengths}
-        words = [head.get(name, 0) for name in DESCRIPTOR_HEAD] + [
-            values[slot.kind, slot.index] for slot in kernel.memory_plan.slots
-        ]
+        words = [head.get(name, 0) for name in DESCRIPTOR_HEAD] + [values[slot] for slot in kernel.memory_plan.numbers]
         names = Library(self.memory).names()
         exec(kernel.text.removeprefix(IMPORTS), names)
         names[KERNEL_ENTRY](self.memory.table(words))

@@ -221,14 +221,14 @@ def rename(plan: MemoryPlan, old: Slot, new: Slot) -> None:
 
 SLOTS: dict[str, tuple[Callable[[MemoryPlan], object], str]] = {
     "two slots in one place": (renumber, "the descriptor: two slots share a position, or one has none"),
-    "a slot without a position": (lambda p: p.numbers.pop(Slot("buffer", 0)), "the descriptor: two slots share"),
+    "a slot without a position": (lambda p: p.numbers.pop(("buffer", 0)), "the descriptor: two slots share"),
     "no such buffer": (
-        lambda p: rename(p, Slot("buffer", 0), Slot("buffer", 99)),
+        lambda p: rename(p, ("buffer", 0), ("buffer", 99)),
         "slot buffer 99: the kernel has nothing of that name",
     ),
-    "no such input": (lambda p: rename(p, Slot("input", 0), Slot("input", 1)), "slot input 1: the kernel has nothing"),
+    "no such input": (lambda p: rename(p, ("input", 0), ("input", 1)), "slot input 1: the kernel has nothing"),
     "no such parameter": (
-        lambda p: rename(p, Slot("vector", "b_f"), Slot("vector", "Wi_f")),
+        lambda p: rename(p, ("vector", "b_f"), ("vector", "Wi_f")),
         "slot vector Wi_f: the kernel has nothing",
     ),
     "a buffer that no slot names": (

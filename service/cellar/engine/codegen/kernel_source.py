@@ -14,7 +14,7 @@ from cellar.engine.codegen.parameter_gradients import ParameterGradientWriter
 from cellar.engine.codegen.prologue_epilogue import PrologueEpilogueWriter
 from cellar.engine.codegen.shared_functions import SharedFunctions
 from cellar.engine.ir.graph import Node, toposort
-from cellar.engine.passes.memory_plan import DESCRIPTOR_HEAD, MemoryPlan, Slot, extent
+from cellar.engine.passes.memory_plan import DESCRIPTOR_HEAD, MemoryPlan, extent
 from cellar.engine.passes.schedule import (
     FusedLoop,
     KernelSchedule,
@@ -102,15 +102,16 @@ class _KernelWriter(FusedLoopWriter, ParameterGradientWriter, PrologueEpilogueWr
         lines = ["@cfunc(types.int64(types.int64), nopython=True, error_model='numpy')", f"def {KERNEL_ENTRY}(d):"]
         lines += [f"    {name} = read_int(d + {8 * index})" for index, name in enumerate(DESCRIPTOR_HEAD)]
         for name, index in self.order.items():
-            lines.append(f"    s{index} = read_int(d + {8 * self.memory_plan.number(Slot('size', name))})")
+            lines.append(f"    s{index} = read_int(d + {8 * self.memory_plan.number(('size', name))})")
             lines.append(f"    w{index} = (s{index} + 15) // 16 * 64")
         for number, buffer in enumerate(self.memory_plan.buffers):
             if len(buffer.widths) > 1:
                 lines.append(f"    g{number} = {' + '.join(self.width(name) for name in buffer.widths)}")
-        for slot in self.memory_plan.slots:
-            number = self.memory_plan.number(slot)
-            if slot.kind != "size":
-                lines.append(f"    d{number} = read_int(d + {8 * number})")
+        lines += [
+            f"    d{number} = read_int(d + {8 * number})"
+            for (kind, _), number in self.memory_plan.numbers.items()
+            if kind != "size"
+        ]
         return lines
 
     # --- stages

@@ -6,7 +6,7 @@ from typing import Literal
 
 from cellar.engine.ir.graph import Node
 from cellar.engine.ir.ops import Op
-from cellar.engine.passes.memory_plan import MemoryPlan, Slot, SlotKind
+from cellar.engine.passes.memory_plan import MemoryPlan, SlotKind
 from cellar.engine.passes.schedule import KernelSchedule
 
 STATE_FAULT, OUTPUT_FAULT = 1, 2
@@ -47,7 +47,7 @@ class SourceWriter:
 
     def slot(self, kind: SlotKind, index: int | str) -> str:
         """Return the name of a slot of the descriptor."""
-        return f"d{self.memory_plan.number(Slot(kind, index))}"
+        return f"d{self.memory_plan.number((kind, index))}"
 
     def size(self, name: str) -> str:
         """Return the name of a size."""

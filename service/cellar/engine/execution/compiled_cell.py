@@ -1,8 +1,6 @@
 """A compiled cell: runs the kernels of a cell forward and backward on arrays.
 
-For each run an `Invocation` with its descriptor and scratch memory is leased, bound to the arrays and run; then it is
-kept for the next run of the same shape. Kernels hold no state, so several threads may run one cell. The caller's arrays
-are never written to.
+A run is an `Invocation` that is bound to arrays. Kernels hold no state, so several threads may run one cell.
 """
 
 import threading
@@ -15,35 +13,25 @@ from cellar.engine.backend.kernel_cache import KernelCache
 from cellar.engine.cell import Cell
 from cellar.engine.codegen.kernel_source import KernelText
 from cellar.engine.execution.arrays import Floats, Ints
-from cellar.engine.execution.invocation import CellKernel, Invocation, InvocationLease, lease
+from cellar.engine.execution.invocation import CellKernel, Invocation, clipped
 from cellar.engine.execution.packed_weights import PackedWeights, pack
 from cellar.engine.passes.memory_plan import HEAD_INDEX, PARAM_GRADIENTS
 from cellar.errors import ShapeMismatch
 
 
 @dataclass(frozen=True, slots=True)
-class Tape:
-    """The values that a forward pass has saved for the backward pass."""
-
-    steps: int
-    rows: int
-    lengths: Ints | None
-    lease: InvocationLease
-    """Holds the invocation whose scratch memory holds the values."""
-
-
-@dataclass(frozen=True, slots=True)
 class Forward:
     """`outputs` (T, B, out), the new `state` (B, S), and for each row its first bad step (-1: none) and its kind.
 
-    Kind 1: a state would not be finite; kind 2: an output. `tape` is what `backward` needs, if it was asked for.
+    Kind 1: a state would not be finite; kind 2: an output.
     """
 
     outputs: Floats
     state: Floats
     bad_step: Ints
     bad_kind: Ints
-    tape: Tape | None
+    call: Invocation
+    """Its scratch memory holds the values that `backward` needs, if they were saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,56 +83,48 @@ class CompiledCell:
         *,
         save: bool = False,
     ) -> Forward:
-        """Run T steps of B rows.
+        """Run T steps of B rows. The arguments are never written to.
 
         `inputs` are (T, B, size) each and `state` is (B, S), float32. A row whose length is at most t is frozen at
-        step t: its state stays, its output is 0. With `save` the result carries the tape for `backward`.
+        step t: its state stays, its output is 0. With `save` the result can be given to `backward`.
         """
         cell = self.cell
         steps, rows = inputs[0].shape[:2]
-        kernel = self._training_kernels()[0] if save else self.kernel
-        leased = lease(kernel, packed, steps, rows, lengths)
-        call = leased.call
         arrays = [_checked(a, (steps, rows, size)) for a, size in zip(inputs, cell.in_sizes, strict=True)]
+        before, after = _checked(state, (rows, cell.state_size)), np.empty((rows, cell.state_size), np.float32)
         outputs = np.empty((steps, rows, cell.out_size), np.float32)
-        following = np.empty((rows, cell.state_size), np.float32)
-        _bind_forward(call, arrays, _checked(state, (rows, cell.state_size)), outputs, following)
+        call = self.bound(packed, arrays, before, outputs, after, ragged=lengths is not None, save=save)
+        if lengths is not None:
+            call.begin(clipped(lengths, steps, rows))
         call.run()
-        bad_step, bad_kind = call.faults.copy()
-        tape = Tape(steps, rows, call.lengths, leased) if save else None
-        return Forward(outputs, following, bad_step, bad_kind, tape)
+        bad_step, bad_kind = call.faults
+        return Forward(outputs, after, bad_step, bad_kind, call)
 
     def backward(
         self,
         packed: PackedWeights,
-        tape: Tape,
+        forward: Forward,
         d_outputs: Floats,
         d_state: Floats | None = None,
         *,
-        into: Mapping[str, Floats] | None = None,
         want_params: bool = True,
     ) -> Backward:
         """Run the adjoint back over a forward pass: `d_outputs` (T, B, out), `d_state` (B, S) of the final state.
 
-        Gradients of parameters are sums over all steps and rows; with `into` they are added to the sums given. Without
-        `want_params` they are not computed.
+        Gradients of parameters are sums over all steps and rows. Without `want_params` they are not computed.
         """
-        cell = self.cell
-        steps, rows = tape.steps, tape.rows
-        leased = lease(self._training_kernels()[1], packed, steps, rows, tape.lengths)
-        call = leased.call
-        call.read_tape(tape.lease.call)
+        cell, call = self.cell, forward.call
+        steps, rows = call.steps, call.rows
         d_outputs = _checked(d_outputs, (steps, rows, cell.out_size))
-        after = np.zeros((rows, cell.state_size), np.float32) if d_state is None else d_state
+        after, before = (np.zeros((rows, cell.state_size), np.float32) for _ in range(2))
+        after = after if d_state is None else _checked(d_state, after.shape)
         d_inputs = [np.empty((steps, rows, size), np.float32) for size in cell.in_sizes]
-        before = np.empty((rows, cell.state_size), np.float32)
-        after = _checked(after, (rows, cell.state_size))
-        _bind_backward(call, d_outputs, after, d_inputs, before, want_params=want_params)
-        if want_params:
-            call.sums.begin(into)
-        call.run()
-        d_params = call.sums.copied() if want_params else {}
-        return Backward(tuple(d_inputs), before, d_params)
+        back = self.bound_adjoint(packed, call, d_outputs, after, d_inputs, before, want_params=want_params)
+        back.sums.memory[:] = 0
+        if call.lengths is not None:
+            back.begin(call.lengths)
+        back.run()
+        return Backward(tuple(d_inputs), before, back.sums.trimmed if want_params else {})
 
     # --- invocations on fixed arrays, for command lists
 

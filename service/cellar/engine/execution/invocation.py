@@ -46,9 +46,7 @@ class CellKernel:
         self.memory_plan = text.memory_plan
         self.code = cache.load([text.text])[0]
         self.products = cache.products()
-        self.slot_index: dict[tuple[SlotKind, int | str], int] = {
-            (slot.kind, slot.index): len(DESCRIPTOR_HEAD) + number for number, slot in enumerate(self.memory_plan.slots)
-        }
+        self.slot_index = text.memory_plan.numbers
         self._buffers: dict[tuple[int, int, int], Buffers] = {}
 
     @functools.cached_property
@@ -64,7 +62,7 @@ class CellKernel:
         return found.copy()
 
     def _filled(self, packed: PackedWeights) -> Words:
-        descriptor = np.zeros(len(DESCRIPTOR_HEAD) + len(self.memory_plan.slots), np.int64)
+        descriptor = np.zeros(len(DESCRIPTOR_HEAD) + len(self.slot_index), np.int64)
         for (kind, index), position in self.slot_index.items():
             if kind == "size":
                 descriptor[position] = self.cell.sizes[str(index)]
@@ -153,9 +151,8 @@ class Invocation:
         )
         if self.lengths is not None:
             self.descriptor[HEAD_INDEX["lengths"]] = address(self.lengths)
-        self.tape_of: Invocation | None = None
-        """The forward invocation whose saved values this backward one reads."""
-        self._alive: list[Floats] = []
+        self._alive: list[object] = [packed]
+        """The objects whose memory the kernel reads and writes."""
         self._ready = not ragged
 
     @functools.cached_property
@@ -172,12 +169,10 @@ class Invocation:
 
     def read_tape(self, forward: "Invocation") -> None:
         """Make a backward invocation read the values that a forward one has saved."""
-        if self.tape_of is forward:
-            return
         for index, (place, stride) in enumerate(forward.places):
             self.set_slot("tape", index, place)
             self.set_slot("tape_row", index, stride)
-        self.tape_of = forward
+        self._alive.append(forward)
 
     def begin(self, lengths: Ints | None) -> None:
         """Make the call ready for another run."""
@@ -189,29 +184,24 @@ class Invocation:
                 self.arena.memory[:] = 0
             self._ready = True
 
-    def bind(self, kind: SlotKind, index: int | str, array: Floats) -> Floats:
-        """Bind a slot to an array, and return the array. A slot that the kernel does not have is ignored."""
-        if self.set_slot(kind, index, address(array)):
-            self._alive.append(array)
-        return array
-
-    def bind_dense(self, kind: SlotKind, row: SlotKind, time: SlotKind, index: int, array: Floats) -> Floats:
-        """Bind a slot to a dense array (T, B, size), which is returned."""
+    def bind_dense(self, kind: SlotKind, row: SlotKind, time: SlotKind, index: int, array: Floats) -> None:
+        """Bind a slot to a dense array (T, B, size)."""
+        self.set_slot(kind, index, address(array))
         self.set_slot(row, index, array.strides[1])
         self.set_slot(time, index, array.strides[0])
-        return self.bind(kind, index, array)
+        self._alive.append(array)
 
-    def bind_state(self, kind: SlotKind, row: SlotKind, array: Floats) -> Floats:
-        """Bind a slot to a dense array (B, S), which is returned."""
+    def bind_state(self, kind: SlotKind, row: SlotKind, array: Floats) -> None:
+        """Bind a slot to a dense array (B, S)."""
+        self.set_slot(kind, 0, address(array))
         self.set_slot(row, 0, array.strides[0])
-        return self.bind(kind, 0, array)
+        self._alive.append(array)
 
-    def set_slot(self, kind: SlotKind, index: int | str, number: int) -> bool:
-        """Fill a slot with a number; return whether the kernel has it."""
+    def set_slot(self, kind: SlotKind, index: int | str, number: int) -> None:
+        """Fill a slot with a number, if the kernel has it."""
         position = self.kernel.slot_index.get((kind, index))
         if position is not None:
             self.descriptor[position] = number
-        return position is not None
 
     def check_bound(self) -> None:
         """Raise ValueError if an array is missing that the kernel would read or write."""
@@ -221,7 +211,6 @@ class Invocation:
         """Run the kernel. Raise StartupError in a thread that does not compute with subnormal numbers."""
         self.check_bound()
         check_status(self.kernel.code(address(self.descriptor)))
-        self._alive.clear()
 
     @functools.cached_property
     def places(self) -> Words:
@@ -240,77 +229,24 @@ class GradientBuffers:
 
     def __init__(self, params: Sequence[Param]) -> None:
         self._params = params
-        self._shapes = [padded_shape(param.shape) for param in params]
-        self._edges = [0, *accumulate(math.prod(shape) for shape in self._shapes)]
-        self._memory = aligned(4 * self._edges[-1]).view(np.float32)
-        self.arrays = self._views(self._memory)
-        self.lanes = {
-            param.name: aligned(16 * 4 * math.prod(padded_shape(param.shape)))
-            for param in params
-            if len(param.shape) < 2
+        shapes = {param.name: padded_shape(param.shape) for param in params}
+        edges = [0, *accumulate(math.prod(shape) for shape in shapes.values())]
+        self.memory: Floats = aligned(4 * edges[-1]).view(np.float32)
+        """All of it, a multiple of sixteen floats."""
+        self.arrays = {
+            name: self.memory[begin:end].reshape(shape)
+            for (name, shape), (begin, end) in zip(shapes.items(), pairwise(edges), strict=True)
         }
+        self.lanes = {p.name: aligned(64 * math.prod(shapes[p.name])) for p in params if len(p.shape) < 2}
         """For each vector and scalar sixteen partial sums, which a kernel adds up in the end."""
-
-    def begin(self, into: Mapping[str, Floats] | None) -> None:
-        """Begin with zeros, or with the sums given."""
-        self._memory[:] = 0
-        for name, array in (into or {}).items():
-            self.arrays[name][..., : array.shape[-1] if array.ndim else None] = array
-
-    def copied(self) -> dict[str, Floats]:
-        """Return copies in the parameters' own shapes."""
-        return self._trimmed(self._memory.copy())
-
-    @property
-    def memory(self) -> Floats:
-        """Return all of it, a multiple of sixteen floats."""
-        return self._memory
 
     @property
     def trimmed(self) -> dict[str, Floats]:
         """Return views in the parameters' own shapes."""
-        return self._trimmed(self._memory)
-
-    def _trimmed(self, memory: Floats) -> dict[str, Floats]:
-        views = self._views(memory)
-        return {p.name: views[p.name][..., : p.shape[-1] if p.shape else 1].reshape(p.shape) for p in self._params}
-
-    def _views(self, memory: Floats) -> dict[str, Floats]:
         return {
-            param.name: memory[begin:end].reshape(shape)
-            for param, shape, (begin, end) in zip(self._params, self._shapes, pairwise(self._edges), strict=True)
+            param.name: self.arrays[param.name][..., : param.shape[-1] if param.shape else 1].reshape(param.shape)
+            for param in self._params
         }
-
-
-class InvocationLease:
-    """Holds an invocation that is in use; when the lease is deleted, the invocation is kept for the next run."""
-
-    __slots__ = ("_pool", "call")
-
-    def __init__(self, call: Invocation, pool: list[Invocation]) -> None:
-        self.call = call
-        self._pool = pool
-
-    def __del__(self) -> None:
-        if len(self._pool) < _CALLS_KEPT:
-            self._pool.append(self.call)
-
-
-_CALLS_KEPT, _SHAPES_KEPT = 2, 8
-
-
-def lease(kernel: CellKernel, packed: PackedWeights, steps: int, rows: int, lengths: Ints | None) -> InvocationLease:
-    """Return a call for that shape, ready to be bound to arrays. Raise ShapeMismatch for the lengths."""
-    key = (kernel, steps, rows, lengths is not None)
-    pool: list[Invocation] = packed.calls.get(key, [])
-    if not pool and len(packed.calls) < _SHAPES_KEPT:
-        pool = packed.calls.setdefault(key, pool)
-    try:
-        call = pool.pop()
-    except IndexError:
-        call = Invocation(kernel, packed, steps, rows, ragged=lengths is not None)
-    call.begin(None if lengths is None else clipped(lengths, steps, rows))
-    return InvocationLease(call, pool)
 
 
 def check_status(status: int) -> None:

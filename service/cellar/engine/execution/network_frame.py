@@ -1,8 +1,6 @@
 """Builds the frame of a network's call: the block of memory that the native code reads, with all addresses."""
 
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
@@ -20,19 +18,6 @@ from cellar.engine.execution.network_plan import (
 from cellar.engine.execution.scratch_pool import ARENAS, Scratch
 from cellar.engine.native_calls.call_header import HeaderField, Patch
 from cellar.engine.passes.memory_plan import HEAD_INDEX, SlotKind
-
-
-def new_frame(plan: NetworkPlan, capacity: int) -> NetworkFrame:
-    """Return a new frame for chunks of `capacity` rows times steps."""
-    return _FrameBuilder(plan, capacity).frame()
-
-
-class _Tables(NamedTuple):
-    """Positions of the tables behind the descriptors, in words."""
-
-    layers: int
-    patches: int
-    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,18 +129,36 @@ class _FrameBuilder:
         return begin + buffers.length
 
     def _assembled(self, descriptors: list[Words], begins: Words, arena: Bytes | Scratch, length: int) -> NetworkFrame:
-        """Return the frame: the head, the descriptors, and the tables that the head points to."""
-        tables = self._tables(int(begins[-1]))
-        words: Words = np.zeros(tables.rows + self.capacity, np.int64)
-        faults, lengths = np.zeros((2, self.capacity), np.int32), np.zeros(self.capacity, np.int32)
+        """Return the frame: the header, the descriptors, and the tables of layers, of patches and of rows."""
+        plan = self.plan
+        layers = int(begins[-1])
+        patches = layers + 2 * len(plan.nodes)
+        rows = patches + 3 * len(self.patches)
+        words: Words = np.zeros(rows + self.capacity, np.int64)
+        base, faults, lengths = (
+            address(words),
+            np.zeros((2, self.capacity), np.int32),
+            np.zeros(self.capacity, np.int32),
+        )
         bad_step, bad_kind = address(faults[0]), address(faults[1])
-        for begin, descriptor in zip(begins, descriptors, strict=False):
+        for node, begin, descriptor in zip(plan.nodes, begins.tolist(), descriptors, strict=False):
+            descriptor[HEAD_INDEX["bad_step"]], descriptor[HEAD_INDEX["bad_kind"]] = bad_step, bad_kind
+            node.kernel.kernel.check_bound(descriptor, [at - begin for at, _, _ in self.patches])
             words[begin : begin + len(descriptor)] = descriptor
-            words[begin + HEAD_INDEX["bad_step"]], words[begin + HEAD_INDEX["bad_kind"]] = bad_step, bad_kind
-        self._check_bound(words, begins)
-        self._fill(words, tables, begins)
-        head = self._sizes() | self._pointers(address(words), tables) | _surroundings()
-        head |= {
+        kernels = [node.kernel.kernel.code.address for node in plan.nodes]
+        words[layers:patches] = np.column_stack([kernels, base + 8 * begins[:-1]]).reshape(-1)
+        words[patches:rows] = [word for at, patch, number in self.patches for word in (base + 8 * at, patch, number)]
+        head = _surroundings() | {
+            HeaderField.CAPACITY: self.capacity,
+            HeaderField.IN_SIZE: plan.in_size,
+            HeaderField.OUT_SIZE: plan.out_size,
+            HeaderField.STATE_SIZE: plan.state_size,
+            HeaderField.FLOPS: plan.flops,
+            HeaderField.LAYERS: base + 8 * layers,
+            HeaderField.LAYER_COUNT: len(plan.nodes),
+            HeaderField.PATCHES: base + 8 * patches,
+            HeaderField.PATCH_COUNT: len(self.patches),
+            HeaderField.ROW_TABLE: base + 8 * rows,
             HeaderField.LENGTH_TABLE: address(lengths),
             HeaderField.BAD_STEP: bad_step,
             HeaderField.BAD_KIND: bad_kind,
@@ -163,46 +166,6 @@ class _FrameBuilder:
         words[list(head)] = list(head.values())
         size = words.nbytes + length + faults.nbytes + lengths.nbytes
         return NetworkFrame(words, arena, lengths, faults[0], faults[1], size)
-
-    def _check_bound(self, words: Words, begins: Words) -> None:
-        """Raise ValueError for an address in a descriptor that is 0, unless each call writes it."""
-        later = [at for at, _, _ in self.patches]
-        for node, (begin, end) in zip(self.plan.nodes, pairwise(begins.tolist()), strict=True):
-            node.kernel.kernel.check_bound(words[begin:end], [at - begin for at in later])
-
-    def _tables(self, begin: int) -> _Tables:
-        patches = begin + 2 * len(self.plan.nodes)
-        return _Tables(begin, patches, patches + 3 * len(self.patches))
-
-    def _fill(self, words: Words, tables: _Tables, begins: Words) -> None:
-        """Write the tables, except that of rows, which each call writes."""
-        base = address(words)
-        kernels = [node.kernel.kernel.code.address for node in self.plan.nodes]
-        layers = words[tables.layers : tables.patches].reshape(-1, 2)
-        layers[:] = [*zip(kernels, base + 8 * begins[:-1], strict=True)]
-        if self.patches:
-            patches = words[tables.patches : tables.rows].reshape(-1, 3)
-            patches[:] = [(base + 8 * at, what, number) for at, what, number in self.patches]
-
-    def _sizes(self) -> dict[HeaderField, int]:
-        plan = self.plan
-        return {
-            HeaderField.CAPACITY: self.capacity,
-            HeaderField.IN_SIZE: plan.in_size,
-            HeaderField.OUT_SIZE: plan.out_size,
-            HeaderField.STATE_SIZE: plan.state_size,
-            HeaderField.FLOPS: plan.flops,
-        }
-
-    def _pointers(self, base: int, tables: _Tables) -> dict[HeaderField, int]:
-        """Return where the tables are, and how much is in them."""
-        return {
-            HeaderField.LAYERS: base + 8 * tables.layers,
-            HeaderField.LAYER_COUNT: len(self.plan.nodes),
-            HeaderField.PATCHES: base + 8 * tables.patches,
-            HeaderField.PATCH_COUNT: len(self.patches),
-            HeaderField.ROW_TABLE: base + 8 * tables.rows,
-        }
 
 
 def _surroundings() -> dict[HeaderField, int]:
@@ -219,3 +182,8 @@ def _surroundings() -> dict[HeaderField, int]:
         HeaderField.RESTORE_THREAD: python_function("PyEval_RestoreThread"),
         HeaderField.FROM_LONG: python_function("PyLong_FromLong"),
     }
+
+
+def new_frame(plan: NetworkPlan, capacity: int) -> NetworkFrame:
+    """Return a new frame for chunks of `capacity` rows times steps."""
+    return _FrameBuilder(plan, capacity).frame()

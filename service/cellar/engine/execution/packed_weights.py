@@ -30,8 +30,6 @@ class PackedWeights:
     """Packed matrices by their names, the first word "t" where they are transposed."""
     descriptors: dict[object, NDArray[np.int64]] = field(default_factory=dict)
     """For each kernel its descriptor with sizes and addresses of weights filled in."""
-    calls: dict[object, list[Any]] = field(default_factory=dict)
-    """For each kernel and shape the invocations that are kept for later runs."""
 
     def group(self, stage: ProductGroup) -> NDArray[Any]:
         """Return the panels of a stage's matrices, one after the other."""

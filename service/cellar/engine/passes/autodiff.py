@@ -16,7 +16,7 @@ class Adjoint:
     """The adjoint of a step. The cotangent of a leaf that the output and the states do not depend on is zeros."""
 
     cotangents: dict[str, Node]
-    """Leaves: the cotangent of each new state by name, and of the output under ""."""
+    """Leaves: the cotangent of each new state by name, and that of the output under `OUTPUT_COTANGENT`."""
     inputs: tuple[Node, ...]
     states: tuple[Node, ...]
     """Cotangents of the previous states, in the order of the step's states."""

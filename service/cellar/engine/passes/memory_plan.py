@@ -88,12 +88,8 @@ GRADIENT_SLOTS: frozenset[SlotKind] = frozenset(("grad", "sums"))
 """Slots that a kernel uses only for the gradients of parameters."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """One word of the descriptor: its kind, and the number or name that tells several of a kind apart."""
-
-    kind: SlotKind
-    index: int | str
+Slot = tuple[SlotKind, int | str]
+"""One word of the descriptor: its kind, and the number or name that distinguishes several of a kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +133,6 @@ class MemoryPlan:
     def number(self, slot: Slot) -> int:
         """Return the position of a slot in the descriptor, making it on first use."""
         return self.numbers.setdefault(slot, len(DESCRIPTOR_HEAD) + len(self.numbers))
-
-    @property
-    def slots(self) -> list[Slot]:
-        """Return the slots in order."""
-        return list(self.numbers)
 
 
 def width_bytes(size: int) -> int:

@@ -8,7 +8,7 @@ legal descriptor each slot has a position of its own and names something that th
 import re
 
 from cellar.engine.ir.graph import Node
-from cellar.engine.passes.memory_plan import DESCRIPTOR_HEAD, MemoryPlan, Slot, extent
+from cellar.engine.passes.memory_plan import DESCRIPTOR_HEAD, MemoryPlan, extent
 from cellar.engine.passes.schedule import CONSTANTS, FusedLoop, KernelSchedule, ProductGroup, Region, Stage, loop_extent
 
 
@@ -189,8 +189,7 @@ def verify_slots(plan: MemoryPlan, text: str) -> None:
         "grad": {node.name for node in schedule.step.params} if schedule.backward else set(),
         "sums": {*flat} if schedule.backward else set(),
     }
-    for slot in plan.slots:
-        of = known[slot.kind.partition("_")[0]]
-        _check(slot.index in of, f"slot {slot.kind} {slot.index}", "the kernel has nothing of that name")
+    for kind, index in plan.numbers:
+        _check(index in known[kind.partition("_")[0]], f"slot {kind} {index}", "the kernel has nothing of that name")
     for index in range(len(plan.buffers)):
-        _check(Slot("buffer", index) in plan.numbers, f"buffer {index}", "it has no slot")
+        _check(("buffer", index) in plan.numbers, f"buffer {index}", "it has no slot")

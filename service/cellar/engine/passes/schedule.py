@@ -181,7 +181,7 @@ def _regions(nodes: list[Node], carried: tuple[Carried, ...], wanted: set[Node])
     for node in nodes:
         if any(source in dependent for source in node.sources):
             dependent.add(node)
-    needed = _ancestors([c.following for c in carried])
+    needed = set(toposort(c.following for c in carried))
     at: dict[Node, Region] = {}
     for node in nodes:
         late = any(at.get(source) == "after" for source in node.sources)
@@ -190,14 +190,10 @@ def _regions(nodes: list[Node], carried: tuple[Carried, ...], wanted: set[Node])
         else:
             at[node] = "loop"
     anchors = [n for n in nodes if n not in dependent and (n.op.kind == "product" or n in wanted)]
-    for node in _ancestors(anchors):
+    for node in toposort(anchors):
         if node in at:
             at[node] = "before"
     return at
-
-
-def _ancestors(roots: Iterable[Node]) -> set[Node]:
-    return set(toposort(roots))
 
 
 def _stages(nodes: list[Node], done: set[Node]) -> Iterable[Stage]:

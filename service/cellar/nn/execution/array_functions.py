@@ -1,14 +1,21 @@
 """Sums, norms and clips arrays for training with kernels, so that sums have the engine's fixed order."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cellar.engine import Cell, CommandList, CompiledCell, Forward, KernelCache, PackedWeights, build_cell, compile_cell
-
-Array = NDArray[np.float32]
+from cellar.engine import (
+    Cell,
+    CommandList,
+    CompiledCell,
+    Floats,
+    Forward,
+    KernelCache,
+    PackedWeights,
+    build_cell,
+    compile_cell,
+)
 
 SUM = "output = sum(x)"
 NORM = "output = sqrt(sum(x * x))"
@@ -34,8 +41,8 @@ class Arithmetic:
     def __init__(self, cache: KernelCache) -> None:
         self._cache = cache
         self._kernels: dict[tuple[str, tuple[int, ...]], CompiledCell] = {}
-        self._plain: dict[CompiledCell, PackedWeights] = {}
-        """Empty weights for kernels without parameters, with scratch memory that is used again."""
+        self._empty: dict[CompiledCell, PackedWeights] = {}
+        """The packed weights of kernels without parameters."""
 
     def recording(self) -> CommandList:
         """Return an empty recording of kernels and copies."""
@@ -48,28 +55,28 @@ class Arithmetic:
             self._kernels[key] = compile_cell(cell(text, inputs), self._cache)
         return self._kernels[key]
 
-    def apply(self, text: str, arrays: Mapping[str, Array], params: Mapping[str, float]) -> Forward:
+    def apply(self, text: str, arrays: Mapping[str, Floats], params: Mapping[str, float]) -> Forward:
         """Run a cell without a state on vectors (n,), one for each input, with scalar parameters."""
         kernel = self.kernel(text, {name: array.size for name, array in arrays.items()})
         packed = kernel.pack(scalars(params)) if params else self._without_params(kernel)
         return kernel.forward(packed, [array.reshape(1, 1, -1) for array in arrays.values()], _no_state(1))
 
     def _without_params(self, kernel: CompiledCell) -> PackedWeights:
-        found = self._plain.get(kernel)
-        return self._plain.setdefault(kernel, kernel.pack({})) if found is None else found
+        if kernel not in self._empty:
+            self._empty[kernel] = kernel.pack({})
+        return self._empty[kernel]
 
-    def total(self, array: Array) -> float:
+    def total(self, array: Floats) -> float:
         """Return the sum of all elements."""
         return float(self.apply(SUM, {"x": array}, {}).outputs[0, 0, 0])
 
-    def record_sums(self, recording: CommandList, rows: Array, sums: Array) -> None:
+    def record_sums(self, recording: CommandList, rows: Floats, sums: Floats) -> None:
         """Record the sums of rows: those of (n, k) are written to (n,), both dense."""
         kernel = self.kernel(SUM, {"x": rows.shape[1]})
         none = _no_state(len(rows))
-        packed = self._without_params(kernel)
-        recording.call(kernel.bound(packed, [rows[None]], none, sums.reshape(1, -1, 1), none))
+        recording.call(kernel.bound(self._without_params(kernel), [rows[None]], none, sums.reshape(1, -1, 1), none))
 
-    def norm(self, vector: Array) -> float:
+    def norm(self, vector: Floats) -> float:
         """Return the Euclidean norm, which may be larger than any float32; infinity or NaN for a vector that has one.
 
         If squares overflow or lose digits, the vector is scaled by a power of two first.
@@ -84,26 +91,21 @@ class Arithmetic:
         scaled = self.apply(NORM, {"x": scaled_by_power(vector, -exponent)}, {})
         return math.ldexp(float(scaled.outputs[0, 0, 0]), exponent)
 
-    def clip(self, vector: Array, limit: float) -> Array:
+    def clip(self, vector: Floats, limit: float) -> Floats:
         """Return the vector with every element limited to -limit ... limit; NaN stays NaN."""
         return self.apply(CLIP, {"x": vector}, {"limit": limit}).outputs.reshape(-1)
 
 
-def scaled_by_power(vector: Array, exponent: int) -> Array:
+def scaled_by_power(vector: Floats, exponent: int) -> Floats:
     """Return a vector times 2^exponent."""
-    found: Array = np.ldexp(vector, exponent)
+    found: Floats = np.ldexp(vector, exponent)
     return found
 
 
-def scalars(params: Mapping[str, float]) -> dict[str, Array]:
+def scalars(params: Mapping[str, float]) -> dict[str, Floats]:
     """Return numbers as scalar parameters, rounded once to float32."""
     return {name: np.array(value, dtype=np.float32) for name, value in params.items()}
 
 
-def _no_state(rows: int) -> Array:
+def _no_state(rows: int) -> Floats:
     return np.empty((rows, 0), dtype=np.float32)
-
-
-def concatenated(arrays: Sequence[Array]) -> Array:
-    """Return the elements of all arrays in order, as one vector."""
-    return np.concatenate([array.reshape(-1) for array in arrays])
