@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from cellar.engine import Floats, Ints
 from cellar.errors import IdUnknown
-from cellar.nn.model.embedding import Array, Lengths, add_table_gradient
+from cellar.nn.model.embedding import add_table_gradient
 from tests.nn.golden.cases import dense, embedding, network
 from tests.nn.oracle import make_network
 
@@ -44,7 +45,7 @@ def test_the_gradient_is_summed_from_the_last_step_to_the_first_and_over_rows_in
     assert table_gradient(ids, d_found, None).tobytes() != backwards.tobytes()
 
 
-def table_gradient(ids: Array, d_found: Array, lengths: Lengths | None) -> Array:
+def table_gradient(ids: Floats, d_found: Floats, lengths: Ints | None) -> Floats:
     """Return the gradient of a table of three rows of two numbers."""
     found = np.zeros((3, 2), np.float32)
     add_table_gradient(found, ids, d_found, lengths)

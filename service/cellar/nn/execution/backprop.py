@@ -7,16 +7,12 @@ added, those of later layers first; and the gradient of an embedding.
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cellar.engine import INPUT, CommandList, Invocation, Signal
+from cellar.engine import INPUT, CommandList, Floats, Ints, Invocation, Signal
 from cellar.nn.execution.array_functions import Arithmetic
 from cellar.nn.execution.dropout import Masks
 from cellar.nn.execution.executable import BoundNetwork, Part
 from cellar.nn.model.embedding import add_table_gradient
-
-Array = NDArray[np.float32]
-Lengths = NDArray[np.int32]
 
 
 class Backprop:
@@ -30,8 +26,8 @@ class Backprop:
         self,
         network: BoundNetwork,
         commands: CommandList,
-        inputs: Array,
-        gradients: Mapping[str, Array],
+        inputs: Floats,
+        gradients: Mapping[str, Floats],
         *,
         ragged: bool,
         want_inputs: bool = False,
@@ -49,7 +45,7 @@ class Backprop:
         self._inputs, self._gradients, self._accumulate = inputs, gradients, accumulate
         self._embedding = network.network.embedding
         self._steps, self._rows = inputs.shape[:2]
-        self._lengths: Lengths | None = np.zeros(self._rows, np.int32) if ragged else None
+        self._lengths: Ints | None = np.zeros(self._rows, np.int32) if ragged else None
         self._found = inputs if self._embedding is None else self._array(self._embedding.out_size)
         self._want_inputs = want_inputs or self._embedding is not None
         self.before, self.after, self.d_after, self.d_before = (
@@ -58,21 +54,21 @@ class Backprop:
         """(B, state_size): the states before the first step and after the last one of each row, and their gradients.
 
         `before` and `d_after` are read in every run, the others are written."""
-        self.d_inputs: Array | None = None
+        self.d_inputs: Floats | None = None
         """(T, B, in_size) after `record_backward`, if it was requested."""
-        self._own_d_before: dict[str, Array] = {}
+        self._own_d_before: dict[str, Floats] = {}
         """The gradients of the initial states of layers that begin every call with them, by the name of the layer."""
-        self._outputs: list[Array] = []
+        self._outputs: list[Floats] = []
         self._masks: Masks = {}
         self._forward: list[Invocation] = []
         self._backward: list[Invocation] = []
 
-    def _array(self, size: int) -> Array:
+    def _array(self, size: int) -> Floats:
         return np.empty((self._steps, self._rows, size), np.float32)
 
     # --- forward
 
-    def record_forward(self) -> Array:
+    def record_forward(self) -> Floats:
         """Record the layers in order; return the array of the network's outputs (T, B, out_size)."""
         for index, part in enumerate(self._network.parts):
             reads = [self._turned(part, self._signal(signal)) for signal in part.layer.reads]
@@ -88,7 +84,7 @@ class Backprop:
             self._outputs.append(self._turned(part, outputs))
         return self._signal(self._network.network.output)
 
-    def _states(self, part: Part) -> tuple[Array, Array]:
+    def _states(self, part: Part) -> tuple[Floats, Floats]:
         """Return the states (B, S) before and after a layer."""
         if part.columns is not None:
             return self.before[:, part.columns], self.after[:, part.columns]
@@ -96,7 +92,7 @@ class Backprop:
         self._commands.copy(part.initial[0], before)
         return before, after
 
-    def _signal(self, signal: Signal) -> Array:
+    def _signal(self, signal: Signal) -> Floats:
         """Return the array with the concatenated numbers (T, B, size) of a signal."""
         arrays = [self._found if number < 0 else self._outputs[number] for number in signal]
         if len(arrays) == 1:
@@ -106,14 +102,14 @@ class Backprop:
             self._commands.copy(array, place)
         return joined
 
-    def _split(self, signal: Signal, joined: Array) -> list[Array]:
+    def _split(self, signal: Signal, joined: Floats) -> list[Floats]:
         """Return the columns of each layer in a signal."""
         if len(signal) == 1:
             return [joined]
         sizes = [self._network.parts[number].kernel.cell.out_size for number in signal]
         return np.split(joined, np.cumsum(sizes)[:-1], axis=2)
 
-    def _turned(self, part: Part, array: Array) -> Array:
+    def _turned(self, part: Part, array: Floats) -> Floats:
         """Return the input or output of a layer in the order of its steps: each row is reversed if the layer is."""
         if not part.layer.reverse:
             return array
@@ -123,12 +119,12 @@ class Backprop:
 
     # --- back
 
-    def record_backward(self, d_outputs: Array, arithmetic: Arithmetic, *, begins: bool) -> None:
+    def record_backward(self, d_outputs: Floats, arithmetic: Arithmetic, *, begins: bool) -> None:
         """Record the adjoints of the layers, the last one first, given the gradient (T, B, out_size) of the outputs.
 
         With `begins`, every window begins with the initial states, and trained ones get gradients.
         """
-        sums: dict[int, Array] = {}
+        sums: dict[int, Floats] = {}
         self._add(sums, self._network.network.output, d_outputs)
         for index in reversed(range(len(self._network.parts))):
             self._record_adjoint(index, sums)
@@ -142,7 +138,7 @@ class Backprop:
                 for name, _ in part.layer.starts:
                     self._commands.copy(np.zeros((), np.float32), self._gradients[name])
 
-    def _record_adjoint(self, index: int, sums: dict[int, Array]) -> None:
+    def _record_adjoint(self, index: int, sums: dict[int, Floats]) -> None:
         """Record the adjoint of a layer: remove the gradient of its outputs from `sums`, add those of its inputs."""
         part = self._network.parts[index]
         wanted = self._want_inputs or any(signal != INPUT for signal in part.layer.reads)
@@ -157,7 +153,7 @@ class Backprop:
             if d_input is not None:
                 self._add(sums, signal, self._turned(part, d_input))
 
-    def _d_states(self, part: Part) -> tuple[Array, Array]:
+    def _d_states(self, part: Part) -> tuple[Floats, Floats]:
         """Return the gradients (B, S) of the states after and before a layer."""
         if part.columns is not None:
             return self.d_after[:, part.columns], self.d_before[:, part.columns]
@@ -165,7 +161,7 @@ class Backprop:
         self._own_d_before[part.layer.name] = before
         return after, before
 
-    def _add(self, sums: dict[int, Array], signal: Signal, gradient: Array) -> None:
+    def _add(self, sums: dict[int, Floats], signal: Signal, gradient: Floats) -> None:
         """Add the gradient of a signal to those of the layers in it."""
         for number, part in zip(signal, self._split(signal, gradient), strict=True):
             if number in sums:
@@ -182,7 +178,7 @@ class Backprop:
         for name, sums in call.sums.trimmed.items():
             self._commands.copy(sums, self._gradients[f"{layer}.{name}"])
 
-    def _record_initial(self, part: Part, d_before: Array, arithmetic: Arithmetic) -> None:
+    def _record_initial(self, part: Part, d_before: Floats, arithmetic: Arithmetic) -> None:
         """Record the gradients of trained initial states: sums over rows."""
         for name, columns in part.layer.starts:
             d_states = d_before[:, columns].T
@@ -197,7 +193,7 @@ class Backprop:
         """Return whether there are layers with dropout."""
         return bool(self._masks)
 
-    def prepare(self, lengths: Lengths | None, masks: Masks) -> None:
+    def prepare(self, lengths: Ints | None, masks: Masks) -> None:
         """Set the lengths (B,) of a ragged window and the masks of dropout, and look up the rows of ids."""
         if self._lengths is not None:
             assert lengths is not None

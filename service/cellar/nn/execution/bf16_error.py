@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from cellar.engine import Floats
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.model.network import Network
 from cellar.nn.numerics.random_streams import uniforms
-
-Array = NDArray[np.float32]
 
 STEPS, ROWS = 64, 8
 
@@ -21,7 +19,7 @@ UNIT_VARIANCE = 3.0**0.5
 """The limit of a uniform distribution around 0 with variance one."""
 
 
-def rounding_error(compiled: CompiledNetwork, weights: Mapping[str, Array]) -> dict[str, float]:
+def rounding_error(compiled: CompiledNetwork, weights: Mapping[str, Floats]) -> dict[str, float]:
     """Return the error of outputs relative to those with float32 matrices, over STEPS steps of ROWS rows.
 
     `bfloat16_max_error` is the largest difference, `bfloat16_rms_error` the root of the mean square of all, divided by
@@ -47,7 +45,7 @@ class _Sums:
     squares: float = 0.0
     errors: float = 0.0
 
-    def add(self, wanted: Array | None, found: Array | None) -> bool:
+    def add(self, wanted: Floats | None, found: Floats | None) -> bool:
         """Add outputs of both networks, step by step in float64. Return False if there are none."""
         if wanted is None or found is None:
             return False
@@ -62,13 +60,13 @@ class _Sums:
 class _Continued:
     """A network that is stepped from its initial state, and has its weights only while it runs."""
 
-    def __init__(self, compiled: CompiledNetwork, weights: Mapping[str, Array], *, bfloat16: bool) -> None:
+    def __init__(self, compiled: CompiledNetwork, weights: Mapping[str, Floats], *, bfloat16: bool) -> None:
         self._compiled = compiled
         self._weights = weights
         self._bfloat16 = bfloat16
-        self._state: Array | None = None
+        self._state: Floats | None = None
 
-    def outputs(self, inputs: Array) -> Array | None:
+    def outputs(self, inputs: Floats) -> Floats | None:
         """Return the outputs of the next steps, None if numbers overflow."""
         bound = BoundNetwork(self._compiled, self._weights, bfloat16=self._bfloat16, inference=True)
         state = bound.initial_state(ROWS) if self._state is None else self._state
@@ -88,7 +86,7 @@ def _in_short(value: float) -> float:
     return float(f"{value:.3g}")
 
 
-def _inputs(network: Network) -> Array:
+def _inputs(network: Network) -> Floats:
     drawn = uniforms(0, "bfloat16", STEPS * ROWS * network.in_size).reshape(STEPS, ROWS, network.in_size)
     if network.embedding is not None:
         return np.floor(drawn * network.embedding.count).astype(np.float32)

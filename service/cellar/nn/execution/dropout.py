@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from cellar.engine import Floats
 from cellar.nn.model.layer import Layer
 from cellar.nn.numerics.random_streams import uniforms
 
-Masks = dict[int, NDArray[np.float32]]
+Masks = dict[int, Floats]
 """The mask (T, B, size) of each dropout layer, by its index in the layers of the network."""
 
 

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cellar.engine import (
     Cell,
-    CommandList,
     CompiledCell,
+    Floats,
+    Ints,
     KernelCache,
     Mask,
     NetworkProgram,
@@ -32,9 +32,6 @@ from cellar.nn.model.layer import Layer
 from cellar.nn.model.lowering import served
 from cellar.nn.model.network import Network
 
-Array = NDArray[np.float32]
-Lengths = NDArray[np.int32]
-
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -45,7 +42,7 @@ class Part:
     packed: PackedWeights
     columns: slice | None
     """None if the layer begins every call with `initial`."""
-    initial: Array
+    initial: Floats
     """(1, S)"""
 
 
@@ -86,10 +83,6 @@ class CompiledNetwork:
         with _pointing_to_cells(self.network.layers):
             self._cache.load(texts)
 
-    def recording(self) -> CommandList:
-        """Return an empty recording of kernels and copies."""
-        return CommandList(self._cache)
-
     def program(self, parts: Sequence[Part]) -> NetworkProgram:
         """Return the program that runs these layers in one native call, without dropout."""
         layers = self.network.layers
@@ -116,7 +109,7 @@ class CompiledNetwork:
         in_size = network.in_size if network.embedding is None else network.embedding.out_size
         return NetworkProgram(nodes, read(network.output), in_size, network.state_size, self._cache)
 
-    def bind(self, weights: Mapping[str, Array], *, inference: bool = False) -> "BoundNetwork":
+    def bind(self, weights: Mapping[str, Floats], *, inference: bool = False) -> "BoundNetwork":
         """Return the network with these weights, packed for its kernels as the network says.
 
         For inference it has no gradients and keeps nothing of `weights`. Raise InvalidInput if they do not fit.
@@ -136,7 +129,7 @@ class BoundNetwork:
     def __init__(
         self,
         compiled: CompiledNetwork,
-        weights: Mapping[str, Array],
+        weights: Mapping[str, Floats],
         *,
         bfloat16: bool = False,
         inference: bool = False,
@@ -153,7 +146,7 @@ class BoundNetwork:
         self.initial = np.concatenate([np.zeros((1, 0), np.float32), *carried], axis=1)
         """(1, state_size): the initial state of a sequence."""
 
-    def adopt(self, weights: Mapping[str, Array]) -> None:
+    def adopt(self, weights: Mapping[str, Floats]) -> None:
         """Read the weights from these arrays from now on. They must be flushed and equal to the present weights."""
         for part in self.parts:
             part.packed.adopt(
@@ -162,7 +155,7 @@ class BoundNetwork:
         if self.network.embedding is not None:
             self._table = weights[self.network.embedding.name]
 
-    def placed(self, weights: Mapping[str, Array]) -> Iterator[tuple[Array, Array]]:
+    def placed(self, weights: Mapping[str, Floats]) -> Iterator[tuple[Floats, Floats]]:
         """Yield each adopted weight with a place from which kernels read it.
 
         Further kernels may have further places: call it again when `places` has changed.
@@ -185,25 +178,25 @@ class BoundNetwork:
         return self._compiled.program(self.parts)
 
     @functools.cached_property
-    def advance(self) -> Callable[[Array, States, Lengths | None, Mask | None], Run]:
+    def advance(self) -> Callable[[Floats, States, Ints | None, Mask | None], Run]:
         """Do the same as `run`, on this thread: the arguments are the first three of `run`, and `reset`.
 
         Sessions call it for single steps, for which the time of each Python call matters.
         """
         return self.program.run if self._table is None else self._advance_ids
 
-    def _advance_ids(self, inputs: Array, state: States, lengths: Lengths | None, reset: Mask | None) -> Run:
+    def _advance_ids(self, inputs: Floats, state: States, lengths: Ints | None, reset: Mask | None) -> Run:
         return self.run(inputs, state, lengths, reset=reset)
 
-    def initial_state(self, rows: int) -> Array:
+    def initial_state(self, rows: int) -> Floats:
         """Return the initial state (rows, state_size) of a sequence: zeros, or the trained values."""
         return np.repeat(self.initial, rows, axis=0)
 
     def run(
         self,
-        inputs: Array,
+        inputs: Floats,
         state: States,
-        lengths: Lengths | None = None,
+        lengths: Ints | None = None,
         *,
         reset: Mask | None = None,
         executor: Executor | None = None,
@@ -220,7 +213,7 @@ class BoundNetwork:
             return self.program.run_parts(found, state, executor, parts, lengths=lengths, reset=reset)
         return self.program.run(found, state, lengths, reset)
 
-    def looked_up(self, inputs: Array) -> Array:
+    def looked_up(self, inputs: Floats) -> Floats:
         """Return the input of the first layer, (T, B, in_size) or rows of the table for ids. Raise ShapeMismatch."""
         if self._table is None:
             return inputs
@@ -235,7 +228,7 @@ class BoundNetwork:
 
 
 def _parts(
-    compiled: CompiledNetwork, weights: Mapping[str, Array], *, bfloat16: bool, inference: bool
+    compiled: CompiledNetwork, weights: Mapping[str, Floats], *, bfloat16: bool, inference: bool
 ) -> tuple[Part, ...]:
     """Return the layers with their weights. The states of layers that carry one are consecutive in a row."""
     found: list[Part] = []
@@ -249,7 +242,7 @@ def _parts(
     return tuple(found)
 
 
-def _initial(layer: Layer, weights: Mapping[str, Array]) -> Array:
+def _initial(layer: Layer, weights: Mapping[str, Floats]) -> Floats:
     """Return the initial state (S,) of a layer."""
     starts = [weights.get(f"{layer.name}.{s.name}0", np.zeros(s.size, np.float32)) for s in layer.cell.states]
     return np.concatenate([np.zeros(0, np.float32), *starts])

@@ -5,14 +5,11 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from cellar.engine import Floats, Ints
 from cellar.errors import IdUnknown
 from cellar.nn.model.initialisers import Fan, Shape, check_overrides, fans
 from cellar.nn.spec.initialisers import Initialiser, Uniform
-
-Array = NDArray[np.float32]
-Lengths = NDArray[np.int32]
 
 UNIT_VARIANCE = Uniform(uniform=(-1.7320508, 1.7320508))
 """The limit of the uniform distribution with variance one, which is the initial variance in PyTorch and Flux."""
@@ -45,7 +42,7 @@ class Embedding:
         """Return the number of outputs for an id."""
         return self.shape[1]
 
-    def check(self, inputs: Array, pointer: str) -> None:
+    def check(self, inputs: Floats, pointer: str) -> None:
         """Raise IdUnknown unless all inputs (T, B, 1) are ids of the table."""
         ids = inputs[:, :, 0]
         unknown = ~((ids >= 0) & (ids < self.count) & (ids == np.floor(ids)))
@@ -59,13 +56,13 @@ class Embedding:
             )
 
 
-def look_up(table: Array, inputs: Array) -> Array:
+def look_up(table: Floats, inputs: Floats) -> Floats:
     """Return the rows (T, B, out_size) of ids (T, B, 1) that were checked."""
-    found: Array = table[inputs[:, :, 0].astype(np.intp)]
+    found: Floats = table[inputs[:, :, 0].astype(np.intp)]
     return found
 
 
-def add_table_gradient(gradient: Array, inputs: Array, d_found: Array, lengths: Lengths | None) -> None:
+def add_table_gradient(gradient: Floats, inputs: Floats, d_found: Floats, lengths: Ints | None) -> None:
     """Add to the gradient of the table (ids, out_size): for each id the sum over its places, t descending, b ascending.
 
     `inputs` (T, B, 1), `d_found` (T, B, out_size); steps at and past a row's length are left out.

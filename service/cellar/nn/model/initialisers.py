@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from cellar.engine import Floats
 from cellar.errors import InvalidInput
 from cellar.errors.suggestions import suggestion
 from cellar.nn.numerics.portable_math import log, log_tan
@@ -30,7 +31,7 @@ def fans(shapes: Mapping[str, Shape], stacked: tuple[tuple[str, ...], ...] = ())
     return {name: (fan[0], fan[1]) for name, fan in found.items()}
 
 
-def draw(how: Initialiser, shape: Shape, fan: Fan, seed: int, stream: str) -> NDArray[np.float32]:
+def draw(how: Initialiser, shape: Shape, fan: Fan, seed: int, stream: str) -> Floats:
     """Return a float32 array of that shape with initial values.
 
     glorot_uniform (Glorot and Bengio 2010) as Flux computes it: (u - 1/2) sqrt(24 / (fan in + fan out)), u in [0, 1).
@@ -87,5 +88,5 @@ def _uniforms(shape: Shape, seed: int, stream: str) -> NDArray[np.float64]:
     return uniforms(seed, stream, math.prod(shape)).reshape(shape)
 
 
-def _rounded(values: NDArray[np.float64]) -> NDArray[np.float32]:
+def _rounded(values: NDArray[np.float64]) -> Floats:
     return values.astype(np.float32)

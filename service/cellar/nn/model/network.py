@@ -7,10 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from cellar.engine import INPUT
+from cellar.engine import INPUT, Floats
 from cellar.errors import InvalidInput, NotFinite, ShapeMismatch
 from cellar.memory.file_mapping import all_finite
 from cellar.nn.model.embedding import Embedding
@@ -89,19 +86,19 @@ class Network:
             content.append({"weight_storage": self.spec.weight_storage})
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
-    def check_inputs(self, inputs: NDArray[np.float32], pointer: str = "") -> None:
+    def check_inputs(self, inputs: Floats, pointer: str = "") -> None:
         """Raise IdUnknown if inputs (T, B, in_size) have an id that the embedding does not know."""
         if self.embedding is not None:
             self.embedding.check(inputs, pointer)
 
-    def check_states(self, states: NDArray[np.float32], pointer: str = "") -> None:
+    def check_states(self, states: Floats, pointer: str = "") -> None:
         """Accept states (rows, state_size): all finite numbers are states of cells."""
 
-    def init(self, seed: int) -> dict[str, NDArray[np.float32]]:
+    def init(self, seed: int) -> dict[str, Floats]:
         """Return random initial weights. The same seed gives the same bits on every machine."""
         return {begin.name: draw(begin.init, begin.shape, begin.fan, seed, begin.name) for begin in self._begins}
 
-    def check_weights(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+    def check_weights(self, weights: Mapping[str, Floats]) -> None:
         """Raise InvalidInput, ShapeMismatch or NotFinite unless these are weights of this network."""
         expected = dict(self.parameters)
         for name in sorted(expected.keys() ^ weights.keys()):

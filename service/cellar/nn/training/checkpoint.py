@@ -11,12 +11,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from cellar.engine import KERNEL_REV, TRAINING_REV
+from cellar.engine import KERNEL_REV, TRAINING_REV, Floats
 from cellar.errors import InvalidInput, KernelRevisionMismatch, StoreCorrupt
 from cellar.nn.training.optimiser import OptimiserState
 from cellar.nn.training.progress import EpochRecord
-
-Array = NDArray[np.float32]
 
 _NOTE = "note"
 
@@ -28,7 +26,7 @@ HISTORY_EPOCHS = 1000
 class Best:
     """The state of early stopping: the weights of the lowest watched loss, their epoch, and the epochs since."""
 
-    weights: Array
+    weights: Floats
     record: EpochRecord
     waited: int
     """Epochs since the last one that improved by `min_delta`."""
@@ -41,14 +39,14 @@ class RunState:
     """Everything that determines the rest of a run. It is a value between updates; the order of batches follows from
     the seed and the epoch, so that it needs no place here."""
 
-    weights: Array
+    weights: Floats
     """(n,) all parameters in the network's order."""
     optimiser: OptimiserState
     epoch: int = 0
     """The number of finished epochs."""
     update: int = 0
     """The number of finished updates of the present epoch."""
-    carried: Array | None = None
+    carried: Floats | None = None
     """(B, state_size): the states of the present rows, if states are carried between windows."""
     loss_sum: float = 0.0
     """The sum of the losses of the present epoch, over scored steps."""
@@ -90,7 +88,7 @@ def check_revision(data: bytes) -> None:
     _read(data)
 
 
-def _read(data: bytes) -> tuple[Mapping[str, Array], Mapping[str, Any]]:
+def _read(data: bytes) -> tuple[Mapping[str, Floats], Mapping[str, Any]]:
     """Return the arrays and the note of a checkpoint. Raise as `check_revision`."""
     try:
         tensors = load_tensors(data)
@@ -127,7 +125,7 @@ def _note(state: RunState, run: str) -> dict[str, Any]:
     }
 
 
-def _state(tensors: Mapping[str, Array], note: Mapping[str, Any]) -> RunState:
+def _state(tensors: Mapping[str, Floats], note: Mapping[str, Any]) -> RunState:
     return RunState(
         weights=tensors["weights"],
         optimiser=OptimiserState(tensors["slots"], note["power1"], note["power2"]),
@@ -142,7 +140,7 @@ def _state(tensors: Mapping[str, Array], note: Mapping[str, Any]) -> RunState:
     )
 
 
-def _best(weights: Array, note: Mapping[str, Any]) -> Best:
+def _best(weights: Floats, note: Mapping[str, Any]) -> Best:
     record = EpochRecord(**note["record"])
     # Older checkpoints have no reference, because the best epoch was then the last one that improved by min_delta.
     return Best(weights, record, note["waited"], note.get("reference", record.watched))

@@ -3,16 +3,13 @@
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from cellar.engine import Floats
 from cellar.nn.execution.array_functions import Arithmetic
 from cellar.nn.execution.executable import BoundNetwork
 from cellar.nn.training.data import last_value
-from cellar.nn.training.data.batches import Batch, Plan
-from cellar.nn.training.data.segments import cut, lengths_in
+from cellar.nn.training.data.batches import Batch, Plan, cut, lengths_in
 from cellar.nn.training.update.compiled_loss import CompiledLoss
-
-Array = NDArray[np.float32]
 
 WARMUP_STEPS = 1024
 """Steps of a warm-up in one call. The steps before held-out ones can be a long warm-up, and the outputs of all
@@ -61,7 +58,7 @@ def last_value_loss(loss: CompiledLoss, arithmetic: Arithmetic, training: Plan, 
     return mean if math.isfinite(mean) else None
 
 
-def state_before(network: BoundNetwork, batch: Batch, carried: Array | None) -> Array:
+def state_before(network: BoundNetwork, batch: Batch, carried: Floats | None) -> Floats:
     """Return the state at the begin of a batch: the initial state after the warm-up, or the carried one."""
     if batch.warmup is None:
         assert carried is not None

@@ -7,10 +7,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cellar.engine import Floats
 from cellar.errors import InvalidInput
 from cellar.nn.spec.base import Frozen
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +41,15 @@ class Loss(Frozen):
         """Return the allowed sizes of a target. Raise InvalidInput for a size of outputs that the loss cannot use."""
         return {out_size}
 
-    def faults(self, targets: Array, out_size: int) -> Iterator[TargetFault]:
+    def faults(self, targets: Floats, out_size: int) -> Iterator[TargetFault]:
         """Yield the rules for targets (T, B, size); the first one that is broken is reported."""
         yield from ()
 
-    def compared(self, targets: Array, out_size: int) -> Array:
+    def compared(self, targets: Floats, out_size: int) -> Floats:
         """Return valid targets (T, B, size) in the form that the equations read, (T, B, out_size)."""
         return targets
 
-    def read_targets(self, targets: Array, out_size: int, *, first: int, pointer: str) -> Array:
+    def read_targets(self, targets: Floats, out_size: int, *, first: int, pointer: str) -> Floats:
         """Return the targets (T, B, size) of all steps as the equations read them, (T - first, B, out_size).
 
         Steps before `first` are not scored and may have any values. Raise InvalidInput with that pointer for the
@@ -65,6 +64,6 @@ class Loss(Frozen):
         return self.compared(scored, out_size)
 
 
-def no_probability(targets: Array) -> TargetFault:
+def no_probability(targets: Floats) -> TargetFault:
     """Return the rule that targets are probabilities."""
     return TargetFault((targets < 0) | (targets > 1), "a target is no probability", "numbers from 0 to 1")

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
+from cellar.engine import Floats
 from cellar.nn.spec.base import Frozen, Rate
 from cellar.nn.training.schedules import ScheduleSpec
 from cellar.nn.training.schedules.constant import ConstantSchedule
@@ -47,8 +46,12 @@ class Optimiser(Frozen):
         return 1.0, 1.0
 
     def scalars(self, rate: float, powers: Powers) -> dict[str, float]:
-        """Return the parameters of the equations except `scale`, for a learning rate and the powers of `decays`."""
-        raise NotImplementedError
+        """Return the parameters of the equations except `scale`, for a learning rate and the powers of `decays`.
+
+        By default these are `rate`, `decay`, and the settings that only this kind has, such as `momentum`.
+        """
+        own = type(self).model_fields.keys() - Optimiser.model_fields.keys()
+        return self.coupled(rate) | {name: getattr(self, name) for name in own}
 
     def coupled(self, rate: float) -> dict[str, float]:
         """Return `rate`, and `decay` for weight decay as part of the gradient."""
@@ -68,7 +71,7 @@ def moving_averages(beta1: float, beta2: float) -> dict[str, float]:
 class OptimiserState:
     """The state of an optimiser between updates."""
 
-    slots: NDArray[np.float32]
+    slots: Floats
     """(1, S): its states, each as long as the weights."""
     power1: float = 1.0
     """The first of `Optimiser.decays` to the number of updates, as a float64 product."""

@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from cellar.engine import Floats
 
-Weights = Mapping[str, NDArray[np.float32]]
+Weights = Mapping[str, Floats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class Progress:
     """The finished epochs, at most the newest thousand."""
     kept: EpochRecord | None
     """The epoch whose weights would be the result if the run ended now; None before the first one."""
-    weights: Callable[[], dict[str, NDArray[np.float32]]] = field(repr=False)
+    weights: Callable[[], dict[str, Floats]] = field(repr=False)
     """Return the result so far: with early stopping the best weights, otherwise the newest."""
     checkpoint: Callable[[], bytes] = field(repr=False)
     """Return all that `fit` needs to continue from here, in any process, with the same bits."""

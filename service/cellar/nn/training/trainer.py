@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cellar.engine import Floats
 from cellar.errors import OutputNotFinite
 from cellar.nn.execution.array_functions import SUM, cell
 from cellar.nn.execution.dropout import Masks, draw_masks
@@ -32,12 +33,10 @@ from cellar.nn.training.update.divergence import diverged, fault, not_finite
 from cellar.nn.training.update.loss_gradient import ForwardFault, LossGradient
 from cellar.nn.training.update.weight_vector import Trainee, joined, named
 
-Array = NDArray[np.float32]
-
 
 def fit(
     network: CompiledNetwork,
-    weights: Mapping[str, Array],
+    weights: Mapping[str, Floats],
     data: Dataset,
     spec: TrainingSpec,
     *,
@@ -74,8 +73,8 @@ def check(network: Network, data: Dataset, spec: TrainingSpec) -> int:
 
 def evaluate(
     compiled: CompiledNetwork,
-    before: Mapping[str, Array],
-    after: Mapping[str, Array],
+    before: Mapping[str, Floats],
+    after: Mapping[str, Floats],
     data: Dataset,
     spec: TrainingSpec,
 ) -> Evaluation:
@@ -111,7 +110,7 @@ class _Trainer:
         self.trainee = Trainee(compiled)
         self.gradient = LossGradient(compiled, self.trainee, self.loss, spec.recompute)
 
-    def begin(self, weights: Mapping[str, Array]) -> RunState:
+    def begin(self, weights: Mapping[str, Floats]) -> RunState:
         """Return the state before the first update."""
         return RunState(joined(self.compiled.network, weights), self.optimiser.start())
 
@@ -197,20 +196,20 @@ class _Trainer:
             best = replace(best, waited=best.waited + 1)
         return replace(best, weights=state.weights, record=record) if watched < best.record.watched else best
 
-    def measure(self, plan: Plan, weights: Array) -> float:
+    def measure(self, plan: Plan, weights: Floats) -> float:
         """Return the mean loss of these weights over all scored steps of a plan."""
         network = self.trainee.load(weights)
         return mean_loss(network, self.loss, self.compiled.arithmetic, plan, self.spec.recompute)
 
     # --- errors
 
-    def _not_finite(self, state: RunState, gradient: Array, weights: Array) -> OutputNotFinite:
+    def _not_finite(self, state: RunState, gradient: Floats, weights: Floats) -> OutputNotFinite:
         """Return the error of an update whose weights or loss are not finite."""
         what = not_finite(self._named(gradient), self._named(weights))
         largest = self._named(state.weights) if what is None else None
         return OutputNotFinite(diverged(f"the {what or 'loss'}", self._place(state), largest))
 
-    def _named(self, vector: Array) -> dict[str, Array]:
+    def _named(self, vector: Floats) -> dict[str, Floats]:
         return named(self.compiled.network, vector)
 
     def _place(self, state: RunState) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cellar.nn.training.data.segments import cut, lengths_in
+from cellar.nn.training.data.batches import cut, lengths_in
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from cellar.engine import KernelCache
+from cellar.engine import Floats, Ints, KernelCache
 from cellar.nn.execution.array_functions import Arithmetic
 from cellar.nn.training.losses import LossSpec
-from cellar.nn.training.update.compiled_loss import Array, CompiledLoss, Lengths
+from cellar.nn.training.update.compiled_loss import CompiledLoss
 from tests.nn.golden.cases import LOSSES, ROWS, STEPS
 from tests.nn.golden.read import assert_float32, read
 
@@ -18,8 +18,8 @@ from tests.nn.golden.read import assert_float32, read
 class Scored:
     """The losses (T, B, 1) of every step and row, and the gradient (T, B, O) of their scaled sum."""
 
-    losses: Array
-    d_outputs: Array
+    losses: Floats
+    d_outputs: Floats
 
 
 def make_loss(spec: object, size: int, cache: KernelCache, steps: int | None = None) -> CompiledLoss:
@@ -28,7 +28,7 @@ def make_loss(spec: object, size: int, cache: KernelCache, steps: int | None = N
 
 
 def score(
-    spec: object, cache: KernelCache, outputs: Array, targets: Array, lengths: Lengths | None, scale: float
+    spec: object, cache: KernelCache, outputs: Floats, targets: Floats, lengths: Ints | None, scale: float
 ) -> Scored:
     """Return the losses of outputs against targets, and the gradient of scale * sum(losses)."""
     commands = Arithmetic(cache).recording()
@@ -61,7 +61,7 @@ def test_past_a_rows_length_there_is_no_loss_and_no_gradient(cache: KernelCache)
 
 
 @pytest.mark.parametrize("lengths", [None, np.array([7, 0, 3], np.int32)], ids=["full", "ragged"])
-def test_some_steps_at_a_time_or_all_give_equal_bits(lengths: Lengths | None, cache: KernelCache) -> None:
+def test_some_steps_at_a_time_or_all_give_equal_bits(lengths: Ints | None, cache: KernelCache) -> None:
     golden = read("losses")
     outputs, targets = golden["outputs"], golden["mse.targets"]
     expected = score("mse", cache, outputs, targets, lengths, 0.5)

@@ -3,16 +3,15 @@
 from decimal import Decimal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from cellar.engine import Floats
 from cellar.errors import InvalidInput, NotFinite, ShapeMismatch
 from cellar.nn.model.network import Network
 from cellar.nn.training.data.batches import Plan
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.spec import TrainingSpec
 
-Array = NDArray[np.float32]
-Pair = tuple[Array, Array]
+Pair = tuple[Floats, Floats]
 
 
 def plans(network: Network, data: Dataset, spec: TrainingSpec) -> tuple[Plan, Plan | None]:

@@ -1,4 +1,4 @@
-"""Divides data into windows (for truncated backpropagation) and into batches, in the order of an epoch.
+"""Divides data into windows (for truncated backpropagation), batches in the order of an epoch, and segments.
 
 ::
 
@@ -24,29 +24,37 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from cellar.engine import Floats, Ints
 from cellar.nn.numerics.random_streams import permutation
-from cellar.nn.training.data.segments import lengths_in
 from cellar.nn.training.spec import TrainingSpec
 
-Array = NDArray[np.float32]
-Lengths = NDArray[np.int32]
+
+def cut(total: int, steps: int | None) -> tuple[slice, ...]:
+    """Return the segments of `total` steps, each of `steps` steps except the last; one segment if `steps` is None."""
+    length = max(1, total) if steps is None else steps
+    return tuple(slice(begin, min(begin + length, total)) for begin in range(0, max(1, total), length))
+
+
+def lengths_in(segment: slice, lengths: Ints | None) -> Ints | None:
+    """Return the steps of each row in a segment, None if all rows have all steps."""
+    return None if lengths is None else np.clip(lengths - segment.start, 0, segment.stop - segment.start)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """The data of one update. All arrays are (T, B, F)."""
 
-    warmup: Array | None
+    warmup: Floats | None
     """Inputs of the warm-up; None if the state is carried from the batch before."""
-    inputs: Array
-    targets: Array
+    inputs: Floats
+    targets: Floats
     """The targets of the outputs from `skip` on."""
     skip: int
-    lengths: Lengths | None
+    lengths: Ints | None
     """Steps of each row in `inputs`, None if all are of full length."""
 
     @property
-    def scored_lengths(self) -> Lengths | None:
+    def scored_lengths(self) -> Ints | None:
         """Return the steps of each row in `targets`."""
         return None if self.lengths is None else np.maximum(self.lengths - np.int32(self.skip), np.int32(0))
 
@@ -68,9 +76,9 @@ class Room:
     """Memory for batches: batches of the same shape use the same memory."""
 
     def __init__(self) -> None:
-        self._arrays: dict[tuple[object, ...], Array] = {}
+        self._arrays: dict[tuple[object, ...], Floats] = {}
 
-    def array(self, use: str, shape: tuple[int, ...]) -> Array:
+    def array(self, use: str, shape: tuple[int, ...]) -> Floats:
         """Return an array for one use."""
         key = (use, shape)
         found = self._arrays.get(key)
@@ -88,8 +96,8 @@ _SHAPES_KEPT = 16
 class Plan:
     """Aligned data of a run: `targets` begin with the target of output `warmup + skip`."""
 
-    inputs: Array
-    targets: Array
+    inputs: Floats
+    targets: Floats
     spec: TrainingSpec
     room: Room = field(default_factory=Room)
 
@@ -158,12 +166,12 @@ class Plan:
     def _gathered(
         self,
         use: str,
-        array: Array,
+        array: Floats,
         rows: NDArray[np.int64],
         begins: NDArray[np.int64],
         steps: int,
-        lengths: NDArray[np.int32],
-    ) -> Array:
+        lengths: Ints,
+    ) -> Floats:
         """Return (steps, B, F): for each chosen row the steps from its begin on, with zeros after its length."""
         steps_ahead = np.arange(steps)[:, None]
         at = np.minimum(begins + steps_ahead, array.shape[0] - 1) * array.shape[1] + rows
@@ -173,7 +181,7 @@ class Plan:
             out[steps_ahead >= lengths] = 0
         return out
 
-    def _chosen(self, use: str, array: Array, rows: NDArray[np.int64], steps: slice) -> Array:
+    def _chosen(self, use: str, array: Floats, rows: NDArray[np.int64], steps: slice) -> Floats:
         """Return (steps, B, F) of the chosen rows."""
         part = array[steps]
         out = self.room.array(use, (len(part), len(rows), array.shape[2]))
@@ -196,7 +204,7 @@ class Plan:
         )
 
 
-def _sizes(array: Array) -> tuple[int, int, int]:
+def _sizes(array: Floats) -> tuple[int, int, int]:
     """Return the shape of (T, B, F)."""
     steps, rows, features = array.shape
     return steps, rows, features

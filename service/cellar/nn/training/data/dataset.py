@@ -2,16 +2,15 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
+from cellar.engine import Floats
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """The training data of a run, and separate validation data if given, as arrays (T, B, F)."""
 
-    inputs: NDArray[np.float32]
-    targets: NDArray[np.float32]
+    inputs: Floats
+    targets: Floats
     """(T', B, out_size), T' at least the scored steps; or (T', B, 1) class indices for cross_entropy."""
-    validation: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+    validation: tuple[Floats, Floats] | None = None
     """Inputs and targets for validation."""

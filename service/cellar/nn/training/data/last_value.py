@@ -6,11 +6,9 @@ are not recognised. A horizon longer than half of the series is not recognised e
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from cellar.engine import Floats
 from cellar.nn.training.data.batches import Plan
-
-Array = NDArray[np.float32]
 
 MOST_AHEAD = 1000
 """The longest horizon that is tried, in steps."""
@@ -31,12 +29,12 @@ def carried_features(plan: Plan) -> tuple[int, ...] | None:
     return tuple(found)
 
 
-def forecast(plan: Plan, features: tuple[int, ...]) -> Array:
+def forecast(plan: Plan, features: tuple[int, ...]) -> Floats:
     """Return the outputs (T, B, out_size) of the forecast: the present values of these features."""
     return np.ascontiguousarray(plan.inputs[len(plan.inputs) - len(plan.targets) :][:, :, list(features)])
 
 
-def _foretold(inputs: Array, target: Array) -> int | None:
+def _foretold(inputs: Floats, target: Floats) -> int | None:
     """Return the feature of (T, B, F) that equals (T, B) with the shortest horizon; None without one, or if it is 0."""
     steps = len(target)
     most = min(MOST_AHEAD, steps // 2, steps - LEAST_PAIRS)

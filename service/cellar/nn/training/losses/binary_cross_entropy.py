@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from cellar.nn.training.loss import Array, Loss, TargetFault, no_probability
+from cellar.engine import Floats
+from cellar.nn.training.loss import Loss, TargetFault, no_probability
 
 
 class BinaryCrossEntropy(Loss):
@@ -14,6 +15,6 @@ class BinaryCrossEntropy(Loss):
     # With p = sigmoid(x): no difference of large numbers for targets of 0 and 1.
     equations: ClassVar[str] = "output = mean(target * softplus(-x) + (1 - target) * softplus(x))"
 
-    def faults(self, targets: Array, out_size: int) -> Iterator[TargetFault]:
+    def faults(self, targets: Floats, out_size: int) -> Iterator[TargetFault]:
         """Yield that targets are probabilities."""
         yield no_probability(targets)

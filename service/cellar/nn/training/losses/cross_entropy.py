@@ -5,8 +5,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from cellar.engine import Floats
 from cellar.errors import InvalidInput
-from cellar.nn.training.loss import Array, Loss, TargetFault, no_probability
+from cellar.nn.training.loss import Loss, TargetFault, no_probability
 
 SUM_TOLERANCE = 1e-3
 """How far the sum of probabilities may be from 1: they may have been rounded, as 0.333 for each of three."""
@@ -25,7 +26,7 @@ class CrossEntropy(Loss):
             raise InvalidInput("cross_entropy compares at least two outputs", pointer="/loss", actual="one output")
         return {out_size, 1}
 
-    def faults(self, targets: Array, out_size: int) -> Iterator[TargetFault]:
+    def faults(self, targets: Floats, out_size: int) -> Iterator[TargetFault]:
         """Yield that targets are class indices if there is one number, else distributions."""
         if targets.shape[2] == 1:
             known = np.isin(targets, np.arange(out_size, dtype=np.float32))
@@ -35,9 +36,9 @@ class CrossEntropy(Loss):
         beside = abs(targets.sum(axis=2, dtype=np.float64) - 1) > SUM_TOLERANCE
         yield TargetFault(beside, "the probabilities of classes do not sum to 1", f"a sum of 1 ± {SUM_TOLERANCE}")
 
-    def compared(self, targets: Array, out_size: int) -> Array:
+    def compared(self, targets: Floats, out_size: int) -> Floats:
         """Return class indices as distributions."""
         if targets.shape[2] > 1:
             return targets
-        found: Array = (targets == np.arange(out_size, dtype=np.float32)).astype(np.float32)
+        found: Floats = (targets == np.arange(out_size, dtype=np.float32)).astype(np.float32)
         return found

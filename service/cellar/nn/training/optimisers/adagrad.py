@@ -3,7 +3,7 @@
 from typing import ClassVar, Literal
 
 from cellar.nn.spec.base import Epsilon, Rate
-from cellar.nn.training.optimiser import GRADIENT, Optimiser, Powers
+from cellar.nn.training.optimiser import GRADIENT, Optimiser
 
 
 class AdaGrad(Optimiser):
@@ -18,7 +18,3 @@ class AdaGrad(Optimiser):
     v = v + g * g
     output = w - rate * g / (sqrt(v) + epsilon)
     """
-
-    def scalars(self, rate: float, powers: Powers) -> dict[str, float]:
-        """Return the parameters of the equations."""
-        return self.coupled(rate) | {"epsilon": self.epsilon}

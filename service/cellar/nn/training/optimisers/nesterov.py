@@ -3,7 +3,7 @@
 from typing import ClassVar, Literal
 
 from cellar.nn.spec.base import Decay, Rate
-from cellar.nn.training.optimiser import GRADIENT, Optimiser, Powers
+from cellar.nn.training.optimiser import GRADIENT, Optimiser
 
 
 class Nesterov(Optimiser):
@@ -18,7 +18,3 @@ class Nesterov(Optimiser):
     v = momentum * v + g
     output = w - rate * (g + momentum * v)
     """
-
-    def scalars(self, rate: float, powers: Powers) -> dict[str, float]:
-        """Return the parameters of the equations."""
-        return self.coupled(rate) | {"momentum": self.momentum}

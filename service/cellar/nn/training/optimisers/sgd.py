@@ -3,7 +3,7 @@
 from typing import ClassVar, Literal
 
 from cellar.nn.spec.base import Rate
-from cellar.nn.training.optimiser import GRADIENT, Optimiser, Powers
+from cellar.nn.training.optimiser import GRADIENT, Optimiser
 
 
 class Sgd(Optimiser):
@@ -14,7 +14,3 @@ class Sgd(Optimiser):
     equations: ClassVar[str] = f"""{GRADIENT}
     output = w - rate * g
     """
-
-    def scalars(self, rate: float, powers: Powers) -> dict[str, float]:
-        """Return the parameters of the equations."""
-        return self.coupled(rate)

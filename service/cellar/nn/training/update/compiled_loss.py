@@ -3,28 +3,24 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cellar.engine import CommandList, Invocation
+from cellar.engine import CommandList, Floats, Ints, Invocation
 from cellar.nn.execution.array_functions import Arithmetic, scalars
-from cellar.nn.training.data.segments import cut, lengths_in
+from cellar.nn.training.data.batches import cut, lengths_in
 from cellar.nn.training.loss import Loss
-
-Array = NDArray[np.float32]
-Lengths = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedLoss:
     """A recorded loss, which reads and writes fixed arrays."""
 
-    losses: Array
+    losses: Floats
     """(T, B, 1), written in every run; 0 after the length of a row."""
-    d_losses: Array
+    d_losses: Floats
     """(T, B, 1), read in every run: the gradient of what is minimised with respect to each loss."""
     calls: tuple[Invocation, ...]
 
-    def prepare(self, scale: float, lengths: Lengths | None) -> None:
+    def prepare(self, scale: float, lengths: Ints | None) -> None:
         """Set the weight of each loss, and the lengths (B,) if rows have lengths."""
         self.d_losses.fill(scale)
         if lengths is not None:
@@ -44,7 +40,7 @@ class CompiledLoss:
         self._kernel = arithmetic.kernel(loss.equations, {"x": size, "target": size})
         self._packed = self._kernel.pack(scalars(loss.scalars()))
 
-    def measure(self, outputs: Array, targets: Array, lengths: Lengths | None) -> Array:
+    def measure(self, outputs: Floats, targets: Floats, lengths: Ints | None) -> Floats:
         """Return the losses (T, B, 1) of outputs and targets, (T, B, size) each; 0 after the length of a row."""
         segments = cut(len(outputs), self._steps)
         none = np.empty((outputs.shape[1], 0), np.float32)
@@ -55,7 +51,7 @@ class CompiledLoss:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def record(
-        self, recording: CommandList, outputs: Array, targets: Array, d_outputs: Array, *, ragged: bool
+        self, recording: CommandList, outputs: Floats, targets: Floats, d_outputs: Floats, *, ragged: bool
     ) -> RecordedLoss:
         """Record the losses of outputs and targets, and their gradient, which is written to `d_outputs`."""
         steps, rows = targets.shape[:2]

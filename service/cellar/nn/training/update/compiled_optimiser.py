@@ -7,13 +7,10 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cellar.engine import CommandList
+from cellar.engine import CommandList, Floats
 from cellar.nn.execution.array_functions import Arithmetic, scaled_by_power
 from cellar.nn.training.optimiser import Optimiser, OptimiserState
-
-Array = NDArray[np.float32]
 
 _LARGE = 2.0**64
 """A gradient with a larger norm is scaled before it is clipped, because the factor alone could be subnormal."""
@@ -23,7 +20,7 @@ _LARGE = 2.0**64
 class Update:
     """New weights and the new state; `finite` is False if a number among them is not finite."""
 
-    weights: Array
+    weights: Floats
     state: OptimiserState
     finite: bool
 
@@ -35,7 +32,7 @@ class CompiledOptimiser:
         self.spec = spec
         self._arithmetic = arithmetic
         self._kernel = arithmetic.kernel(spec.equations, {"x": size, "w": size})
-        self._scalars: Array = np.zeros(len(self._kernel.cell.params), np.float32)
+        self._scalars: Floats = np.zeros(len(self._kernel.cell.params), np.float32)
         views = {param.name: self._scalars[i : i + 1].reshape(()) for i, param in enumerate(self._kernel.cell.params)}
         self._packed = self._kernel.pack(views)
         self._packed.adopt(views)
@@ -47,7 +44,7 @@ class CompiledOptimiser:
         """Return the state before the first update."""
         return OptimiserState(np.zeros((1, self._kernel.cell.state_size), dtype=np.float32))
 
-    def update(self, weights: Array, gradient: Array, state: OptimiserState, rate: float) -> Update:
+    def update(self, weights: Floats, gradient: Floats, state: OptimiserState, rate: float) -> Update:
         """Return the weights (n,) after one update with this gradient (n,) at this learning rate."""
         gradient, scale = self._clip(gradient)
         decay1, decay2 = self.spec.decays
@@ -70,7 +67,7 @@ class CompiledOptimiser:
         recording.call(self._kernel.bound(self._packed, arrays, self._slots, self._after, self._slots_after))
         return recording
 
-    def _clip(self, gradient: Array) -> tuple[Array, float]:
+    def _clip(self, gradient: Floats) -> tuple[Floats, float]:
         """Return the gradient clipped by value, and the factor that clips its norm."""
         if self.spec.clip_value is not None:
             gradient = self._arithmetic.clip(gradient, self.spec.clip_value)

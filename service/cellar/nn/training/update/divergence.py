@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
+from cellar.engine import Floats
 from cellar.errors import OutputNotFinite, StateNotFinite
 
-Array = NDArray[np.float32]
-Named = Mapping[str, Array]
+Named = Mapping[str, Floats]
 
 
 def not_finite(gradients: Named, weights: Named) -> str | None:

@@ -19,17 +19,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from cellar.engine import Floats
 from cellar.nn.execution.backprop import Backprop
 from cellar.nn.execution.dropout import Masks
 from cellar.nn.execution.executable import CompiledNetwork
-from cellar.nn.training.data.batches import Batch
-from cellar.nn.training.data.segments import cut
+from cellar.nn.training.data.batches import Batch, cut
 from cellar.nn.training.update.compiled_loss import CompiledLoss, RecordedLoss
 from cellar.nn.training.update.weight_vector import Trainee, named
-
-Array = NDArray[np.float32]
 
 SHAPES_KEPT = 6
 """Shapes of batches whose recordings are kept, each with its own memory. A run that carries its state has this many:
@@ -43,11 +40,11 @@ DrawMasks = Callable[[slice], Masks]
 class Learnt:
     """The result for a batch: its loss and gradient. The gradient is valid until the next one is computed."""
 
-    gradient: Array
+    gradient: Floats
     """(n,) of the scaled sum of the losses, with respect to all weights."""
     loss: float
     """The sum of all losses."""
-    state: Array
+    state: Floats
     """(B, state_size) after the last step of each row."""
 
 
@@ -68,7 +65,7 @@ class RecordedUpdate:
         trainee: Trainee,
         loss: CompiledLoss,
         batch: Batch,
-        gradients: dict[str, Array],
+        gradients: dict[str, Floats],
         *,
         begins: bool,
         accumulate: bool,
@@ -78,7 +75,7 @@ class RecordedUpdate:
         ragged = batch.lengths is not None
         # All batches of one shape are in the memory of this one.
         self._inputs, self._targets = batch.inputs, batch.targets
-        self._commands = compiled.recording()
+        self._commands = compiled.arithmetic.recording()
         self.backprop = Backprop(
             trainee.network, self._commands, self._inputs, gradients, ragged=ragged, accumulate=accumulate
         )
@@ -87,18 +84,18 @@ class RecordedUpdate:
         d_outputs = np.zeros((steps, rows, compiled.network.out_size), np.float32)
         scored = slice(batch.skip, None)
         self._loss: RecordedLoss | None = None
-        self.loss_sum: Array = np.zeros(1, np.float32)
+        self.loss_sum: Floats = np.zeros(1, np.float32)
         if len(self._targets):
             self._loss = loss.record(self._commands, outputs[scored], self._targets, d_outputs[scored], ragged=ragged)
             compiled.arithmetic.record_sums(self._commands, self._loss.losses.reshape(1, -1), self.loss_sum)
         self.backprop.record_backward(d_outputs, compiled.arithmetic, begins=begins)
 
     @property
-    def losses(self) -> Array:
+    def losses(self) -> Floats:
         """Return the losses (T, B, 1) of the scored steps."""
         return np.empty((0, self._inputs.shape[1], 1), np.float32) if self._loss is None else self._loss.losses
 
-    def forward(self, batch: Batch, before: Array, masks: DrawMasks, first: int) -> Array:
+    def forward(self, batch: Batch, before: Floats, masks: DrawMasks, first: int) -> Floats:
         """Return the state after a batch whose rows begin with the states `before`. Raise as `run`."""
         self._prepare(batch, before, masks, first)
         self._run(self._forward_steps)
@@ -107,12 +104,12 @@ class RecordedUpdate:
     def run(
         self,
         batch: Batch,
-        before: Array,
+        before: Floats,
         masks: DrawMasks,
         scale: float,
         *,
         first: int = 0,
-        d_after: Array | None = None,
+        d_after: Floats | None = None,
     ) -> None:
         """Compute losses and gradients of a batch whose first step is the step `first` of its window.
 
@@ -127,7 +124,7 @@ class RecordedUpdate:
         self._run(None)
         self.backprop.finish()
 
-    def _prepare(self, batch: Batch, before: Array, masks: DrawMasks, first: int) -> None:
+    def _prepare(self, batch: Batch, before: Floats, masks: DrawMasks, first: int) -> None:
         for array, given in (
             (self._inputs, batch.inputs),
             (self._targets, batch.targets),
@@ -151,11 +148,11 @@ class LossGradient:
 
     def __init__(self, compiled: CompiledNetwork, trainee: Trainee, loss: CompiledLoss, recompute: int | None) -> None:
         self._compiled, self._trainee, self._loss, self._recompute = compiled, trainee, loss, recompute
-        self._gradient: Array = np.zeros(compiled.network.parameter_count, np.float32)
+        self._gradient: Floats = np.zeros(compiled.network.parameter_count, np.float32)
         self._gradients = named(compiled.network, self._gradient)
         self._recorded: dict[tuple[object, ...], RecordedUpdate] = {}
 
-    def of(self, batch: Batch, before: Array, masks: DrawMasks, scale: float, *, begins: bool) -> Learnt:
+    def of(self, batch: Batch, before: Floats, masks: DrawMasks, scale: float, *, begins: bool) -> Learnt:
         """Return the loss and the gradient of a batch.
 
         Rows begin with the states `before` (B, state_size), which are the initial ones if `begins`, and each loss
@@ -169,7 +166,7 @@ class LossGradient:
         return Learnt(self._gradient, float(recorded.loss_sum[0]), recorded.backprop.after.copy())
 
     def _in_segments(
-        self, batch: Batch, segments: tuple[slice, ...], before: Array, masks: DrawMasks, scale: float, *, begins: bool
+        self, batch: Batch, segments: tuple[slice, ...], before: Floats, masks: DrawMasks, scale: float, *, begins: bool
     ) -> Learnt:
         states = [before]
         for segment in segments[:-1]:
@@ -177,7 +174,7 @@ class LossGradient:
             recorded = self._of_shape(part, begins=begins, accumulate=True)
             states.append(recorded.forward(part, states[-1], masks, segment.start))
         self._gradient[:] = 0
-        after, d_after, losses = before, np.zeros_like(before), list[Array]()
+        after, d_after, losses = before, np.zeros_like(before), list[Floats]()
         for segment, state in zip(reversed(segments), reversed(states), strict=True):
             part = batch.part(segment)
             recorded = self._of_shape(part, begins=begins, accumulate=True)

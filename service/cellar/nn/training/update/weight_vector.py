@@ -4,22 +4,18 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cellar.engine import CommandList
-from cellar.nn.execution.array_functions import concatenated
+from cellar.engine import CommandList, Floats
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.model.network import Network
 
-Array = NDArray[np.float32]
 
-
-def joined(network: Network, weights: Mapping[str, Array]) -> Array:
+def joined(network: Network, weights: Mapping[str, Floats]) -> Floats:
     """Return weights as a vector, in the order of the network's parameters."""
-    return concatenated([weights[name] for name, _ in network.parameters])
+    return np.concatenate([weights[name].reshape(-1) for name, _ in network.parameters])
 
 
-def named(network: Network, vector: Array) -> dict[str, Array]:
+def named(network: Network, vector: Floats) -> dict[str, Floats]:
     """Return views of a vector of all weights."""
     found, at = {}, 0
     for name, shape in network.parameters:
@@ -34,7 +30,7 @@ class Trainee:
 
     def __init__(self, compiled: CompiledNetwork) -> None:
         self._compiled = compiled
-        self._vector: Array = np.zeros(compiled.network.parameter_count, np.float32)
+        self._vector: Floats = np.zeros(compiled.network.parameter_count, np.float32)
         self._weights = named(compiled.network, self._vector)
         self.network = BoundNetwork(compiled, self._weights)
         """The network with the weights that were loaded last. It must not be run while others are loaded."""
@@ -42,11 +38,11 @@ class Trainee:
         self._packing: CommandList | None = None
         self._places = 0
 
-    def load(self, vector: Array) -> BoundNetwork:
+    def load(self, vector: Floats) -> BoundNetwork:
         """Return the network with these weights until the next call. They must fit and be finite."""
         np.copyto(self._vector, vector)
         if self._packing is None or self._places != self.network.places:
-            self._packing = self._compiled.recording()
+            self._packing = self._compiled.arithmetic.recording()
             self._places = self.network.places
             self._packing.flush(self._vector)
             for source, target in self.network.placed(self._weights):
