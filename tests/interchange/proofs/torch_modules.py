@@ -249,7 +249,7 @@ def add_function(plan: Plan, rng: Random, name: str) -> None:
     """Append one of the functions, with settings where it has some."""
     kind = str(rng.choice([kind for kind in FUNCTIONS if kind not in ("LayerNormPlain", "Identity")]))
     given = dict(pair.split("=") for pair in ":".join(SETTINGS[1:]).split(":"))
-    chosen = {key: float(given[key]) for key in FUNCTIONS[kind].settings if rng.random() < 0.5}
+    chosen = {key: float(given[key]) for key in FUNCTIONS[kind].numbers if rng.random() < 0.5}
     words = "".join(f":{key}={value}" for key, value in chosen.items())
     plan.add(name, make_function(kind, chosen), f"{kind.lower()}{words}")
 

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from cellar.interchange.activations import Activation, number_text
 from cellar.interchange.chain import ImportedLayer, layer_norm, residual_sum, stateless
-from cellar.interchange.onnx.activations import ALONG_NUMBERS
+from cellar.interchange.onnx.activations import ALONG_NUMBERS, function_of_both
 from cellar.interchange.onnx.activations import OPERATORS as FUNCTIONS
 from cellar.interchange.onnx.model_file import Node
-from cellar.interchange.onnx.pointwise import function_of_both
 from cellar.interchange.onnx.values import Constant, Filled, Part, Signal, Value, need_constant, need_signal
 from cellar.interchange.tensors import float32_array
 from cellar.nn.model.layers.dense import Activation as DenseActivation

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.errors import ImportRefused
-from cellar.interchange.onnx.message_count import count_messages
-from cellar.interchange.onnx.schema_check import check_node
+from cellar.interchange.onnx.file_checks import check_node, count_messages
 from cellar.interchange.tensors import check_size
 
 MAX_BYTES = 160 * 1024 * 1024

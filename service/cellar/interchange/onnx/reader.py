@@ -2,18 +2,23 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from cellar.errors import ImportRefused
+from pydantic import ValidationError
+
+from cellar.errors import ImportRefused, InvalidInput
 from cellar.interchange.chain import ImportedLayer, network_of
-from cellar.interchange.imported import ImportedNetwork
+from cellar.interchange.imported import ImportedNetwork, check_weights
 from cellar.interchange.onnx import arithmetic, constants, layout
 from cellar.interchange.onnx.activations import ALONG_NUMBERS, OPERATORS
-from cellar.interchange.onnx.model_file import Graph, GraphInput, Node, graph_of, parse_model, read_bytes
-from cellar.interchange.onnx.own_models import own_network
+from cellar.interchange.onnx.model_file import Graph, GraphInput, Node, graph_of, parse_model, read_bytes, tensor_array
 from cellar.interchange.onnx.recurrent import INPUTS, Inputs, recurrent_layer
 from cellar.interchange.onnx.values import Axis, Constant, Filled, FinalState, Part, Signal, Value, need_signal
+from cellar.interchange.onnx_export import NETWORK_KEY, network_model
+from cellar.interchange.tensors import float32_array
 from cellar.nn.model.layers.embedding import EmbeddingSpec
 from cellar.nn.model.network import Network
+from cellar.nn.model.spec import NetworkSpec
 
 Values = Sequence[Value | None]
 
@@ -38,7 +43,7 @@ def read_onnx(path: Path) -> ImportedNetwork:
 def import_onnx(data: bytes, place: str = "model") -> ImportedNetwork:
     """Return the network of the bytes of a model, as `read_onnx` does."""
     model = parse_model(data, place)
-    return own_network(model) or _Reader(graph_of(model, place)).network()
+    return _own_network(model) or _Reader(graph_of(model, place)).network()
 
 
 class _Reader:
@@ -270,3 +275,44 @@ def _is_cast_to_float32(node: Node) -> bool:
     from onnx import TensorProto
 
     return bool(node.attribute("to") == TensorProto.FLOAT)
+
+
+# --- models that Cellar has exported
+
+
+def _own_network(model: Any) -> ImportedNetwork | None:
+    """Return the network that a ModelProto states it is; None if it states none.
+
+    Raise ImportRefused if its graph is another one than Cellar writes of that network.
+    """
+    text = next((entry.value for entry in model.metadata_props if entry.key == NETWORK_KEY), None)
+    if text is None:
+        return None
+    try:
+        network = Network(NetworkSpec.model_validate_json(text))
+    except (ValidationError, InvalidInput) as error:
+        raise ImportRefused(f"the metadata hold no network: {str(error)[:200]}", place=NETWORK_KEY) from error
+    names = {name for name, _ in network.parameters}
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    weights = {
+        name: float32_array(tensor_array(tensor, name), name) for name, tensor in tensors.items() if name in names
+    }
+    check_weights(network, weights)
+    if _graph_parts(model) != _graph_parts(network_model(network, weights)):
+        raise ImportRefused(
+            "the graph is not that of the network in the metadata",
+            place=NETWORK_KEY,
+            remedy=f"remove {NETWORK_KEY} from the metadata, so that the graph itself is read",
+        )
+    return ImportedNetwork(network.spec, weights)
+
+
+def _graph_parts(model: Any) -> tuple[Any, ...]:
+    """Return the parts of a graph that affect its results: everything except its name and documentation."""
+    graph = model.graph
+    parts = [sorted(part.SerializeToString(deterministic=True) for part in graph.initializer)]
+    parts += [
+        [part.SerializeToString(deterministic=True) for part in each]
+        for each in (graph.node, graph.input, graph.output)
+    ]
+    return (*parts, [(entry.domain, entry.version) for entry in model.opset_import])

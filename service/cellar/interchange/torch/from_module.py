@@ -201,7 +201,7 @@ def _dropout(module: Any, kind: str, _name: str) -> TorchModule:
 
 
 def _function(module: Any, kind: str, _name: str) -> TorchModule:
-    return TorchModule(type=kind, settings={name: float(getattr(module, name)) for name in FUNCTIONS[kind].settings})
+    return TorchModule(type=kind, settings={name: float(getattr(module, name)) for name in FUNCTIONS[kind].numbers})
 
 
 def _normalizer(module: Any, kind: str, name: str) -> TorchModule:

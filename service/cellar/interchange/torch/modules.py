@@ -85,7 +85,7 @@ def function_of(item: Item) -> TorchModule | None:
     kind = _BY_PLAIN_NAME.get(plain_name(item.name))
     if kind is None:
         return None
-    known = {"p": 0.5} if kind == "Dropout" else FUNCTIONS[kind].settings
+    known = {"p": 0.5} if kind == "Dropout" else FUNCTIONS[kind].numbers
     return TorchModule(type=kind, settings=settings_of(item, known))
 
 

@@ -183,7 +183,7 @@ def _modules(spec: LayerSpec, width: int, pointer: str) -> list[TorchModule]:
     match spec:
         case DenseSpec():
             linear = TorchModule(type="Linear", in_size=width, size=spec.out_size, bias=spec.bias)
-            kinds = [name for name in DENSE if FUNCTIONS[name].dense == spec.activation]
+            kinds = [name for name in DENSE if DENSE[name] == spec.activation]
             return [linear, *(TorchModule(type=kind) for kind in kinds)]
         case EmbeddingSpec():
             return [TorchModule(type="Embedding", in_size=spec.count, size=spec.out_size)]

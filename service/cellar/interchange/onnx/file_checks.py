@@ -1,7 +1,7 @@
-"""Counts the messages in a protobuf file before it is parsed, because a million empty ones take a few bytes each.
+"""Checks a file of ONNX before it is parsed, by counting its messages, and its nodes against the schemas of operators.
 
-Only lengths are read; which fields are messages is in the descriptors of the package onnx. The encoding:
-protobuf.dev/programming-guides/encoding.
+A million empty messages take a few bytes each. To count them only lengths are read; which fields are messages is in the
+descriptors of the package onnx. The encoding: protobuf.dev/programming-guides/encoding.
 """
 
 from typing import Any
@@ -73,3 +73,33 @@ def _varint(part: memoryview, at: int, place: str) -> tuple[int, int]:
 
 def _damaged(place: str) -> ImportRefused:
     return ImportRefused("the file is no ONNX model, or is cut off", place=place, expected="a ModelProto")
+
+
+def check_node(node: Any, name: str, opset: int) -> None:
+    """Raise ImportRefused unless a NodeProto is as its operator of that version is."""
+    from onnx import AttributeProto, defs
+
+    try:
+        schema = defs.get_schema(node.op_type, opset, "")
+    except defs.SchemaError as error:
+        raise _refused(node, name, f"there is no such operator in version {opset}") from error
+    if not schema.min_input <= len(node.input) <= schema.max_input:
+        raise _refused(node, name, f"it has {len(node.input)} inputs")
+    if not schema.min_output <= len(node.output) <= schema.max_output:
+        raise _refused(node, name, f"it has {len(node.output)} outputs")
+    single = defs.OpSchema.FormalParameterOption.Single
+    for index, formal in enumerate(schema.inputs):
+        if formal.option == single and (index >= len(node.input) or not node.input[index]):
+            raise _refused(node, name, f"its input {formal.name} is left out")
+    given = {attribute.name: AttributeProto.AttributeType.Name(attribute.type) for attribute in node.attribute}
+    for attribute, kind in given.items():
+        known = schema.attributes.get(attribute)
+        if known is None or known.type.name != kind:  # type: ignore[attr-defined]  # the stubs leave it out
+            raise _refused(node, name, f"it has no attribute {attribute[:64]!r} of this type")
+    for attribute, known in schema.attributes.items():
+        if known.required and attribute not in given:
+            raise _refused(node, name, f"its attribute {attribute} is left out")
+
+
+def _refused(node: Any, name: str, detail: str) -> ImportRefused:
+    return ImportRefused(f"node {name[:128]!r} ({node.op_type[:64]}): {detail}", place=name[:128])
