@@ -1,6 +1,7 @@
 """Writes the loops of a kernel over the blocks of a row: loads, elementwise work, reductions, stores."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,29 +59,38 @@ class FusedLoopWriter(SourceWriter):
                 self.record_fault(f"not all_finite(e{kind}, first(16))", kind)
 
     def destinations(self, stage: FusedLoop) -> list["_Destination"]:
-        """Return where the values of a stage go: buffers, the next step's carried values, the caller's arrays."""
-        found = []
-        in_place = {c.following for c in self.memory_plan.in_place}
-        results = {self.schedule.results[index] for index in self.memory_plan.direct}
-        write = "row" if self.schedule.backward else "(row + rows)"
-        for node in stage.nodes:
-            size = self.size(node.shape[0]) if node.shape else "1"
-            if node in self.memory_plan.places and node.op.kind != "reduction":
-                found.append(_Destination(node, "buffer", self.address(node), size))
-            for carried in self.memory_plan.in_place if node in in_place else ():
-                if carried.following is node:
-                    base, stride, _ = self.place(carried.leaf)
-                    row = write if self.is_history(carried.leaf) else "b"
-                    fault = 0 if self.schedule.backward else STATE_FAULT
-                    found.append(_Destination(node, "carried", f"{base} + {row} * {stride}", size, fault))
-            # An output that is also a state is checked once, as a state, whose fault goes before that of an output.
-            fault = 0 if self.schedule.backward or node in in_place else OUTPUT_FAULT
-            found += [
-                _Destination(node, "result", self.dense_row("result", index), size, fault)
-                for index in (self.memory_plan.direct if node in results else ())
-                if self.schedule.results[index] is node
-            ]
-        return found
+        """Return the places where the values of a stage go, node by node."""
+        return [
+            destination
+            for node in stage.nodes
+            for destination in (*self.buffers_of(node), *self.carried_of(node), *self.results_of(node))
+        ]
+
+    def buffers_of(self, node: Node) -> Iterator["_Destination"]:
+        """Yield the place of a node in scratch memory, if it has one. Reductions are stored after the loop."""
+        if node in self.memory_plan.places and node.op.kind != "reduction":
+            yield _Destination(node, "buffer", self.address(node), self.count(node))
+
+    def carried_of(self, node: Node) -> Iterator["_Destination"]:
+        """Yield the places where the next step reads a node as the value that the step before has handed to it."""
+        after = "row" if self.schedule.backward else "(row + rows)"
+        for carried in self.memory_plan.in_place:
+            if carried.following is node:
+                base, stride, _ = self.place(carried.leaf)
+                row = after if self.is_history(carried.leaf) else "b"
+                fault = 0 if self.schedule.backward else STATE_FAULT
+                yield _Destination(node, "carried", f"{base} + {row} * {stride}", self.count(node), fault)
+
+    def results_of(self, node: Node) -> Iterator["_Destination"]:
+        """Yield the places of a node in the caller's arrays.
+
+        An output that is also a state is checked once, as a state, whose fault goes before that of an output.
+        """
+        is_state = any(carried.following is node for carried in self.memory_plan.in_place)
+        fault = 0 if self.schedule.backward or is_state else OUTPUT_FAULT
+        for index in self.memory_plan.direct:
+            if self.schedule.results[index] is node:
+                yield _Destination(node, "result", self.dense_row("result", index), self.count(node), fault)
 
     def fault_kinds(self, destinations: list["_Destination"]) -> list[int]:
         """Return the kinds of fault that the stores of a stage can have."""

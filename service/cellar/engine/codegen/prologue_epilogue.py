@@ -32,13 +32,12 @@ class PrologueEpilogueWriter(SourceWriter):
     def load_inputs(self) -> None:
         """Load the caller's inputs; rows past their length are zeros."""
         for index, node in enumerate(self.schedule.inputs):
-            size = self.size(node.shape[0]) if node.shape else "1"
             target = self.address(node)
             with self.dense_rows():
                 with self.block(f"if {self.row_ended}:"):
                     self.write(f"clear({target}, {self.width(extent(node))})")
                     self.write("continue")
-                self.write(f"{self.load_row}({self.dense_row('input', index)}, {target}, {size})")
+                self.write(f"{self.load_row}({self.dense_row('input', index)}, {target}, {self.count(node)})")
                 if not node.shape:
                     self.write(f"store({target}, load_one({target}))")
 
@@ -110,8 +109,7 @@ class PrologueEpilogueWriter(SourceWriter):
 
     def store_result(self, index: int, node: Node) -> None:
         """Store one result for all steps and rows."""
-        size = self.size(node.shape[0]) if node.shape else "1"
-        target = self.dense_row("result", index)
+        size, target = self.count(node), self.dense_row("result", index)
         if index in self.memory_plan.direct:
             with self.block("if lengths != 0:"), self.dense_rows(), self.block(f"if {self.row_ended}:"):
                 self.write(f"clear_dense({target}, {size})")

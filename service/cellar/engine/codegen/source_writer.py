@@ -57,6 +57,10 @@ class SourceWriter:
         """Return the bytes of a padded row of a size; "" is a scalar."""
         return f"w{self.order[name]}" if name else "64"
 
+    def count(self, node: Node) -> str:
+        """Return the number of floats of a value, 1 for a scalar."""
+        return self.size(node.shape[0]) if node.shape else "1"
+
     def row_width(self, buffer: int) -> str:
         """Return the bytes of a row of a buffer."""
         widths = self.memory_plan.buffers[buffer].widths

@@ -1,6 +1,7 @@
 """Builds the frame of a network's call: the block of memory that the native code reads, with all addresses."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +17,17 @@ from cellar.engine.execution.network_plan import (
     PlanNode,
 )
 from cellar.engine.execution.scratch_pool import ARENAS, Scratch
-from cellar.engine.native_calls.call_header import HeaderField, Patch
+from cellar.engine.native_calls.call_header import HeaderField
 from cellar.engine.passes.memory_plan import HEAD_INDEX, SlotKind
+
+
+class _Patch(NamedTuple):
+    """A word of the frame that becomes field * factor + addend before each chunk of steps."""
+
+    position: int
+    field: HeaderField
+    factor: int
+    addend: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +39,7 @@ class _LayerBinding:
     descriptor: Words
     begin: int
     """Position of the descriptor in the frame."""
-    patches: list[tuple[int, Patch, int]]
+    patches: list[_Patch]
 
     def bind(self, arrays: list[int]) -> None:
         """Write all addresses; `arrays` are those of the arrays between layers."""
@@ -39,9 +49,9 @@ class _LayerBinding:
         self.descriptor[HEAD_INDEX["layer"]] = number
         for index, signal in enumerate(node.reads):
             if signal == INPUT:
-                self.word("input", index, 0, Patch.INPUTS)
+                self.patch("input", index, HeaderField.INPUTS)
                 self.word("input_row", index, 4 * self.plan.in_size)
-                self.word("input_time", index, 0, Patch.INPUTS_TIME)
+                self.patch("input_time", index, HeaderField.INPUTS_TIME)
             else:
                 self.array(("input", "input_row", "input_time"), index, self.plan.placement(signal), arrays)
         self.array(("result", "result_row", "result_time"), 0, self.plan.placement((number,)), arrays)
@@ -55,11 +65,12 @@ class _LayerBinding:
             self.word("carry_out", 0, address(node.discarded))
             return
         if ("carry_in", 0) in node.kernel.kernel.slot_index:
-            self.patches.append((self.begin + HEAD_INDEX["state_pointers"], Patch.STATE_POINTERS, 0))
+            pointers = self.begin + HEAD_INDEX["state_pointers"]
+            self.patches.append(_Patch(pointers, HeaderField.STATE_POINTERS, 1, 0))
             self.descriptor[HEAD_INDEX["initial_state"]] = address(node.initial)
             self.descriptor[HEAD_INDEX["state_offset"]] = 4 * offset
-        self.word("carry_in", 0, 0, Patch.STATE, 4 * offset)
-        self.word("carry_out", 0, 0, Patch.AFTER, 4 * offset)
+        self.patch("carry_in", 0, HeaderField.STATE, addend=4 * offset)
+        self.patch("carry_out", 0, HeaderField.AFTER, addend=4 * offset)
         self.word("carry_in_row", 0, 4 * self.plan.state_size)
         self.word("carry_out_row", 0, 4 * self.plan.state_size)
 
@@ -69,23 +80,26 @@ class _LayerBinding:
         """Write address, row stride and time stride of an output."""
         place, row, time = kinds
         if placement.array < 0:
-            self.word(place, index, 0, Patch.OUTPUTS, placement.column)
+            self.patch(place, index, HeaderField.OUTPUTS, addend=placement.column)
             self.word(row, index, 4 * self.plan.out_size)
-            self.word(time, index, 0, Patch.OUTPUTS_TIME)
+            self.patch(time, index, HeaderField.OUTPUTS_TIME)
         else:
             width = self.plan.widths[placement.array]
             self.word(place, index, arrays[placement.array] + placement.column)
             self.word(row, index, width)
-            self.word(time, index, 0, Patch.TIME, width)
+            self.patch(time, index, HeaderField.ROWS, factor=width)
 
-    def word(self, kind: SlotKind, index: int, value: int, patch: Patch | None = None, argument: int = 0) -> None:
-        """Write a slot, if the kernel has it, and note its patch."""
+    def word(self, kind: SlotKind, index: int, value: int) -> None:
+        """Write a slot that stays the same, if the kernel has it."""
         position = self.node.kernel.kernel.slot_index.get((kind, index))
-        if position is None:
-            return
-        self.descriptor[position] = value
-        if patch is not None:
-            self.patches.append((self.begin + position, patch, argument))
+        if position is not None:
+            self.descriptor[position] = value
+
+    def patch(self, kind: SlotKind, index: int, field: HeaderField, *, factor: int = 1, addend: int = 0) -> None:
+        """Note that a slot changes with each chunk, if the kernel has it."""
+        position = self.node.kernel.kernel.slot_index.get((kind, index))
+        if position is not None:
+            self.patches.append(_Patch(self.begin + position, field, factor, addend))
 
 
 class _FrameBuilder:
@@ -94,8 +108,7 @@ class _FrameBuilder:
     def __init__(self, plan: NetworkPlan, capacity: int) -> None:
         self.plan = plan
         self.capacity = capacity
-        self.patches: list[tuple[int, Patch, int]] = []
-        """Position of a word, its `Patch`, and a number."""
+        self.patches: list[_Patch] = []
         self.end = 0
         """Bytes of scratch memory that are reserved so far."""
 
@@ -133,7 +146,7 @@ class _FrameBuilder:
         plan = self.plan
         layers = int(begins[-1])
         patches = layers + 2 * len(plan.nodes)
-        rows = patches + 3 * len(self.patches)
+        rows = patches + 4 * len(self.patches)
         words: Words = np.zeros(rows + self.capacity, np.int64)
         base, faults, lengths = (
             address(words),
@@ -143,11 +156,11 @@ class _FrameBuilder:
         bad_step, bad_kind = address(faults[0]), address(faults[1])
         for node, begin, descriptor in zip(plan.nodes, begins.tolist(), descriptors, strict=False):
             descriptor[HEAD_INDEX["bad_step"]], descriptor[HEAD_INDEX["bad_kind"]] = bad_step, bad_kind
-            node.kernel.kernel.check_bound(descriptor, [at - begin for at, _, _ in self.patches])
+            node.kernel.kernel.check_bound(descriptor, [patch.position - begin for patch in self.patches])
             words[begin : begin + len(descriptor)] = descriptor
         kernels = [node.kernel.kernel.code.address for node in plan.nodes]
         words[layers:patches] = np.column_stack([kernels, base + 8 * begins[:-1]]).reshape(-1)
-        words[patches:rows] = [word for at, patch, number in self.patches for word in (base + 8 * at, patch, number)]
+        words[patches:rows] = [word for place, *rest in self.patches for word in (base + 8 * place, *rest)]
         head = _surroundings() | {
             HeaderField.CAPACITY: self.capacity,
             HeaderField.IN_SIZE: plan.in_size,

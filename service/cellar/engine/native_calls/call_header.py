@@ -35,7 +35,8 @@ class HeaderField(IntEnum):
     """Address of a table of pairs: the addresses of a layer's kernel and of its descriptor."""
     LAYER_COUNT = auto()
     PATCHES = auto()
-    """Address of a table of words that change with a call: the address of the word, its `Patch`, and a number."""
+    """Address of a table of words in descriptors that change with a chunk of steps, four numbers each: the address of
+    the word, and a field, a factor and an addend. The word becomes field * factor + addend."""
     PATCH_COUNT = auto()
     NONE = auto()
     FLOAT32 = auto()
@@ -51,22 +52,6 @@ class HeaderField(IntEnum):
     FROM_LONG = auto()
     """Addresses of functions of CPython."""
     COUNT = auto()
-
-
-class Patch(IntEnum):
-    """The kinds of values that are written to a word of a descriptor before each chunk of steps."""
-
-    INPUTS = 0
-    INPUTS_TIME = auto()
-    OUTPUTS = auto()
-    OUTPUTS_TIME = auto()
-    STATE = auto()
-    """The state before the first step, and for later chunks the state after the chunk before."""
-    STATE_POINTERS = auto()
-    """The table of state pointers for the first chunk, 0 for later ones."""
-    AFTER = auto()
-    TIME = auto()
-    """The bytes of a step of an array between layers: a row's, times the rows."""
 
 
 class Status(IntEnum):

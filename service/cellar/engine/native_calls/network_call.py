@@ -6,12 +6,13 @@ and allocates nothing. It is compiled once for a target.
 
 from cellar.engine.kernel_library.decorators import kernel_function
 from cellar.engine.kernel_library.memory_intrinsics import call_function, read_int, write_int, write_int32
-from cellar.engine.native_calls.call_header import HeaderField, Patch, Status
+from cellar.engine.native_calls.call_header import HeaderField, Status
 from cellar.engine.native_calls.python_objects import (
     array_data,
     header,
     inputs_fit,
     outputs_fit,
+    set_header,
     write_arguments,
 )
 from cellar.engine.passes.memory_plan import HEAD_INDEX
@@ -70,7 +71,7 @@ def run(frame: int) -> int:
     status = 0
     start = 0
     while True:
-        apply_patches(frame, start)
+        apply_patches(frame)
         count = min(most, steps - start)
         found = run_chunk(frame, start, count)
         if found == _FLUSHES:
@@ -79,7 +80,19 @@ def run(frame: int) -> int:
         start += count
         if start >= steps:
             break
+        continue_after(frame, count)
     return status
+
+
+@kernel_function
+def continue_after(frame: int, count: int) -> None:
+    """Let the next chunk read and write `count` steps further on, and begin with the states after this one."""
+    inputs = header(frame, HeaderField.INPUTS) + count * header(frame, HeaderField.INPUTS_TIME)
+    outputs = header(frame, HeaderField.OUTPUTS) + count * header(frame, HeaderField.OUTPUTS_TIME)
+    set_header(frame, HeaderField.INPUTS, inputs)
+    set_header(frame, HeaderField.OUTPUTS, outputs)
+    set_header(frame, HeaderField.STATE, header(frame, HeaderField.AFTER))
+    set_header(frame, HeaderField.STATE_POINTERS, 0)
 
 
 @kernel_function
@@ -102,28 +115,9 @@ def run_chunk(frame: int, start: int, count: int) -> int:
 
 
 @kernel_function
-def apply_patches(frame: int, start: int) -> None:
-    """Write the words of descriptors that change with each call, for a chunk that begins with step `start`."""
+def apply_patches(frame: int) -> None:
+    """Write the words of descriptors that change with a chunk: each is a field of the header, scaled and shifted."""
     at = header(frame, HeaderField.PATCHES)
     for _ in range(header(frame, HeaderField.PATCH_COUNT)):
-        what = read_int(at + 8)
-        number = read_int(at + 16)
-        value = 0
-        if what == Patch.INPUTS:
-            value = header(frame, HeaderField.INPUTS) + start * header(frame, HeaderField.INPUTS_TIME)
-        elif what == Patch.INPUTS_TIME:
-            value = header(frame, HeaderField.INPUTS_TIME)
-        elif what == Patch.OUTPUTS:
-            value = header(frame, HeaderField.OUTPUTS) + start * header(frame, HeaderField.OUTPUTS_TIME) + number
-        elif what == Patch.OUTPUTS_TIME:
-            value = header(frame, HeaderField.OUTPUTS_TIME)
-        elif what == Patch.STATE:
-            value = (header(frame, HeaderField.STATE) if start == 0 else header(frame, HeaderField.AFTER)) + number
-        elif what == Patch.STATE_POINTERS:
-            value = header(frame, HeaderField.STATE_POINTERS) if start == 0 else 0
-        elif what == Patch.AFTER:
-            value = header(frame, HeaderField.AFTER) + number
-        else:
-            value = number * header(frame, HeaderField.ROWS)
-        write_int(read_int(at), value)
-        at += 24
+        write_int(read_int(at), header(frame, read_int(at + 8)) * read_int(at + 16) + read_int(at + 24))
+        at += 32
