@@ -11,6 +11,8 @@ from contextlib import ExitStack
 from types import FrameType
 from typing import Self
 
+from cellar.errors import StartupError
+
 log = logging.getLogger(__name__)
 
 STOP = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
@@ -23,6 +25,12 @@ TICK_S = 0.1
 
 BACKOFF_S = (0.1, 5.0)
 """The first and the longest pause before a crashed child is restarted; the pause doubles each time."""
+
+UPKEEP_BACKOFF_S = (0.1, 2.0)
+"""The same for upkeep: shorter, so that sessions work again soon after a full disk."""
+
+REPEAT_S = 60.0
+"""Least time between two log entries of upkeep with the same reason, seconds."""
 
 STEADY_S = 10.0
 """After a run of this length the next pause is the first again, seconds."""
@@ -130,13 +138,15 @@ class ChildProcess:
 
 
 class Upkeep:
-    """An action that is repeated. Its exceptions are logged, and it is tried again after growing pauses."""
+    """An action that is repeated. Its errors are logged, and it is tried again after growing pauses."""
 
     def __init__(self, action: Callable[[], object]) -> None:
         self._action = action
-        self._backoff = RestartBackoff(*BACKOFF_S, STEADY_S)
+        self._backoff = RestartBackoff(*UPKEEP_BACKOFF_S, STEADY_S)
         self._failed = True
         """True before the first run and after a failure."""
+        self._logged: tuple[str, float] = ("", float("-inf"))
+        """The reason that was logged last, and when."""
 
     def run(self, now_s: float) -> None:
         """Run the action, unless a pause after a failure is not over."""
@@ -147,9 +157,19 @@ class Upkeep:
         try:
             self._action()
             self._failed = False
+        except StartupError as error:
+            self._fail(now_s, error.detail)
         except Exception:
-            self._failed = True
-            log.exception("upkeep failed; the next try is in %.1f s", self._backoff.failed(now_s))
+            log.exception("upkeep failed")
+            self._fail(now_s, "upkeep failed")
+
+    def _fail(self, now_s: float, reason: str) -> None:
+        self._failed = True
+        pause_s = self._backoff.failed(now_s)
+        text, logged_s = self._logged
+        if reason != text or now_s - logged_s >= REPEAT_S:
+            self._logged = reason, now_s
+            log.error("%s; the next try is in %.1f s", reason, pause_s)
 
 
 def supervise(children: Sequence[ChildProcess], upkeep: Callable[[], object] | None, drain_s: float) -> int:

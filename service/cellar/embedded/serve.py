@@ -6,13 +6,11 @@ the engine nor the web framework.
 
 import os
 import socket
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Literal
 
 from cellar.embedded.directory import Directory
-from cellar.embedded.keeper import RedisKeeper
 from cellar.embedded.processes import ChildProcess, supervise
 from cellar.embedded.server import PrivateRedis
 from cellar.errors import StartupError
@@ -36,7 +34,7 @@ def serve(settings: Settings, program: Sequence[str], say: Callable[[str], None]
                 PrivateRedis(directory, fsync=fsync, max_memory_bytes=settings.redis_max_memory_bytes)
             )
             os.environ["CELLAR_REDIS_URL"] = redis.url
-            upkeep = RedisKeeper(redis, time.monotonic).keep
+            upkeep = redis.keep
         parent = str(os.getpid())
         children = [ChildProcess("api", [*program, "api", str(listener.fileno()), parent], inherit=[listener.fileno()])]
         if settings.local_worker:

@@ -69,6 +69,8 @@ class PrivateRedis:
         self._process: int | None = None
         self._log_start = 0
         """Size of the log when this process last started a server, bytes."""
+        self._is_down = False
+        """Whether `keep` has found that the server has ended, and not started it again."""
 
     def __enter__(self) -> Self:
         """Use the running server or start one, and wait until it answers. Raise StartupError or RedisMissing."""
@@ -95,6 +97,22 @@ class PrivateRedis:
         if lock is not None:
             os.close(lock)
         return lock is None
+
+    def keep(self) -> None:
+        """Start the server again if it has ended. Child processes of the service reconnect by themselves.
+
+        Raise StartupError when it is found to have ended, with the reason; the next call starts it, and raises
+        StartupError if it cannot be started.
+        """
+        if self._is_down:
+            try:
+                self.ensure()
+            except OSError as error:  # no process or file to spare now
+                raise StartupError(f"the private Redis cannot be started: {error}") from error
+            self._is_down = False
+        elif not self.is_running():
+            self._is_down = True
+            raise StartupError(f"the private Redis has ended: {self.last_words()}")
 
     def ensure(self) -> bool:
         """Start a server if none runs, without waiting for it; return whether one was started.

@@ -12,19 +12,9 @@ import pytest
 import redis
 
 from cellar.embedded.directory import Directory
-from cellar.embedded.keeper import BACKOFF_S, RedisKeeper
+from cellar.embedded.processes import UPKEEP_BACKOFF_S, Upkeep
 from cellar.embedded.server import PrivateRedis
 from tests.waiting import wait_until
-
-
-class Clock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture
@@ -59,26 +49,24 @@ def answers(server: PrivateRedis) -> bool:
 
 
 def test_a_killed_server_is_started_again(server: PrivateRedis) -> None:
-    clock = Clock()
-    keeper = RedisKeeper(server, clock)
+    upkeep, now_s = Upkeep(server.keep), 0.0
     kill(server)
-    keeper.keep()
+    upkeep.run(now_s)
     assert not server.is_running(), "not before its pause"
-    clock.now_s += BACKOFF_S[0]
-    keeper.keep()
+    now_s += UPKEEP_BACKOFF_S[0]
+    upkeep.run(now_s)
     wait_until(lambda: answers(server), 10, "it answers again")
 
 
 def test_a_full_disk_is_waited_for(server: PrivateRedis, caplog: pytest.LogCaptureFixture) -> None:
-    clock = Clock()
-    keeper = RedisKeeper(server, clock)
+    upkeep, now_s = Upkeep(server.keep), 0.0
     kill(server)
     with no_file_above(64 * 1024):
         for _ in range(20):
-            keeper.keep()
-            clock.now_s += BACKOFF_S[1]
+            upkeep.run(now_s)
+            now_s += UPKEEP_BACKOFF_S[1]
         assert not server.is_running()
-    keeper.keep()
+    upkeep.run(now_s)
     wait_until(lambda: answers(server), 10, "it goes on where there is room again")
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert sum("make room there" in text for text in told) == 1, told
@@ -87,21 +75,20 @@ def test_a_full_disk_is_waited_for(server: PrivateRedis, caplog: pytest.LogCaptu
 def test_a_server_that_cannot_start_is_tried_with_pauses_and_says_why(
     server: PrivateRedis, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    clock = Clock()
-    keeper = RedisKeeper(server, clock)
+    upkeep, now_s = Upkeep(server.keep), 0.0
     kill(server)
     file = next(path for path in (tmp_path / "data").rglob("*.aof") if path.is_file())
     whole = file.read_bytes()
     file.write_bytes(b"*2\r\n$9\r\nnonsense here")
     with caplog.at_level(logging.INFO):
         for _ in range(100):  # ten seconds of looks, ten a second
-            keeper.keep()
+            upkeep.run(now_s)
             wait_until(lambda: not server.is_running(), 10, "it has ended")
-            clock.now_s += 0.1
+            now_s += 0.1
     starts = [record for record in caplog.records if record.getMessage().startswith("starting ")]
     assert 3 <= len(starts) <= 9, len(starts)
     assert sum("Bad file format" in record.getMessage() for record in caplog.records) == 1
     file.write_bytes(whole)
-    clock.now_s += BACKOFF_S[1]
-    keeper.keep()
+    now_s += UPKEEP_BACKOFF_S[1]
+    upkeep.run(now_s)
     wait_until(lambda: answers(server), 10, "it goes on with a whole file")
