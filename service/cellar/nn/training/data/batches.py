@@ -128,9 +128,9 @@ class Plan:
 
     def batch(self, order: NDArray[np.int64], index: int) -> Batch:
         """Return a batch of an epoch in the given order. Its arrays are valid until the next call."""
-        if self.spec.state == "carry":
-            return self._carried(order, index)
-        return self._whole(order, index) if self.windows == 1 else self._independent(order, index)
+        if self.spec.state == "carry" or self.windows == 1:
+            return self._of_rows(order, index)
+        return self._of_windows(order, index)
 
     def order(self, epoch: int | None) -> NDArray[np.int64]:
         """Return the order of windows (reset) or rows (carry) in an epoch; without an epoch, their original order."""
@@ -138,7 +138,8 @@ class Plan:
         count = rows if self.spec.state == "carry" else rows * self.windows
         return np.arange(count) if epoch is None else permutation(self.spec.seed, f"epoch {epoch}", count)
 
-    def _carried(self, order: NDArray[np.int64], index: int) -> Batch:
+    def _of_rows(self, order: NDArray[np.int64], index: int) -> Batch:
+        """Return a window of some rows, which continues the window before it; `order` is of rows."""
         group, window = divmod(index, self.windows)
         rows = order[group * self.spec.batch_size :][: self.spec.batch_size]
         warmup, skip = self.spec.warmup, self.spec.skip
@@ -149,17 +150,6 @@ class Plan:
             self._chosen("inputs", self.inputs, rows, slice(begin, begin + self.window)),
             self._chosen("targets", self.targets, rows, slice(max(0, first), first + self.window)),
             skip if window == 0 else 0,
-            None,
-        )
-
-    def _whole(self, order: NDArray[np.int64], index: int) -> Batch:
-        rows = order[index * self.spec.batch_size :][: self.spec.batch_size]
-        warmup, skip = self.spec.warmup, self.spec.skip
-        return Batch(
-            self._chosen("warmup", self.inputs, rows, slice(0, warmup)),
-            self._chosen("inputs", self.inputs, rows, slice(warmup, warmup + self.window)),
-            self._chosen("targets", self.targets, rows, slice(0, self.window - skip)),
-            skip,
             None,
         )
 
@@ -187,7 +177,8 @@ class Plan:
         out = self.room.array(use, (len(part), len(rows), array.shape[2]))
         return part.take(rows, axis=1, out=out, mode="clip") if out.size else out
 
-    def _independent(self, order: NDArray[np.int64], index: int) -> Batch:
+    def _of_windows(self, order: NDArray[np.int64], index: int) -> Batch:
+        """Return windows of any rows, each with a warm-up of its own; `order` is of windows."""
         chosen = order[index * self.spec.batch_size :][: self.spec.batch_size]
         rows, windows = np.divmod(chosen, self.windows)
         warmup, skip = self.spec.warmup, self.spec.skip
