@@ -110,23 +110,20 @@ class Library:
     def store_partial(self, address: int, _: float, left: int) -> None:
         self.memory.write(address, 4 * min(16, left))
 
-    def load_row(self, source: int, target: int, count: int) -> None:
+    def load_row(self, source: int, target: int, count: int, _: bool = False) -> None:
         self.memory.read(source, 4 * count)
         self.memory.write(target, blocks(count))
 
-    load_row_unflushed = load_row
     pad_row = load_row
 
     def store_row(self, source: int, target: int, count: int) -> None:
         self.memory.read(source, blocks(count))
         self.memory.write(target, 4 * count)
 
-    def flush_and_check(self, source: int, target: int, count: int) -> bool:
+    def copy_and_check(self, source: int, target: int, count: int, _: bool) -> bool:
         self.memory.read(source, blocks(count))
         self.memory.write(target, blocks(count))
         return True
-
-    copy_and_check = flush_and_check
 
     def is_finite(self, source: int, count: int) -> bool:
         self.memory.read(source, blocks(count))

@@ -11,16 +11,6 @@ from cellar.engine.passes.memory_plan import extent
 class PrologueEpilogueWriter(SourceWriter):
     """Writes the copies between the caller's dense arrays and the kernel's padded rows."""
 
-    @property
-    def load_row(self) -> str:
-        """The kernel function that loads a dense row."""
-        return "load_row" if self.flushes else "load_row_unflushed"
-
-    @property
-    def check_row(self) -> str:
-        """The kernel function that copies a row of a state to the place where the next step reads it."""
-        return "flush_and_check" if self.flushes else "copy_and_check"
-
     @contextmanager
     def dense_rows(self) -> Iterator[None]:
         """Open the loops over all steps and rows of a dense array, `at` being the step's place in it."""
@@ -37,7 +27,7 @@ class PrologueEpilogueWriter(SourceWriter):
                 with self.block(f"if {self.row_ended}:"):
                     self.write(f"clear({target}, {self.width(extent(node))})")
                     self.write("continue")
-                self.write(f"{self.load_row}({self.dense_row('input', index)}, {target}, {self.count(node)})")
+                self.write(f"load_row({self.dense_row('input', index)}, {target}, {self.count(node)}, {self.flushes})")
                 if not node.shape:
                     self.write(f"store({target}, load_one({target}))")
 
@@ -62,7 +52,7 @@ class PrologueEpilogueWriter(SourceWriter):
                     self.write("origin = initial_state if origin == 0 else origin + state_offset")
             for index, carried in enumerate(self.schedule.carried):
                 target, size = self.slot_row(carried.leaf, slot), self.size(carried.leaf.shape[0])
-                self.write(f"{self.load_row}(origin + {self.before(index)}, {target}, {size})")
+                self.write(f"load_row(origin + {self.before(index)}, {target}, {size}, {self.flushes})")
 
     def advance_carried(self) -> None:
         """Copy the new values to where the next step reads them; a row past its length keeps its values.
@@ -78,7 +68,7 @@ class PrologueEpilogueWriter(SourceWriter):
             with self.block(f"if {self.row_ended}:"):
                 for carried in self.schedule.carried if keeps else ():
                     old, new = self.slot_row(carried.leaf, f"({read})"), self.slot_row(carried.leaf, f"({write})")
-                    self.write(f"{self.check_row}({old}, {new}, {self.size(carried.leaf.shape[0])})")
+                    self.write(f"copy_and_check({old}, {new}, {self.size(carried.leaf.shape[0])}, {self.flushes})")
                 self.write("continue")
             self.write("row = u * rows + b")
             self.write(f"at = {self.dense_step}")
@@ -86,7 +76,8 @@ class PrologueEpilogueWriter(SourceWriter):
             for carried in copied:
                 new = self.slot_row(carried.leaf, f"({write})")
                 size = self.size(carried.leaf.shape[0])
-                self.write(f"finite = {self.check_row}({self.address(carried.following)}, {new}, {size}) and finite")
+                copy = f"copy_and_check({self.address(carried.following)}, {new}, {size}, {self.flushes})"
+                self.write(f"finite = {copy} and finite")
             if copied and not self.schedule.backward:
                 self.record_fault("not finite", STATE_FAULT)
 

@@ -32,25 +32,20 @@ def accumulate_nonfinite(total: object, value: object, left: int) -> object:
 
 
 @kernel_function
-def load_row(source: int, target: int, count: int) -> None:
-    """Copy `count` dense floats to a padded row: flushed, the padding zero."""
-    done = 0
-    while done + 16 <= count:
-        store(target + 4 * done, flush(load(source + 4 * done)))
-        done += 16
-    if done < count:
-        store(target + 4 * done, flush(load_first(source + 4 * done, first(count - done))))
+def _kept(value: object, flushes: bool) -> object:
+    """Return sixteen floats as a cell keeps them: flushed, or as they are, however small."""
+    return flush(value) if flushes else value
 
 
 @kernel_function
-def load_row_unflushed(source: int, target: int, count: int) -> None:
-    """Copy `count` dense floats to a padded row as they are, however small; the padding is zero."""
+def load_row(source: int, target: int, count: int, flushes: bool) -> None:
+    """Copy `count` dense floats to a padded row, flushed if the cell does so; the padding is zero."""
     done = 0
     while done + 16 <= count:
-        store(target + 4 * done, load(source + 4 * done))
+        store(target + 4 * done, _kept(load(source + 4 * done), flushes))
         done += 16
     if done < count:
-        store(target + 4 * done, load_first(source + 4 * done, first(count - done)))
+        store(target + 4 * done, _kept(load_first(source + 4 * done, first(count - done)), flushes))
 
 
 @kernel_function
@@ -63,27 +58,14 @@ def store_row(source: int, target: int, count: int) -> None:
 
 
 @kernel_function
-def flush_and_check(source: int, target: int, count: int) -> bool:
-    """Copy a padded row, flushed; return whether its `count` floats are finite."""
+def copy_and_check(source: int, target: int, count: int, flushes: bool) -> bool:
+    """Copy a padded row, flushed if the cell does so; return whether its `count` floats are finite."""
     finite = True
     done = 0
     while done < count:
         value = load(source + 4 * done)
         finite = finite and all_finite(value, first(count - done))
-        store(target + 4 * done, flush(value))
-        done += 16
-    return finite
-
-
-@kernel_function
-def copy_and_check(source: int, target: int, count: int) -> bool:
-    """Copy a padded row as it is, however small its numbers; return whether its `count` floats are finite."""
-    finite = True
-    done = 0
-    while done < count:
-        value = load(source + 4 * done)
-        finite = finite and all_finite(value, first(count - done))
-        store(target + 4 * done, value)
+        store(target + 4 * done, _kept(value, flushes))
         done += 16
     return finite
 
