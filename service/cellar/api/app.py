@@ -13,7 +13,7 @@ from cellar.api.errors import problems
 from cellar.api.fast_http.head_template import HeadTemplates
 from cellar.api.http import conventions
 from cellar.api.http.access import Access, AccessControl
-from cellar.api.http.body import STREAMS, BodyLimit
+from cellar.api.http.body import BodyLimit
 from cellar.api.http.content_encoding import GzipAnswers, GzipBodies
 from cellar.api.http.conventions import EndingNewlines, HeadRequests, RoutedPaths
 from cellar.api.http.parameters import POSITION, REPLAYED, STEP_NUMBER
@@ -65,8 +65,8 @@ def create_app(
     app.add_middleware(StepDispatch)
     app.add_middleware(EndingNewlines)
     app.add_middleware(GzipAnswers)
-    app.add_middleware(GzipBodies, max_body_bytes=max_body_bytes, memory=app.state.load.bodies, streams=STREAMS)
-    app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes, memory=app.state.load.bodies, streams=STREAMS)
+    app.add_middleware(GzipBodies, max_body_bytes=max_body_bytes, memory=app.state.load.bodies)
+    app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes, memory=app.state.load.bodies)
     app.add_middleware(HeadRequests)
     app.add_middleware(RoutedPaths)
     if access.origins:

@@ -102,7 +102,7 @@ class Served:
     async def in_flight(self, count: int) -> None:
         """Wait until so many steps are in flight on all streams."""
         sockets = self.app.state.streams.sockets
-        await until(lambda: sum(socket.in_flight for socket in sockets) == count)
+        await until(lambda: sum(socket.in_flight.count for socket in sockets) == count)
 
     async def begin(self, **about: Any) -> str:
         """Create a session."""

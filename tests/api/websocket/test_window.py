@@ -64,7 +64,7 @@ async def test_a_client_that_reads_no_answers_is_read_no_more(narrow: Served) ->
         while not stream.socket.transport.get_write_buffer_size():  # the system's buffers, both ways, take some more
             assert (await other.ask(input=[1, 2]))["step"]
         assert (await other.ask(input=[1, 2]))["step"]
-        assert all(socket.in_flight <= WINDOW for socket in narrow.app.state.streams.sockets)
+        assert all(socket.in_flight.count <= WINDOW for socket in narrow.app.state.streams.sockets)
         filling.cancel()
         stream.socket.transport.resume_reading()
         answers = await stream.receive_frames(sent)

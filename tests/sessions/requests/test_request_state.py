@@ -15,7 +15,6 @@ from cellar.sessions.requests.request_state import (
     WAITING,
     IllegalTransition,
     RequestState,
-    picture,
 )
 from tests.sessions.session_calls import a_sequence
 
@@ -29,6 +28,14 @@ def a_request(*states: RequestState) -> StepRequest:
     for state in states:
         request.move_to(state)
     return request
+
+
+def picture() -> str:
+    """Return the table as a state diagram of Mermaid."""
+    arrows = [f"    [*] --> {WAITING.name}"]
+    for state in STATES:
+        arrows += [f"    {state.name} --> {after.name}: {why}" for after, why in state.following.items()]
+    return "\n".join(["stateDiagram-v2", *arrows, f"    {ANSWERED.name} --> [*]"]) + "\n"
 
 
 def test_the_picture_in_contributing_is_that_of_the_table() -> None:

@@ -308,6 +308,6 @@ class BoundedProtocol(KeepAliveProtocol):
 def _is_read_in_parts(scope: Any) -> bool:
     """Return whether the route of a request reads its body and writes its answer part by part."""
     try:
-        return "path" in scope and path_of(scope) in STREAMS
+        return "path" in scope and STREAMS.fullmatch(path_of(scope)) is not None
     except MalformedRequest:
         return False

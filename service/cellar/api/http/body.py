@@ -1,7 +1,7 @@
 """Request bodies: checks their size and media type, and decodes long ones on a thread."""
 
 import re
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
@@ -44,28 +44,17 @@ READERS = 2
 _readers: RunVar[CapacityLimiter] = RunVar("readers")
 
 
-class Paths(Container[str]):
-    """The paths that match one of some patterns."""
-
-    def __init__(self, *patterns: str) -> None:
-        self._pattern = re.compile("|".join(patterns))
-
-    def __contains__(self, path: object) -> bool:
-        """Return whether it is one of them."""
-        return isinstance(path, str) and self._pattern.fullmatch(path) is not None
-
-
-STREAMS = Paths(r"/v1/steps", r"/v1/sessions/[^/]+/sequence/stream")
+STREAMS = re.compile(r"/v1/steps|/v1/sessions/[^/]+/sequence/stream")
 """Paths whose bodies may be of any length, because they are read part by part."""
 
 
-UPLOADS = Paths(r"/v1/models", r"/v1/models/[^/]+")
+UPLOADS = re.compile(r"/v1/models(?:/[^/]+)?")
 """Paths whose bodies, if they are no JSON, are written to the disk as they come; their routes limit them."""
 
 
 def is_upload(scope: Scope) -> bool:
     """Return whether the body of a request is a file that its route writes to the disk."""
-    if scope["path"] not in UPLOADS or scope["method"] not in ("POST", "PUT"):
+    if not UPLOADS.fullmatch(scope["path"]) or scope["method"] not in ("POST", "PUT"):
         return False
     kind = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
     return kind != JSON and not kind.endswith("+json")
@@ -74,20 +63,19 @@ def is_upload(scope: Scope) -> bool:
 class BodyLimit:
     """Refuses bodies over the limit: by their Content-Length, or else as soon as more has been received.
 
-    Bodies of the paths `streams` may be of any length: their routes read them part by part, and limit each part.
+    Bodies of STREAMS may be of any length: their routes read them part by part, and limit each part.
     """
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, memory: BodyMemory, streams: Container[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, memory: BodyMemory) -> None:
         self._app = app
         self._limit = max_body_bytes
         self._memory = memory
-        self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with a `receive` that counts."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        if scope["path"] in self._streams or is_upload(scope):
+        if STREAMS.fullmatch(scope["path"]) or is_upload(scope):
             with suppress(ClientDisconnect):
                 await self._app(scope, receive, send)
             return None

@@ -1,14 +1,14 @@
 """Middleware for gzip: decodes request bodies, and encodes long JSON answers for clients that accept it."""
 
 import asyncio
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 
 from anyio.to_thread import run_sync
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cellar.api.errors.problems import problem_of
-from cellar.api.http.body import is_upload, too_large
+from cellar.api.http.body import STREAMS, is_upload, too_large
 from cellar.api.http.negotiation import accepts_gzip
 from cellar.api.limits.body_memory import BodyMemory, Share
 from cellar.errors import UnsupportedMediaType
@@ -26,15 +26,14 @@ LOADED = ("application/json", "application/problem+json")
 class GzipBodies:
     """Decodes bodies with `Content-Encoding: gzip`, and refuses every other encoding.
 
-    The limit also applies to the decoded bytes, and is checked while decoding. Bodies of the paths `streams` are
+    The limit also applies to the decoded bytes, and is checked while decoding. Bodies of STREAMS are
     limited by their routes.
     """
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, memory: BodyMemory, streams: Container[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, memory: BodyMemory) -> None:
         self._app = app
         self._limit = max_body_bytes
         self._memory = memory
-        self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on as if it had not been encoded."""
@@ -45,7 +44,7 @@ class GzipBodies:
             error = UnsupportedMediaType(f"expected Content-Encoding: gzip or none, got {coding[:40]}")
             return await problem_of(error, {"Accept-Encoding": "gzip"})(scope, receive, send)
         headers = [pair for pair in scope["headers"] if pair[0] not in (b"content-encoding", b"content-length")]
-        limit = None if scope["path"] in self._streams or is_upload(scope) else self._limit
+        limit = None if STREAMS.fullmatch(scope["path"]) or is_upload(scope) else self._limit
         share = self._memory.share()
         try:
             return await self._app({**scope, "headers": headers}, _Decoded(receive, limit, share), send)

@@ -66,7 +66,7 @@ class Socket:
         self._connection = connection
         self._deferred = deferred
         self._window = window
-        self._steps_in_flight = StepsInFlight(services.sessions.steps, self._wake, window=window, max_bytes=max_bytes)
+        self.in_flight = StepsInFlight(services.sessions.steps, self._wake, window=window, max_bytes=max_bytes)
         self._replies = Replies(name_sessions=session is None)
         self._waiting: list[Submission | Several] = []
         """Decoded steps for which there is no room yet."""
@@ -79,11 +79,6 @@ class Socket:
         """Whether some steps in flight will never be answered."""
         self._acknowledged: dict[str, Position] = {}
         self._ended: asyncio.Future[Closing | None] = asyncio.get_running_loop().create_future()
-
-    @property
-    def in_flight(self) -> int:
-        """Number of steps that are not answered yet."""
-        return self._steps_in_flight.count
 
     def end(self, closing: Closing | None) -> None:
         """Stop reading, and close with this frame after the steps in flight. None: the connection was lost."""
@@ -107,8 +102,8 @@ class Socket:
 
     async def _finish(self, closing: Closing) -> None:
         """Wait for the steps in flight, write the positions of the sessions if the service stops, and close."""
-        while self._steps_in_flight.count and not (self._lost or self._broken):
-            await self._steps_in_flight.wait_for_answers()
+        while self.in_flight.count and not (self._lost or self._broken):
+            await self.in_flight.wait_for_answers()
         if self._lost:
             return
         if closing is STOPPING:
@@ -138,7 +133,7 @@ class Socket:
             logger.error("a stream has failed", exc_info=error)
             self._broken = True
             self.end(BROKEN)
-            self._steps_in_flight.wake()
+            self.in_flight.wake()
 
     # --- in -----------------------------------------------------------------------------------------------------------
 
@@ -166,7 +161,7 @@ class Socket:
         """The connection was lost, or the client has closed it."""
         self._lost = True
         self.end(None)
-        self._steps_in_flight.wake()
+        self.in_flight.wake()
 
     def _proceed(self) -> None:
         """Submit the steps that have waited for room, then let the connection pass messages."""
@@ -210,7 +205,7 @@ class Socket:
         return None
 
     def _begin_one(self, submission: Submission | Several) -> None:
-        left = submission if self._waiting else self._steps_in_flight.begin(submission)
+        left = submission if self._waiting else self.in_flight.begin(submission)
         if left is not None:
             self._waiting.append(left)
 
@@ -231,7 +226,7 @@ class Socket:
         try:
             key = self._names.key(asked.session)
             session = key.session
-            await self._steps_in_flight.idle(session)
+            await self.in_flight.idle(session)
             position = parse_position(asked.position, pointer="/resume")
             since = await self._services.sessions.since(key, position, asked.writer)
         except CellarError as error:
@@ -239,7 +234,7 @@ class Socket:
             if self._session is not None and ends(error):
                 self.end(closing_of(error))
             return
-        self._steps_in_flight.forget_failures(session)
+        self.in_flight.forget_failures(session)
         self._acknowledged[session] = since.position
         self._connection.write([text(document) for document in self._replies.resumed(session, asked, since)])
 
@@ -261,7 +256,7 @@ class Socket:
         """Write the answers. A conflict ends the stream before another message is read."""
         self._is_due = False
         try:
-            submissions = self._steps_in_flight.take_answered()
+            submissions = self.in_flight.take_answered()
             self._connection.write(self._replies.messages(submissions))
             for submission in submissions:
                 if submission.result is not None:

@@ -55,11 +55,3 @@ COMMITTING.following = {
 
 class IllegalTransition(Exception):
     """A request was to go from a state to one that may not follow it: a fault of the scheduler."""
-
-
-def picture() -> str:
-    """Return the table as a state diagram of Mermaid."""
-    arrows = [f"    [*] --> {WAITING.name}"]
-    for state in STATES:
-        arrows += [f"    {state.name} --> {after.name}: {why}" for after, why in state.following.items()]
-    return "\n".join(["stateDiagram-v2", *arrows, f"    {ANSWERED.name} --> [*]"]) + "\n"
