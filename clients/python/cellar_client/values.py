@@ -40,7 +40,8 @@ class Event:
     steps: int = 0
     """Number of steps of the change."""
     outputs: NDArray[np.float32] | None = None
-    """Output of each step and row, (T, B, F); None if there are none, or if they were too large to keep."""
+    """Output of each step and row, (T, B, F), NaN for a row that took no part; None if there are none, or if they were
+    too large to keep."""
     missed: int | None = None
     """Number of the changes in a gap; None if it is not known."""
 
@@ -59,8 +60,8 @@ class LogEntry:
     steps: int
     """Number of steps of the change."""
     inputs: NDArray[np.float32] | None
-    """(T, B, F), None if the change has no steps."""
-    reset: list[bool] | None
-    """The rows that were reset before the first step."""
+    """(T, B, F), NaN for a row that took no part; None if the change has no steps."""
+    reset: list[bool] | list[list[bool]] | None
+    """The rows that were reset before the first step, or before each step."""
     model: str | None
     """The version to which a migration has moved the session."""

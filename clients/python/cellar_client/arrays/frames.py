@@ -21,7 +21,7 @@ _ANSWER = Struct("<IHHIIII8sQ16sQ")
 _MAGIC, _VERSION = b"Cell", 1
 _MOST_BYTE = 255
 _STEPS, _ANSWERS, _PROBLEM = 1, 2, 3
-_SEQUENCE, _POSITION, _SEQ, _RESET = 1, 2, 8, 16
+_SEQUENCE, _POSITION, _SEQ, _RESET, _ROW_FLAGS, _ROW_NUMBERS = 1, 2, 8, 16, 32, 64
 _LONG_NAMES = 128  # the lengths of both names stand before them in the text
 _LENGTHS = Struct("<HH")
 _REPLAYED, _NOT_KEPT = 1, 2
@@ -42,6 +42,10 @@ class Step(NamedTuple):
     seq: int | None = None
     reset: bytes | None = None
     """A byte for each row."""
+    flags: bytes | None = None
+    """A byte for each row of each step."""
+    rows: bytes | None = None
+    """Numbers of the rows, 32 bits each."""
 
 
 class StepAnswer(NamedTuple):
@@ -80,17 +84,20 @@ def pack(steps: Sequence[Step]) -> bytes:
     records: list[bytes] = []
     numbers: list[bytes] = []
     text: list[bytes] = []
-    for tag, inputs, sequence, session, position, writer, seq, reset in steps:
-        names: tuple[bytes, ...] = session.encode(), writer.encode(), reset or b""
-        flags = _SEQUENCE * sequence | _POSITION * (position is not None)
-        flags |= _SEQ * (seq is not None) | _RESET * (reset is not None)
+    for tag, inputs, sequence, session, position, writer, seq, reset, row_flags, row_numbers in steps:
+        names: tuple[bytes, ...] = session.encode(), writer.encode()
+        flags = _SEQUENCE * sequence | _POSITION * (position is not None) | _SEQ * (seq is not None)
         sizes = len(names[0]), len(names[1])
         if max(sizes) > _MOST_BYTE:
             flags, names, sizes = flags | _LONG_NAMES, (_LENGTHS.pack(*sizes), *names), (0, 0)
+        text += names
+        for flag, part in ((_RESET, reset), (_ROW_FLAGS, row_flags), (_ROW_NUMBERS, row_numbers)):
+            if part is not None:
+                flags |= flag
+                text.append(part)
         place = _NOWHERE if position is None else _parts(position)
         records.append(_STEP.pack(tag, flags, *sizes, 0, *inputs.shape, 0, *place, seq or 0))
         numbers.append(inputs.tobytes())
-        text += names
     block, names_block = b"".join(numbers), b"".join(text)
     head = _HEADER.pack(_MAGIC, _VERSION, _STEPS, 0, len(records), len(block) // 4, len(names_block), 0)
     return b"".join((head, *records, block, names_block))

@@ -1,6 +1,6 @@
 """Converts the inputs that users give: lists, NumPy arrays and tables of pandas, which is not imported here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -29,6 +29,15 @@ def as_floats(inputs: Inputs) -> Floats:
     values = inputs.to_numpy() if hasattr(inputs, "to_numpy") else inputs
     array: Floats = np.asarray(values, dtype=np.float32, order="C")
     return array
+
+
+def from_lists(values: Sequence[Sequence[Sequence[float] | None]] | None) -> Floats | None:
+    """Return numbers (T, B, F) as an array, with NaN for rows that are None because they took no part in a step."""
+    if values is None:
+        return None
+    size = max((len(row) for step in values for row in step if row is not None), default=0)
+    absent = [float("nan")] * size
+    return np.array([[absent if row is None else row for row in step] for step in values], np.float32)
 
 
 def same_kind(inputs: Inputs, outputs: Floats | None) -> Any:

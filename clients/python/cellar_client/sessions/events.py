@@ -6,8 +6,7 @@ Source: html.spec.whatwg.org/multipage/server-sent-events.html, section 9.2.6.
 import json
 from collections.abc import Iterator
 
-import numpy as np
-
+from cellar_client.arrays.inputs import from_lists
 from cellar_client.core.effects import ConnectionLost, Emission, Emit, Open, Receive, Reply, Request
 from cellar_client.core.exchange import Patience, problem_of
 from cellar_client.errors import CellarError, Unavailable
@@ -66,6 +65,6 @@ def watch(path: str, *, kept: bool, after: str | None, give_up_s: float) -> Emis
 
 def _event(fields: dict[str, str]) -> Event:
     data = json.loads(fields.get("data") or "{}")
-    outputs = None if data.get("outputs") is None else np.array(data["outputs"], np.float32)
+    outputs = from_lists(data.get("outputs"))
     members = {name: data[name] for name in ("step", "position", "steps", "missed") if name in data}
     return Event(fields["event"], fields.get("id", ""), outputs=outputs, **members)

@@ -2,9 +2,8 @@
 
 import json
 
-import numpy as np
-
 from cellar_client.arrays import npy
+from cellar_client.arrays.inputs import from_lists
 from cellar_client.core.effects import Operation, Request
 from cellar_client.core.exchange import Patience, exchange
 from cellar_client.documents import Document
@@ -41,8 +40,8 @@ def apply_long_sequence(path: str, sent: Sent, commit: str, give_up_s: float) ->
 
 
 def _answer(sent: Sent, lines: list[Document], end: Document) -> Answer:
-    outputs = lines[-1].get("outputs") if lines else None
-    output = None if outputs is None else np.array(outputs, np.float32)[-1]
+    outputs = from_lists(lines[-1].get("outputs") if lines else None)
+    output = None if outputs is None else outputs[-1]
     if output is not None and sent.inputs.ndim == 2:
         output = output[0]
     return Answer(output, end["step"], end["position"], end.get("replayed", False), sent.number)

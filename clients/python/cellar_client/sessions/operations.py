@@ -4,10 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-import numpy as np
-
 from cellar_client.arrays import safetensors
-from cellar_client.arrays.inputs import Floats, as_floats
+from cellar_client.arrays.inputs import Floats, as_floats, from_lists
 from cellar_client.core.effects import Emission, Emit, Operation, Request
 from cellar_client.core.exchange import call, exchange, given, new_key, texts
 from cellar_client.documents import (
@@ -201,7 +199,7 @@ class SessionOperations:
 
 
 def _log_entry(entry: dict[str, Any]) -> LogEntry:
-    inputs = None if entry["inputs"] is None else np.array(entry["inputs"], np.float32)
+    inputs = from_lists(entry["inputs"])
     members = ("change", "kind", "step", "position", "steps")
     return LogEntry(
         **{name: entry[name] for name in members}, inputs=inputs, reset=entry["reset"], model=entry["model"]

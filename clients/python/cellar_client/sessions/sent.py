@@ -1,7 +1,6 @@
 """A step or a sequence with the position before it, as it is sent and answered over HTTP."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -12,12 +11,10 @@ from cellar_client.arrays import npy
 from cellar_client.arrays.inputs import Floats
 from cellar_client.core.effects import Reply, Request
 from cellar_client.core.exchange import JSON
+from cellar_client.sessions.rows import ALL, Rows
 from cellar_client.values import Answer
 
 NPY = {"Content-Type": npy.MEDIA_TYPE, "Accept": npy.MEDIA_TYPE}
-
-Reset = bool | Sequence[bool]
-"""Whether rows are put into the initial state before a step: all of them, or a boolean for each."""
 
 
 def session_path(name: str, *rest: str) -> str:
@@ -31,7 +28,7 @@ class Sent:
 
     inputs: Floats
     sequence: bool
-    reset: Reset
+    rows: Rows
     before: str
     number: int
 
@@ -39,17 +36,14 @@ class Sent:
         """Return the HTTP request to a session at a path."""
         if not self.sequence:
             body: dict[str, Any] = {"input": self.inputs.tolist(), "position": self.before}
-            if self.reset is not False:
-                body["reset"] = self.reset
+            if self.rows is not ALL:
+                body |= self.rows.members()
             return Request("POST", f"{path}/step", json.dumps(body).encode(), JSON)
         return Request("POST", f"{path}/sequence", npy.dump(self.inputs), NPY, self.params())
 
     def params(self) -> dict[str, str]:
-        """Return the position and the reset as query parameters."""
-        if self.reset is False:
-            return {"position": self.before}
-        rows = "true" if self.reset is True else "".join(str(int(row)) for row in self.reset)
-        return {"position": self.before, "reset": rows}
+        """Return the position and the rows as query parameters."""
+        return {"position": self.before, **self.rows.params()}
 
     def answer(self, reply: Reply) -> Answer:
         """Return the answer to this request."""

@@ -14,7 +14,8 @@ from cellar_client.errors import Problem, Regressed, ReplayExpired
 from cellar_client.sessions.events import watch
 from cellar_client.sessions.long_sequence import apply_long_sequence
 from cellar_client.sessions.operations import SessionOperations
-from cellar_client.sessions.sent import Reset, Sent, session_path
+from cellar_client.sessions.rows import ALL, Numbers, Reset, Rows
+from cellar_client.sessions.sent import Sent, session_path
 from cellar_client.state_file import StateFile, pack_array, unpack_array
 from cellar_client.values import Answer, Event
 
@@ -73,19 +74,19 @@ class SessionCore(SessionOperations):
             self.position = found["position"]
             return
         inputs = unpack_array(pending["inputs"])
-        entry = Sent(inputs, pending["sequence"], pending["reset"], found["position"], self.count + 1)
+        rows = Rows.of(pending.get("reset", False), pending.get("rows"), pending.get("lengths"))
+        entry = Sent(inputs, pending["sequence"], rows, found["position"], self.count + 1)
         try:
             self.recovered = yield from self.finish(entry)
         except ReplayExpired as problem:  # it was applied, and others have stepped the session since
             self.recovered = self.note(entry, Answer(None, 0, problem.position or "", True, entry.number))
 
-    def begin(self, inputs: Inputs, reset: Reset = False, *, sequence: bool = False) -> Sent:
+    def begin(self, inputs: Inputs, rows: Rows = ALL, *, sequence: bool = False) -> Sent:
         """Return a request as the next one, after it was written to the state file."""
         array = as_floats(inputs)
         if array.ndim == sequence:  # numbers of a model with one input
             array = array.reshape(-1, 1) if sequence else array.reshape(1)
-        reset = reset if isinstance(reset, bool) else [bool(row) for row in reset]
-        entry = Sent(array, sequence, reset, self.position, self.count + 1)
+        entry = Sent(array, sequence, rows, self.position, self.count + 1)
         self._save(entry)
         return entry
 
@@ -111,13 +112,30 @@ class SessionCore(SessionOperations):
         self.position, self.count = answer.position, entry.number
         return answer
 
-    def step(self, inputs: Inputs, reset: Reset = False) -> Operation[Answer]:
-        """Apply one step, (F) or (B, F), and return its answer. `reset` puts rows into the initial state before it."""
-        return (yield from self.finish(self.begin(inputs, reset)))
+    def step(self, inputs: Inputs, reset: Reset = False, *, rows: Numbers | None = None) -> Operation[Answer]:
+        """Apply one step, (F) or (B, F), and return its answer.
 
-    def sequence(self, inputs: Inputs, reset: Reset = False) -> Operation[Answer]:
-        """Apply several steps, (T, F) or (T, B, F), all or none. A table with a row for each step gives a table."""
-        answer = yield from self.finish(self.begin(inputs, reset, sequence=True))
+        `reset` puts rows into the initial state before it: all, or a boolean for each. `rows` are the numbers of those
+        that the inputs have; the others take no part in the step.
+        """
+        return (yield from self.finish(self.begin(inputs, Rows.of(reset, rows))))
+
+    def sequence(
+        self,
+        inputs: Inputs,
+        reset: Reset = False,
+        *,
+        rows: Numbers | None = None,
+        lengths: Numbers | None = None,
+    ) -> Operation[Answer]:
+        """Apply several steps, (T, F) or (T, B, F), all or none. A table with a row for each step gives a table.
+
+        `reset` puts rows into the initial state before the first step, or with (T, B) booleans before any step. `rows`
+        are the numbers of those that the inputs have, and `lengths` how many steps each of them has; outputs of a row
+        behind its last step are NaN.
+        """
+        entry = self.begin(inputs, Rows.of(reset, rows, lengths), sequence=True)
+        answer = yield from self.finish(entry)
         return replace(answer, output=same_kind(inputs, answer.output))
 
     def long_sequence(self, inputs: Inputs, *, commit: str = "chunk", reset: Reset = False) -> Operation[Answer]:
@@ -129,7 +147,7 @@ class SessionCore(SessionOperations):
         that were applied are skipped.
         """
         array = as_array(inputs)
-        sent = Sent(array, True, reset, self.position, self.count + 1)
+        sent = Sent(array, True, Rows.of(reset), self.position, self.count + 1)
         self._save(sent, {})
         try:
             answer = yield from apply_long_sequence(self.path, sent, commit, self.give_up_s)
@@ -159,5 +177,5 @@ class SessionCore(SessionOperations):
         if self._file is None:
             return
         if entry is not None and pending is None:
-            pending = {"inputs": pack_array(entry.inputs), "sequence": entry.sequence, "reset": entry.reset}
+            pending = {"inputs": pack_array(entry.inputs), "sequence": entry.sequence, **entry.rows.members()}
         self._file.save({"count": self.count, "position": self.position, "pending": pending})

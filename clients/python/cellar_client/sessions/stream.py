@@ -33,7 +33,8 @@ from cellar_client.errors import (
     Unavailable,
     WriterUnknown,
 )
-from cellar_client.sessions.sent import Reset, session_path
+from cellar_client.sessions.rows import Numbers, Reset, Rows
+from cellar_client.sessions.sent import session_path
 from cellar_client.sessions.stream_queue import StreamQueue
 from cellar_client.state_file import StateFile
 from cellar_client.values import Answer
@@ -56,7 +57,6 @@ class StreamCore:
     def __init__(
         self,
         session: str,
-        rows: int,
         give_up_s: float,
         writer: str | None = None,
         state: str | os.PathLike[str] | None = None,
@@ -65,7 +65,7 @@ class StreamCore:
         self.session = session
         self.writer = writer or f"client-{uuid.uuid4().hex[:16]}"
         self.window = WINDOW
-        self.queue = StreamQueue(rows, remember)
+        self.queue = StreamQueue(remember)
         self._is_known = writer is not None
         self._file = None if state is None else StateFile(state, "stream", session)
         self._give_up_s = give_up_s
@@ -92,23 +92,34 @@ class StreamCore:
                 queue.acknowledged, queue.delivered = seq, queue.taken
         self._save()
 
-    def step(self, inputs: Inputs, reset: Reset = False) -> Operation[Answer]:
+    def step(self, inputs: Inputs, reset: Reset = False, *, rows: Numbers | None = None) -> Operation[Answer]:
         """Apply one step, (F) or (B, F), and return its answer. Raise Problem; a refused step is left out.
 
-        No other answers may be waited for: use `send` and `receive` to have several steps in progress.
+        `reset` and `rows` are those of `Session.step`. No other answers may be waited for: use `send` and `receive` to
+        have several steps in progress.
         """
         if self.waiting:
             raise ValueError(f"{self.waiting} answers were not received yet")
-        yield from self.send(inputs, reset)
+        yield from self.send(inputs, reset, rows=rows)
         return (yield from self.receive())
 
-    def send(self, inputs: Inputs, reset: Reset = False) -> Operation[None]:
+    def send(self, inputs: Inputs, reset: Reset = False, *, rows: Numbers | None = None) -> Operation[None]:
         """Send one step, and return before it is answered. Waits while as many are in flight as there may be."""
-        yield from self._send(inputs, reset, sequence=False)
+        yield from self._send(inputs, Rows.of(reset, rows), sequence=False)
 
-    def send_sequence(self, inputs: Inputs, reset: Reset = False) -> Operation[None]:
-        """Send several steps that are applied together or not at all, (T, F) or (T, B, F). They have one answer."""
-        yield from self._send(inputs, reset, sequence=True)
+    def send_sequence(
+        self,
+        inputs: Inputs,
+        reset: Reset = False,
+        *,
+        rows: Numbers | None = None,
+        lengths: Numbers | None = None,
+    ) -> Operation[None]:
+        """Send several steps that are applied together or not at all, (T, F) or (T, B, F). They have one answer.
+
+        `reset`, `rows` and `lengths` are those of `Session.sequence`.
+        """
+        yield from self._send(inputs, Rows.of(reset, rows, lengths), sequence=True)
 
     def receive(self) -> Operation[Answer]:
         """Return the next answer, in the order of the inputs. Raise the Problem of an input that was refused.
@@ -172,10 +183,10 @@ class StreamCore:
         self._lose_connection()
         yield Disconnect()
 
-    def _send(self, inputs: Inputs, reset: Reset, *, sequence: bool) -> Operation[None]:
+    def _send(self, inputs: Inputs, rows: Rows, *, sequence: bool) -> Operation[None]:
         while len(self.queue.pending) >= self.window:
             yield from self._exchange()
-        self.queue.push(inputs, reset, sequence=sequence)
+        self.queue.push(inputs, rows, sequence=sequence)
         yield from self.flush()
 
     def _exchange(self) -> Operation[None]:

@@ -17,7 +17,7 @@ from typing import Any
 from cellar_client.arrays import frames
 from cellar_client.arrays.inputs import Floats, Inputs, as_floats
 from cellar_client.errors import CellarError, Problem, ReplayExpired
-from cellar_client.sessions.sent import Reset
+from cellar_client.sessions.rows import ALL, Rows
 from cellar_client.state_file import pack_array, unpack_array
 from cellar_client.values import Answer
 
@@ -37,11 +37,12 @@ class Entry:
     sequence: bool
     single_row: bool
     """Whether the axis B is left out of the output, as it was of the input."""
-    reset: bytes | None = None
+    rows: Rows = ALL
 
     def record(self, writer: str) -> frames.Step:
         """Return it as a record of a frame."""
-        return frames.Step(self.seq % TAGS, self.inputs, self.sequence, "", None, writer, self.seq, self.reset)
+        rows = () if self.rows is ALL else self.rows.parts(*self.inputs.shape[:2])
+        return frames.Step(self.seq % TAGS, self.inputs, self.sequence, "", None, writer, self.seq, *rows)
 
     def answer(self, found: frames.StepAnswer) -> Answer:
         """Return its answer, with the axes of the input."""
@@ -53,23 +54,22 @@ class Entry:
 
     def pack(self) -> dict[str, Any]:
         """Return it as JSON."""
-        reset = None if self.reset is None else list(self.reset)
-        flags = {"sequence": self.sequence, "single_row": self.single_row, "reset": reset}
+        flags = {"sequence": self.sequence, "single_row": self.single_row, **self.rows.members()}
         return {"number": self.number, "seq": self.seq, "inputs": pack_array(self.inputs), **flags}
 
     @staticmethod
     def unpack(document: dict[str, Any]) -> "Entry":
         """Return the entry of a JSON document."""
-        reset = None if document["reset"] is None else bytes(document["reset"])
+        rows = Rows.of(document.get("reset", False), document.get("rows"), document.get("lengths"))
         inputs = unpack_array(document["inputs"])
         flags = document["sequence"], document["single_row"]
-        return Entry(document["number"], document["seq"], inputs, *flags, reset)
+        return Entry(document["number"], document["seq"], inputs, *flags, rows)
 
 
 class StreamQueue:
     """The steps that were handed over and whose answers the caller does not have, and those that were answered last."""
 
-    def __init__(self, rows: int, remember: int) -> None:
+    def __init__(self, remember: int) -> None:
         self.taken = 0
         """Number of inputs that were handed over."""
         self.delivered = 0
@@ -85,7 +85,6 @@ class StreamQueue:
         """Number of pending steps at the front that were answered with an error."""
         self.trouble: Problem | None = None
         """The error of the first pending step, if it was not applied."""
-        self._rows = rows
         self._answered: deque[Entry] = deque(maxlen=remember)
 
     @property
@@ -93,7 +92,7 @@ class StreamQueue:
         """Number of steps that were sent on this connection and not answered on it."""
         return self.sent - self.failed
 
-    def push(self, inputs: Inputs, reset: Reset = False, *, sequence: bool = False) -> None:
+    def push(self, inputs: Inputs, rows: Rows = ALL, *, sequence: bool = False) -> None:
         """Take an input: (F) or (B, F), or as a sequence (T, F) or (T, B, F)."""
         array = as_floats(inputs)
         single_row = array.ndim < (3 if sequence else 2)
@@ -103,7 +102,6 @@ class StreamQueue:
             array = array[None]
         self.taken += 1
         seq = (self.pending[-1].seq if self.pending else self.acknowledged) + 1
-        rows = None if reset is False else self._flags(reset)
         self.pending.append(Entry(self.taken, seq, array, sequence, single_row, rows))
 
     def next_to_send(self, window: int) -> list[Entry]:
@@ -178,11 +176,6 @@ class StreamQueue:
         self.pending = deque(Entry.unpack(entry) for entry in document["kept"])
         self.taken, self.delivered = document["taken"], document["delivered"]
         self.acknowledged = self.pending[0].seq - 1 if self.pending else document["acknowledged"]
-
-    def _flags(self, reset: Reset) -> bytes | None:
-        """Return a byte for each row, None if no row is reset."""
-        flags = [reset] * self._rows if isinstance(reset, bool) else [bool(row) for row in reset]
-        return bytes(flags) if any(flags) else None
 
     def _finish(self, answer: Answer) -> None:
         """Store the answer to the first pending step. A step that was sent again after a loss is answered once."""

@@ -103,8 +103,7 @@ class Session(SessionHandle, Performer):
         (a name that no other client of the session has) continues behind its last request. With neither, the stream
         is a new writer. `remember` is how many answered steps can be sent again if Redis loses them.
         """
-        rows, give_up_s = self.info["batch_size"], self.core.give_up_s
-        core = StreamCore(self.name, rows, give_up_s, writer, state, remember)
+        core = StreamCore(self.name, self.core.give_up_s, writer, state, remember)
         return Stream(core, self._driver.for_channel())
 
     state = blocking(SessionCore.state)

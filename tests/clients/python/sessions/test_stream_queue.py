@@ -12,7 +12,7 @@ from cellar_client.sessions.stream_queue import StreamQueue
 
 def queue_of(*values: float) -> StreamQueue:
     """Return a queue of single steps, all sent."""
-    queue = StreamQueue(rows=1, remember=8)
+    queue = StreamQueue(remember=8)
     for value in values:
         queue.push([value])
     queue.next_to_send(32)
@@ -35,7 +35,7 @@ def numbers(queue: StreamQueue) -> list[tuple[int, int]]:
 
 
 def test_the_window_bounds_what_is_in_flight() -> None:
-    queue = StreamQueue(rows=1, remember=8)
+    queue = StreamQueue(remember=8)
     for value in range(5):
         queue.push([value])
     assert [entry.seq for entry in queue.next_to_send(3)] == [1, 2, 3]
@@ -84,7 +84,7 @@ def test_it_continues_from_its_document() -> None:
     queue.push([[5, 6], [7, 8]], sequence=True)
     queue.take([good(1), good(2), good(3)])
     queue.hand_over()
-    again = StreamQueue(rows=1, remember=8)
+    again = StreamQueue(remember=8)
     again.unpack(json.loads(json.dumps(queue.pack())))
     assert numbers(again) == [(2, 2), (3, 3), (4, 4), (5, 5)]
     assert (again.taken, again.acknowledged, again.delivered) == (5, 1, 1)
