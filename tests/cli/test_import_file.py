@@ -11,6 +11,7 @@ from cellar.cli.commands import main
 from cellar.settings import Settings
 from tests.api.conftest import with_own_keys
 from tests.api.websocket.conftest import serving
+from tests.onnx_graph.graphs import table
 
 pytestmark = pytest.mark.anyio
 
@@ -41,6 +42,22 @@ async def test_a_file_becomes_a_model_with_a_session(
         assert await run_sync(main, [*command[:-1], "lstm"]) == 1
         assert "head.bias" in capsys.readouterr().err
         assert await run_sync(main, [*command, "--session", "a b"]) == 1
+
+
+async def test_a_graph_is_sent_as_it_is(
+    redis_url: str, kernel_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from anyio.to_thread import run_sync
+
+    file = tmp_path / "model.onnx"
+    file.write_bytes(table())
+    settings = Settings(redis_url=redis_url, cache_dir=kernel_directory)
+    async with serving(with_own_keys(settings)) as served:
+        command = ["import", str(file), "--name", "mine", "--url", str(served.http.base_url)]
+        assert await run_sync(main, command) == 1
+        assert "--graph '{}'" in capsys.readouterr().err
+        assert await run_sync(main, [*command, "--graph", "{}"]) == 0
+        assert capsys.readouterr().out.startswith("mine@1: 1 inputs, 2 outputs, 6 weights\n")
 
 
 def test_a_file_is_written_and_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

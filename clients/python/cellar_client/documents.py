@@ -1,6 +1,6 @@
 """Documents of the service: dictionaries with these members, and others that a newer service may add."""
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 Document = dict[str, Any]
 """A JSON object."""
@@ -129,10 +129,15 @@ class VersionDocument(TypedDict):
 
 
 class ModelDocument(VersionDocument):
-    """A version of a model with its network."""
+    """A version of a model with its network, or with the graph that is hosted as it is."""
 
     name: str
-    network: Document
+    engine: Literal["cells", "onnxruntime"]
+    engine_version: str | None
+    published_with: str | None
+    bits_promised: bool
+    network: Document | None
+    graph: Document | None
     parameters: list[ParameterDocument]
     parameter_count: int
     state: list[StateDocument]

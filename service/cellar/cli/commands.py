@@ -114,7 +114,7 @@ def import_file(settings: Settings, options: argparse.Namespace) -> int:
     from cellar.errors import CellarError
 
     asked = import_file.Import(
-        options.file, import_file.listed(options.modules), import_file.listed(options.ignore) or ()
+        options.file, import_file.listed(options.modules), import_file.listed(options.ignore) or (), options.graph
     )
     url = options.url or f"http://{settings.host}:{settings.port}"
     try:
@@ -166,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     bring.add_argument("--name", required=True, help="of the model; a name that is taken gets its next version")
     bring.add_argument("--modules", help="PyTorch and Flux: modules in the order of their calls, as lstm,relu,head")
     bring.add_argument("--ignore", help="PyTorch: beginnings of the names of tensors to leave out")
+    bring.add_argument("--graph", help="ONNX: host the graph as it is, with these options as JSON; {} for none")
     bring.add_argument("--url", help="of the service; default: http://CELLAR_HOST:CELLAR_PORT")
     bring.add_argument("--session", help="open a session of this name")
     bring.add_argument("--output", type=Path, help="write a safetensors file instead of sending anything")

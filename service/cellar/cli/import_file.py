@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,8 @@ class Import:
     file: Path
     modules: tuple[str, ...] | None
     ignore: tuple[str, ...]
+    graph: str | None = None
+    """Options as JSON for a graph of ONNX that the service hosts as it is; None for a network of cells."""
 
 
 def read(asked: Import) -> ImportedNetwork:
@@ -62,14 +64,33 @@ def read(asked: Import) -> ImportedNetwork:
         raise ImportRefused(f"{asked.file}: {error.strerror or error}", place=str(asked.file)) from error
 
 
-def send(imported: ImportedNetwork, url: str, name: str, session: str | None) -> dict[str, Any]:
-    """Publish a network as a model of a service, open a session if one is named, and return the model's answer.
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file as the service takes it."""
+
+    content: bytes
+    media_type: str
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_graph(asked: Import) -> Upload:
+    """Return a file of ONNX, to be hosted as it is with the options of the command. Raise ImportRefused."""
+    try:
+        query = {"engine": "onnxruntime", "graph": asked.graph or "{}"}
+        return Upload(asked.file.read_bytes(), "application/onnx", query)
+    except OSError as error:
+        raise ImportRefused(f"{asked.file}: {error.strerror or error}", place=str(asked.file)) from error
+
+
+def send(upload: Upload, url: str, name: str, session: str | None) -> dict[str, Any]:
+    """Publish a file as a model of a service, open a session if one is named, and return the model's answer.
 
     Raise ImportRefused with what the service answers if it refuses, or cannot be reached.
     """
-    headers = {"Content-Type": "application/safetensors"}
+    headers = {"Content-Type": upload.media_type}
     with _answering(url), httpx.Client(base_url=url, timeout=TIMEOUT_S) as service:
-        model = _told(service.put(f"/v1/models/{name}", content=imported.file(), headers=headers))
+        path = f"/v1/models/{name}"
+        model = _told(service.put(path, content=upload.content, headers=headers, params=dict(upload.query)))
         if session is not None:
             _told(service.post("/v1/sessions", json={"session": session, "model": name}))
     return model
@@ -186,7 +207,11 @@ def _read_keras(asked: Import) -> ImportedNetwork:
 def _read_onnx(asked: Import) -> ImportedNetwork:
     from cellar.interchange.onnx import read_onnx
 
-    return read_onnx(asked.file)
+    try:
+        return read_onnx(asked.file)
+    except ImportRefused as error:
+        error.remedy = error.remedy or "let the service host the graph as it is: --graph '{}'"
+        raise
 
 
 def _read_flux(asked: Import) -> ImportedNetwork:
@@ -215,11 +240,15 @@ def listed(text: str | None) -> tuple[str, ...] | None:
 
 def run(asked: Import, url: str, name: str, session: str | None, output: Path | None) -> Sequence[str]:
     """Run the command, and return its output."""
-    imported = read(asked)
-    if output is not None:
-        imported.save(output)
-        return [f"{output}: {imported.spec.in_size} inputs, {len(imported.spec.layers)} layers"]
-    model = send(imported, url, name, session)
+    if asked.graph is None:
+        imported = read(asked)
+        if output is not None:
+            imported.save(output)
+            return [f"{output}: {imported.spec.in_size} inputs, {len(imported.spec.layers)} layers"]
+        upload = Upload(imported.file(), "application/safetensors")
+    else:
+        upload = read_graph(asked)
+    model = send(upload, url, name, session)
     lines = [
         f"{model['model']}: {model['in_size']} inputs, {model['out_size']} outputs, {model['parameter_count']} weights"
     ]

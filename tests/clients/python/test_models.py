@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cellar_client import Client, JobFailed
 from cellar_client import errors as client_errors
 from cellar_client.arrays import safetensors
+from tests.onnx_graph.graphs import lstm
 
 GRU = {"in_size": 2, "layers": [{"type": "recurrent", "cell": "gru", "hidden_size": 3}]}
 RNG = np.random.default_rng(5)
@@ -61,6 +62,17 @@ def test_an_exported_file_is_imported(client: Client, tmp_path: Path, form: str,
     path = tmp_path / f"model{suffix}"
     path.write_bytes(client.models.export(f"file-{form}", form))
     assert client.models.import_file(f"copy-{form}", path)["digest"] == created["digest"]
+
+
+def test_a_graph_is_hosted_as_it_is(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(lstm())
+    found = client.models.host_graph("graph", path, {"states": {"h0": "hn", "c0": "cn"}, "micro_batches": False})
+    assert (found["engine"], found["network"], found["in_size"]) == ("onnxruntime", None, 3)
+    assert found["graph"] is not None
+    assert found["graph"]["micro_batches"] is False
+    assert client.session(model="graph").step([1, 2, 3]).output.shape == (2,)
+    assert client.models.export("graph", "onnx") == lstm()
 
 
 def test_files_that_cannot_be_imported(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

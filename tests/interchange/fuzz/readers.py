@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,8 @@ from cellar.interchange.keras.container import KerasFile, open_keras
 from cellar.interchange.keras.reader import network_in
 from cellar.interchange.keras.variables import LegacyVariables, SavedVariables
 from cellar.interchange.onnx import import_onnx
+from cellar.onnx_graph.host import host_graph
+from cellar.onnx_graph.spec import GraphOptions
 from tests.interchange.fuzz.mutations import LIES, changed_json, damaged, edits, json_changes
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -102,7 +105,13 @@ def _configurations() -> Fuzz:
     return Fuzz(st.tuples(st.sampled_from(sorted(files)), json_changes), read)
 
 
-def _messages() -> Fuzz:
+def _hosted(data: bytes) -> object:
+    """Decide how a graph is hosted, as far as the process that tries it, which is not started here."""
+    with patch("cellar.onnx_graph.host.try_graph", side_effect=ImportRefused("not tried", place="graph")):
+        return host_graph(data, GraphOptions())
+
+
+def _messages(read_model: Callable[[bytes], object]) -> Fuzz:
     """Return models of ONNX whose fields lie: names, attributes, sizes, types and kinds of data."""
     models = [path.read_bytes() for path in sorted(CORPUS.iterdir()) if path.suffix == ".onnx"]
     changes = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), min_size=1, max_size=5)
@@ -111,7 +120,7 @@ def _messages() -> Fuzz:
         model = ModelProto.FromString(value[0])
         for place, number in value[1]:
             _change_field(model, place, number)
-        return import_onnx(model.SerializeToString())
+        return read_model(model.SerializeToString())
 
     return Fuzz(st.tuples(st.sampled_from(models), changes), read)
 
@@ -148,7 +157,9 @@ def _set(message: Any, field: Any, value: Any, number: int) -> None:
 
 FUZZES: dict[str, Callable[[], Fuzz]] = {
     "onnx bytes": lambda: Fuzz(_files(CORPUS, [".onnx"]), import_onnx),
-    "onnx fields": _messages,
+    "onnx fields": lambda: _messages(import_onnx),
+    "graph bytes": lambda: Fuzz(_files(CORPUS, [".onnx"]), _hosted),
+    "graph fields": lambda: _messages(_hosted),
     "keras configurations": _configurations,
     "keras bytes": lambda: Fuzz(_files(GOLDEN, [".keras"]), _written(".keras", read_keras), 0.01),
     "hdf5 bytes": lambda: Fuzz(_files(GOLDEN, [".h5"]), _written(".h5", read_keras), 0.01),

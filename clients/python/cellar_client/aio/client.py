@@ -200,6 +200,7 @@ class AsyncModels(AsyncPerformer):
     publish = awaiting(ModelsCore.publish)
     import_torch = awaiting(ModelsCore.import_torch)
     import_file = awaiting(ModelsCore.import_file)
+    host_graph = awaiting(ModelsCore.host_graph)
     get = awaiting(ModelsCore.get)
     versions = awaiting(ModelsCore.versions)
     describe = awaiting(ModelsCore.describe)

@@ -15,8 +15,6 @@ from cellar_client.core.effects import Content, Emission, Emit, Operation, Reque
 from cellar_client.core.exchange import call, exchange, given
 from cellar_client.documents import AliasDocument, Document, ModelDocument, ModelLineDocument, VersionDocument
 
-SENDS = {"Content-Type": safetensors.MEDIA_TYPE}
-
 
 class Check(NamedTuple):
     """Inputs (T, F) or (T, B, F), and the outputs that the original network computed for them."""
@@ -98,6 +96,17 @@ class ModelsCore:
         if kind == ".safetensors":
             return (yield from self._upload(name, lambda: parts_of_file(file), params))
         return (yield from self._upload(name, network_of_file(file, modules, ignore), {}))
+
+    def host_graph(
+        self, name: str, path: str | os.PathLike[str], options: Mapping[str, Any] | None = None
+    ) -> Operation[ModelDocument]:
+        """Publish a step graph of ONNX, which the service hosts as it is, as the next version of a model.
+
+        `options` say what the graph does not tell: `states`, `shapes`, `constants`, `outputs`, `example` and
+        `micro_batches`. The answer lists under `graph` what was found.
+        """
+        params = {"engine": "onnxruntime", "graph": json.dumps(dict(options or {}))}
+        return (yield from self._upload(name, lambda: parts_of_file(Path(path)), params, "application/onnx"))
 
     def get(self, model: str) -> Operation[ModelDocument]:
         """Read a version: `co2` is the newest, `co2@3` is one version."""
@@ -186,9 +195,12 @@ class ModelsCore:
             params = {**params, **given(tolerance=None if tolerance is None else repr(tolerance))}
         return (yield from self._upload(name, safetensors.dump(found, metadata), params))
 
-    def _upload(self, name: str, content: Content, params: Mapping[str, str]) -> Operation[ModelDocument]:
-        """Publish a safetensors file."""
-        reply = yield from exchange(Request("PUT", _path(name), content, SENDS, params), self.give_up_s)
+    def _upload(
+        self, name: str, content: Content, params: Mapping[str, str], media_type: str = safetensors.MEDIA_TYPE
+    ) -> Operation[ModelDocument]:
+        """Publish a file."""
+        request = Request("PUT", _path(name), content, {"Content-Type": media_type}, params)
+        reply = yield from exchange(request, self.give_up_s)
         document: ModelDocument = json.loads(reply.content)
         return document
 

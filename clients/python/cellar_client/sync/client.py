@@ -142,6 +142,7 @@ class Models(Performer):
     publish = blocking(ModelsCore.publish)
     import_torch = blocking(ModelsCore.import_torch)
     import_file = blocking(ModelsCore.import_file)
+    host_graph = blocking(ModelsCore.host_graph)
     get = blocking(ModelsCore.get)
     versions = blocking(ModelsCore.versions)
     describe = blocking(ModelsCore.describe)

@@ -10,6 +10,7 @@ from cellar.nn.model.network import Network
 from tests.interchange.onnx.graphs import HIDDEN, LSTM, READS, ints, model, node, random
 from tests.interchange.proofs.export import random_network
 from tests.nn.golden.cases import bidirectional, dense, network, recurrent
+from tests.onnx_graph.graphs import counter, loop, lstm
 
 HERE = Path(__file__).parent
 
@@ -41,6 +42,8 @@ def main() -> None:
     for name, layers in (("own", [recurrent("lstm", 2)]), ("own_scan", [bidirectional("rnn", 2), dense(1)])):
         imported = random_network(network(2, *layers), np.random.default_rng(0))
         data = network_model(Network(imported.spec), imported.weights).SerializeToString()
+        (HERE / f"{name}.onnx").write_bytes(data)
+    for name, data in (("step_lstm", lstm()), ("step_loop", loop()), ("step_integers", counter())):
         (HERE / f"{name}.onnx").write_bytes(data)
     cell = {"Wi": random(8, 3), "Wh": random(8, 2), "bias": random(8)}
     arrays = {f"layers.1.cell.{name}": array for name, array in cell.items()}
