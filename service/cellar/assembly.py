@@ -22,6 +22,7 @@ from cellar.memory.temporary_files import TemporaryFiles
 from cellar.ports import TENANTS, BlobStore, repeat
 from cellar.registry import Registry
 from cellar.sessions.events.hub import EventHub
+from cellar.sessions.execution.aliases import EVERY_S as ALIASES_S
 from cellar.sessions.history.history import SessionHistory
 from cellar.sessions.history.replay_migrate import Replays
 from cellar.sessions.history.shadows import EVERY_S as SHADOWS_S
@@ -156,7 +157,7 @@ class Api(Parts):
             queue_wait_s=settings.queue_wait_s,
             most_together=settings.replay_window,
         )
-        return Sessions(self._store, self.registry, self.clock, limits)
+        return Sessions(self._store, self._store.uses, self.registry, self.clock, limits)
 
     def _background(self) -> Iterator[Coroutine[Any, Any, None]]:
         """Yield the tasks that run beside the requests."""
@@ -168,6 +169,8 @@ class Api(Parts):
         for tenant in TENANTS:
             finishing = partial(self.services.deletions.finish, tenant)
             yield repeat(finishing, DELETIONS_S, "deletions of models cannot be finished")
+            asking = partial(self._sessions.aliases.refresh, tenant)
+            yield repeat(asking, ALIASES_S, "moves of aliases cannot be read")
 
     @asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:

@@ -69,7 +69,7 @@ async def start_service() -> AsyncIterator[StartService]:
         models = options.pop("models", None) or ExactModels()
         default = {"kernel_rev": 1, "default_ttl_s": 3600, "most_together": for_store.get("window", 32)}
         options = {**default, "queue_wait_s": 60.0, **options}  # a slow machine is no overload
-        sessions = AskingSessions(store, models, FakeClock(), SessionLimits(**options))
+        sessions = AskingSessions(store, store.uses, models, FakeClock(), SessionLimits(**options))
         past = RedisHistory(route, prefix=prefix, page_bytes=200)  # so that logs have many pages
         started.append(
             Service(sessions, States(sessions, store), store, SessionHistory(sessions, store, past), models, prefix)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.errors import ModelUnknown
-from cellar.ports import ModelVersion
+from cellar.ports import Alias, ModelVersion
 
 P, A, B = 4093, 4091, 2048
 
@@ -151,14 +151,40 @@ class ExactModels:
         self.newest = newest
         self.network = ExactNetwork()
         self.loads = 0
+        self.aliases: dict[str, Alias] = {}
+        self.moved_ms = 0
 
     def get(self, tenant: str, ref: str) -> ModelVersion:
         """Return a version. Raise ModelUnknown."""
         name, _, number = ref.partition("@")
+        if number in self.aliases:
+            number = str(self.aliases[number].version)
         if name != "exact" or int(number or 1) > self.newest:
             raise ModelUnknown(f"no model {ref}")
         digest = f"{int(number or self.newest):064x}"
         return ModelVersion(tenant, name, int(number or self.newest), digest, {}, "0" * 64, 0.0)
+
+    def move(self, alias: str, version: int | None) -> None:
+        """Let an alias name a version, or none."""
+        self.moved_ms += 1
+        if version is None:
+            del self.aliases[alias]
+        else:
+            self.aliases[alias] = Alias("default", "exact", alias, version, self.moved_ms)
+
+    def alias(self, tenant: str, name: str, alias: str) -> Alias | None:  # noqa: ARG002
+        """Return an alias, None if there is none."""
+        return self.aliases.get(alias)
+
+    def get_by_alias(self, tenant: str, name: str, alias: str) -> tuple[ModelVersion, Alias]:  # noqa: ARG002
+        """Return a version and its alias. Raise ModelUnknown."""
+        if alias not in self.aliases:
+            raise ModelUnknown(f"no alias {alias}")
+        return self.get(tenant, self.aliases[alias].ref), self.aliases[alias]
+
+    def aliases_moved_ms(self, tenant: str) -> int:  # noqa: ARG002
+        """Return when an alias was moved last."""
+        return self.moved_ms
 
     def deleted_network(self, tenant: str, ref: str) -> None:
         """Return nothing."""

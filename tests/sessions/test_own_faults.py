@@ -64,7 +64,7 @@ OF_ONE = [
     Place(StepRules, "check_steps", lambda _, one, *__: one.key),
     Place(StepRules, "join", lambda _, one, *__: one.key),
     Place(Lifecycle, "_end_commit", lambda _, one, *__: one.key),
-    Place(lifecycle, "answer", lambda requests, _: requests[0].key),
+    Place(lifecycle, "answer", lambda requests, _, __: requests[0].key),
     Place(SessionCache, "set_record", lambda _, one, __: one.key),
     Place(FastCommitEncoder, "encode", lambda _, commit: commit.before.key, times=2),
     Place(kernel_batch.BatchItem, "note_position", lambda ran, _: ran.record.key),

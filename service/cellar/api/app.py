@@ -16,7 +16,7 @@ from cellar.api.http.access import Access, AccessControl
 from cellar.api.http.body import BodyLimit
 from cellar.api.http.content_encoding import GzipAnswers, GzipBodies
 from cellar.api.http.conventions import EndingNewlines, HeadRequests, RoutedPaths
-from cellar.api.http.parameters import POSITION, REPLAYED, STEP_NUMBER
+from cellar.api.http.parameters import POSITION, RAN_ON, REPLAYED, STEP_NUMBER
 from cellar.api.limits.limits import Limits, Load
 from cellar.api.routes import router
 from cellar.api.routes.session.step_dispatch import StepDispatch
@@ -30,7 +30,7 @@ DOCS = Path(__file__).parent / "swagger"
 CORS_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 """Methods that a page of an allowed origin may use."""
 
-EXPOSED_HEADERS = ("Location", "Retry-After", REPLAYED, POSITION, STEP_NUMBER)
+EXPOSED_HEADERS = ("Location", "Retry-After", REPLAYED, POSITION, STEP_NUMBER, RAN_ON)
 """Headers of answers that such a page may read, besides those that every page may."""
 
 

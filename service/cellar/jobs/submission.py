@@ -66,14 +66,14 @@ class Jobs:
         publish: Publish = "if_better",
         key: str | None = None,
     ) -> JobSubmission:
-        """Store a job that trains `model` ("name" or "name@3") on arrays in (T, B, F), and queue it.
+        """Store a job that trains `model` ("name", "name@3" or "name@live") on arrays in (T, B, F), and queue it.
 
-        The model is pinned now: the job trains the present newest version. Settings that were not sent depend on the
-        data (`cellar.nn.training.defaults`). Dataset, record and call are written in this order: a crash in between
-        leaves at most bytes that nothing refers to, or a record that the sweeper queues. A second call with the same
-        `key` returns the job of the first, as long as it is stored. Raise FingerprintMismatch if the first was another
-        request, ModelUnknown, InvalidInput if data or settings do not fit the model, or StoreUnavailable; then nothing
-        is submitted.
+        The model is pinned now: the job trains the present newest version, or that of the alias. Settings that were not
+        sent depend on the data (`cellar.nn.training.defaults`). Dataset, record and call are written in this order: a
+        crash in between leaves at most bytes that nothing refers to, or a record that the sweeper queues. A second call
+        with the same `key` returns the job of the first, as long as it is stored. Raise FingerprintMismatch if the
+        first was another request, ModelUnknown, InvalidInput if data or settings do not fit the model, or
+        StoreUnavailable; then nothing is submitted.
         """
         version = self._registry.get(tenant, model)
         network = self._registry.network(version)
@@ -103,7 +103,8 @@ class Jobs:
     def _made(self, job: Job, model: str) -> Job | None:
         """Return the job of that name, None if there is none. Raise FingerprintMismatch if it is not the same.
 
-        A model named without a version may have a newer version now, which the job itself may have published.
+        A model named without a version may have a newer version now, which the job itself may have published. An alias
+        may name another version now.
         """
         try:
             found = self._store.get(job.tenant, job.job)
@@ -112,7 +113,9 @@ class Jobs:
         pinned = str(found.spec["model"])
         # the stored spec of a job from an earlier release may lack members
         asked = {name: value for name, value in job.spec.items() if name in found.spec} | {"model": pinned}
-        if model not in (pinned, pinned.partition("@")[0]) or found.spec != asked:
+        name, _, version = model.partition("@")
+        is_same = model == pinned or (name == pinned.partition("@")[0] and not version.isdecimal())
+        if not is_same or found.spec != asked:
             raise FingerprintMismatch("this Idempotency-Key was used for another job")
         return found
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellar.errors import StoreCorrupt
-from cellar.ports import MAX_WRITERS, NO_WRITERS, Identity, Position, SessionMeta
+from cellar.ports import MAX_WRITERS, NO_WRITERS, DeletedModel, Following, Identity, Position, SessionMeta
+from cellar.ports.sessions.record import MOST_VERSIONS
 from cellar.store.sessions.record_codec import (
     Entry,
     Keyed,
@@ -105,11 +106,38 @@ def test_an_entry_of_a_change_that_moves_nothing() -> None:
 
 
 def test_a_keyed_answer_says_whose_it_is() -> None:
-    change, incarnation = a_change(a_record().position, 1.0), b"01234567"
-    packed = pack_keyed(change, incarnation, 1000)
-    assert unpack_keyed(packed) == Keyed(incarnation, change.fingerprint, change.after, 1, change.output)
-    assert packed[:8] == incarnation  # where the commit script looks for it
-    assert unpack_keyed(pack_keyed(change, incarnation, 3)).output is None
+    record = a_record()
+    change, meta = a_change(record.position, 1.0), record.meta
+    packed = pack_keyed(change, meta, 1000)
+    assert unpack_keyed(packed) == Keyed(meta.incarnation, change.fingerprint, change.after, 1, change.output)
+    assert packed[:8] == meta.incarnation  # where the commit script looks for it
+    assert unpack_keyed(pack_keyed(change, meta, 3)).output is None
+
+
+def test_a_keyed_answer_of_a_session_that_follows_an_alias_says_which_version_ran() -> None:
+    record = a_record()
+    meta = dataclasses.replace(record.meta, following=Following.of("live", 5, record.meta.model))
+    change = a_change(record.position, 1.0)
+    for cap, output in ((1000, change.output), (3, None)):
+        found = unpack_keyed(pack_keyed(change, meta, cap))
+        assert found == Keyed(meta.incarnation, change.fingerprint, change.after, 1, output, meta.model)
+
+
+@pytest.mark.parametrize("deleted", [None, DeletedModel(1, 3, False, ((0, "h", 2, "gru"),))])
+@pytest.mark.parametrize("following", [None, Following("live", 1_700_000_000_123, ((0, "co2@1"), (7, "co2@2")))])
+def test_metadata_are_read_as_they_were_written(deleted: DeletedModel | None, following: Following | None) -> None:
+    record = a_record()
+    meta = dataclasses.replace(record.meta, deleted=deleted, following=following)
+    assert unpack_head(pack_head(meta, record.position, 3), pack_meta(meta)) == (meta, record.position, 3)
+
+
+def test_a_session_knows_which_version_ran_a_change() -> None:
+    following = Following.of("live", 1, "co2@1", revision=3).after(7, "co2@2", 2)
+    assert [following.ran(revision) for revision in (2, 3, 6, 7, 99)] == [None, "co2@1", "co2@1", "co2@2", "co2@2"]
+    for number in range(MOST_VERSIONS):
+        following = following.after(100 + number, f"co2@{3 + number}", 3 + number)
+    assert len(following.versions) == MOST_VERSIONS
+    assert following.ran(99) is None, "that is too long ago"
 
 
 @given(st.lists(st.tuples(st.integers(0, 2 * MAX_WRITERS), st.integers(1, 2**53)), max_size=3 * MAX_WRITERS))
@@ -139,7 +167,7 @@ def test_cut_entries_are_refused() -> None:
     with pytest.raises(StoreCorrupt):
         unpack_entry(pack_entry(change, 0, 0)[:-1])
     with pytest.raises(StoreCorrupt):
-        unpack_keyed(pack_keyed(change, b"0" * 8, 0)[:-1])
+        unpack_keyed(pack_keyed(change, a_record().meta, 0)[:-1])
     with pytest.raises(StoreCorrupt):
         unpack_writers(b"short")
     with pytest.raises(StoreCorrupt):

@@ -92,33 +92,36 @@ def test_sizes_that_do_not_add_up_are_left_to_the_records(offset: int, value: in
         frames.unpack_steps(bytes(frame))
 
 
+VERSIONS = st.integers(0, 999_999_999)
 SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4))
 
 
-@given(st.lists(st.tuples(TAGS, PLACES, SHAPES, st.booleans()), min_size=1, max_size=9))
-def test_outputs_are_packed_as_answers_are(given: list[tuple[int, Place, tuple[int, int, int], bool]]) -> None:
-    outputs = [np.random.default_rng(0).standard_normal(shape).astype(np.float32) for _, _, shape, _ in given]
+@given(st.lists(st.tuples(TAGS, PLACES, SHAPES, st.booleans(), VERSIONS), min_size=1, max_size=9))
+def test_outputs_are_packed_as_answers_are(given: list[tuple[int, Place, tuple[int, int, int], bool, int]]) -> None:
+    outputs = [np.random.default_rng(0).standard_normal(shape).astype(np.float32) for _, _, shape, _, _ in given]
     answers = [
-        Answer(tag, 200, place, output, replayed)
-        for (tag, place, _, replayed), output in zip(given, outputs, strict=True)
+        Answer(tag, 200, place, output, replayed, version=version)
+        for (tag, place, _, replayed, version), output in zip(given, outputs, strict=True)
     ]
-    tags, places, shapes, replayed = zip(*given, strict=True)
+    tags, places, shapes, replayed, versions = zip(*given, strict=True)
     steps, rows, _ = zip(*shapes, strict=True)
-    packed = pack_outputs(tags, places, steps, rows, [output.tobytes() for output in outputs], replayed)
+    packed = pack_outputs(tags, places, steps, rows, [output.tobytes() for output in outputs], replayed, versions)
     assert frames.join_answers([packed]) == frames.pack_answers(answers)
     failed = frames.pack_answer(Answer(9, 404, problem=b"{}"))
     assert frames.join_answers([packed, failed]) == frames.pack_answers([*answers, Answer(9, 404, problem=b"{}")])
 
 
-@given(st.lists(TAGS, min_size=1, max_size=9), PLACES, SHAPES)
-def test_steps_in_a_row_are_packed_as_answers_are(tags: list[int], place: Place, shape: tuple[int, int, int]) -> None:
+@given(st.lists(TAGS, min_size=1, max_size=9), PLACES, SHAPES, VERSIONS)
+def test_steps_in_a_row_are_packed_as_answers_are(
+    tags: list[int], place: Place, shape: tuple[int, int, int], version: int
+) -> None:
     place = place._replace(step=min(place.step, 2**53))
     random = np.random.default_rng(0)
     outputs = random.standard_normal((len(tags), 1, *shape[1:])).astype(np.float32)
     digests = [random.bytes(16) for _ in tags]
     answers = [
-        Answer(tag, 200, Place(place.epoch, place.step + at, digest), output)
+        Answer(tag, 200, Place(place.epoch, place.step + at, digest), output, version=version)
         for at, (tag, digest, output) in enumerate(zip(tags, digests, outputs, strict=True), 1)
     ]
-    packed = pack_in_a_row(np.array(tags, np.uint32), place, b"".join(digests), shape[1], outputs.tobytes())
+    packed = pack_in_a_row(np.array(tags, np.uint32), place, b"".join(digests), shape[1], outputs.tobytes(), version)
     assert frames.join_answers([packed]) == frames.pack_answers(answers)

@@ -72,7 +72,14 @@ def test_steps_come_back_as_they_went(given: list[Step]) -> None:
     assert all(map(same, found, given))
 
 
-@given(st.lists(st.builds(Answer, TAGS, st.just(200), PLACES, st.none() | NUMBERS, st.booleans()), max_size=5))
+VERSIONS = st.integers(0, 2**64 - 1)
+
+
+@given(
+    st.lists(
+        st.builds(Answer, TAGS, st.just(200), PLACES, st.none() | NUMBERS, st.booleans(), version=VERSIONS), max_size=5
+    )
+)
 def test_answers_come_back_as_they_went(given: list[Answer]) -> None:
     found = frames.unpack_answers(frames.pack_answers(given))
     assert len(found) == len(given)

@@ -49,11 +49,13 @@ def _pack_outputs(run: Sequence[Outcome]) -> frames.Packed:
         [one.command.inputs.shape[1] for one in done],
         [one.output or b"" for one in done],
         [one.replayed for one in done],
+        [0 if one.model is None else one.version for one in done],
     )
 
 
 def _answer(tag: int, outcome: StepResult | dict[str, Any]) -> frames.Answer:
     """Return a problem, or an answer whose output was not kept."""
     if isinstance(outcome, StepResult):
-        return frames.Answer(tag, layout.OK, frames.Place(*outcome.position), None, outcome.replayed)
+        place = frames.Place(*outcome.position)
+        return frames.Answer(tag, layout.OK, place, None, outcome.replayed, version=outcome.version)
     return frames.Answer(tag, outcome["status"], problem=orjson.dumps(outcome))

@@ -51,12 +51,21 @@ def row_as_json(result: StepResult) -> bytes:
     assert result.output is not None
     position, numbers = result.position, np.frombuffer(result.output, _FLOAT32).astype(_FLOAT64)
     document = {"output": numbers, "step": position.step, "position": str(position)}
+    if result.model is not None:
+        document["model"] = result.model
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def document_of(result: StepResult) -> dict[str, Any]:
-    """Return the outputs, None if they were not kept, and the position of the session after them."""
-    return {name_of(result): numbers_of(result), "step": result.position.step, "position": str(result.position)}
+    """Return the outputs, None if they were not kept, and the position of the session after them.
+
+    If the session follows an alias, the version that ran the steps is a further member.
+    """
+    position = result.position
+    document = {name_of(result): numbers_of(result), "step": position.step, "position": str(position)}
+    if result.model is not None:
+        document["model"] = result.model
+    return document
 
 
 def name_of(result: StepResult) -> str:

@@ -15,7 +15,7 @@ from cellar.api.dependencies import Services
 from cellar.api.errors.problems import internal_error, problem_of
 from cellar.api.fast_http.request_head import Terms
 from cellar.api.http.body import JSON, PROMPT_BYTES
-from cellar.api.http.parameters import POSITION, REPLAYED, STEP_NUMBER
+from cellar.api.http.parameters import POSITION, RAN_ON, REPLAYED, STEP_NUMBER
 from cellar.errors import CellarError, DeadlineExceeded, Outcome, Overloaded
 from cellar.ports import ROW, SessionKey, StepCommand, StepResult
 from cellar.sessions.requests.request import PendingSteps
@@ -27,6 +27,7 @@ OK, UNAVAILABLE, LATE = STATUS_LINE[200], STATUS_LINE[503], STATUS_LINE[504]
 
 REPLAYED_LINE = b"%s: true\r\n" % REPLAYED.lower().encode()
 JSON_HEAD = b"content-length: %%d\r\ncontent-type: %s\r\n" % JSON.encode()
+MODEL_LINE = b"%s: %%s\r\n" % RAN_ON.lower().encode()
 NPY_HEAD = b"%s: %%s\r\n%s: %%d\r\ncontent-length: %%d\r\ncontent-type: %s\r\n" % (
     *(POSITION.lower().encode(), STEP_NUMBER.lower().encode()),
     npy.MEDIA_TYPE.encode(),
@@ -161,6 +162,8 @@ class StepCycle:
         size = len(header) + numbers.nbytes
         self._connection.note_answer()
         head = NPY_HEAD % (str(position).encode(), position.step, size)
+        if result.model is not None:
+            head += MODEL_LINE % result.model.encode()
         self._connection.write(self, OK, head + (REPLAYED_LINE if result.replayed else b""), header, numbers.data)
 
     def _refuse(self, error: Exception) -> None:

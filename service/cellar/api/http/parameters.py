@@ -82,8 +82,10 @@ ARRAYS = (errors.ShapeMismatch,)
 CELL = (errors.CellSyntaxError, errors.CellNameError, errors.CellShapeError, errors.CellLimitError)
 SESSION = (*STORE, *PARAMETER, errors.SessionUnknown, errors.SessionExpired)
 MODEL = (errors.ModelUnknown, errors.ModelDeleted, errors.CompileFailed)
+FOLLOWED = (errors.ModelUnfit,)
+"""Of requests before which a session moves to the version that its alias names."""
 CONFLICT = (errors.EpochChanged, errors.Diverged, errors.Regressed, errors.StepTaken, errors.ReplayExpired)
-CHANGE = (*MODEL, errors.Overloaded, errors.FingerprintMismatch, errors.KernelRevisionMismatch, *CONFLICT)
+CHANGE = (*MODEL, *FOLLOWED, errors.Overloaded, errors.FingerprintMismatch, errors.KernelRevisionMismatch, *CONFLICT)
 STEP = (
     *SESSION,
     *BODY,
@@ -136,6 +138,7 @@ def set_created(response: Response, path: str, *, created: bool) -> None:
 
 POSITION = "Cellar-Position"
 STEP_NUMBER = "Cellar-Step"
+RAN_ON = "Cellar-Model"
 
 TIMEOUT_PARAMETER = {
     "name": TIMEOUT,
@@ -165,6 +168,10 @@ def array_answer(shape: str) -> dict[int | str, dict[str, Any]]:
         **REPLAY[200]["headers"],
         POSITION: {"description": "With an npy file: the position.", "schema": {"type": "string"}},
         STEP_NUMBER: {"description": "With an npy file: the step.", "schema": {"type": "integer"}},
+        RAN_ON: {
+            "description": "With an npy file, if the session follows an alias: the version that ran the steps.",
+            "schema": {"type": "string"},
+        },
     }
     return {200: {"content": {npy.MEDIA_TYPE: bytes_of(about)}, "headers": headers}}
 

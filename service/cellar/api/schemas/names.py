@@ -103,6 +103,9 @@ MOST_TIMEOUT_MS = 600_000
 """Ten minutes: longer than clients keep a connection open for an answer."""
 
 
+RAN_BY = "The version that ran it, `co2@3`. Present only if the session follows an alias and the version is known."
+
+
 class Answer(BaseModel):
     """An answer of the service."""
 

@@ -19,6 +19,8 @@ def line_of(ran: Ran, outputs: Outputs) -> bytes:
         document |= {"step": ran.position.step, "position": str(ran.position)}
     if ran.replayed:
         document["replayed"] = True
+    if ran.model is not None:
+        document["model"] = ran.model
     if outputs != "none":
         shown = ran.outputs if outputs == "all" or ran.outputs is None else ran.outputs[-1:]
         document["outputs"] = None if shown is None else shown.astype(np.float64)

@@ -53,7 +53,8 @@ class Replies:
         """Yield a document for each change that a client has missed, and a last one that ends them."""
         named = self._named(session)
         for missed in since.missed:
-            numbered = {} if missed.seq is None else {"writer": asked.writer, "seq": missed.seq}
+            numbered: dict[str, Any] = {} if missed.seq is None else {"writer": asked.writer, "seq": missed.seq}
+            numbered |= {} if missed.model is None or not missed.steps else {"model": missed.model}
             yield self.moved(missed.position, **named, **numbered, replayed=True, **_outputs_of_change(missed))
         yield self.moved(since.position, **named, resumed=asked.position)
 
@@ -79,6 +80,8 @@ class Replies:
             document[NAMES[command.kind]] = numbers_of(result)
         if result.replayed:
             document["replayed"] = True
+        if result.model is not None:
+            document["model"] = result.model
         document["step"] = position.step
         document["position"] = str(position)
         document["durability"] = self.durability
@@ -133,4 +136,5 @@ def _outcome(outcome: StepResult | CellarError | None) -> StepResult | dict[str,
 
 
 def _in_a_row(several: Several, landed: StepChanges) -> frames.Packed:
-    return columns.pack_in_a_row(several.tags, landed.before, landed.digests, several.rows, landed.outputs)
+    version = 0 if several.result is None else several.result.version
+    return columns.pack_in_a_row(several.tags, landed.before, landed.digests, several.rows, landed.outputs, version)

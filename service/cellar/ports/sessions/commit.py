@@ -61,6 +61,8 @@ class Committed:
     output: bytes | None
     """None if it was too large to be kept."""
     replayed: bool = False
+    model: str | None = None
+    """The version that ran the steps, if the session follows an alias and the version is known."""
 
 
 class CommittedChange(NamedTuple):
@@ -72,6 +74,8 @@ class CommittedChange(NamedTuple):
     """None if it was too large to be kept."""
     seq: int | None
     """Its number among the requests of the writer who asks, None if another client sent it."""
+    model: str | None = None
+    """As of `Committed`."""
 
 
 @dataclass(slots=True)

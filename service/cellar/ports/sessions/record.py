@@ -38,6 +38,11 @@ class Following(NamedTuple):
     versions: tuple[tuple[int, str], ...]
     """The last versions of the session, `name@3`, each with the revision of the session from which on it was run."""
 
+    @classmethod
+    def of(cls, alias: str, moved_ms: int, version: str, revision: int = 0) -> "Following":
+        """Return the value for a session that begins to follow an alias at a revision."""
+        return cls(alias, moved_ms, ((revision, version),))
+
     def ran(self, revision: int) -> str | None:
         """Return the version that ran the change at a revision, None if it is not known any more."""
         return next((version for first, version in reversed(self.versions) if first <= revision), None)
@@ -79,6 +84,15 @@ class SessionMeta:
     """Set when its model was deleted by force: from then on only a move to another version changes its state."""
     following: Following | None = None
     """The alias that it follows; None: its version is pinned."""
+
+    @property
+    def follows(self) -> str | None:
+        """Return the alias that it follows, `name@live`; None if its version is pinned."""
+        return None if self.following is None else f"{self.model.partition('@')[0]}@{self.following.alias}"
+
+    def ran(self, revision: int) -> str | None:
+        """Return the version that ran the change at a revision of a session that follows an alias, else None."""
+        return None if self.following is None else self.following.ran(revision)
 
 
 @dataclass(slots=True)
@@ -127,8 +141,7 @@ class SessionFilter:
         """Return whether the session is selected."""
         meta = summary.meta
         name = meta.model.partition("@")[0]
-        followed = None if meta.following is None else f"{name}@{meta.following.alias}"
-        if self.model not in (None, meta.model, name, followed):
+        if self.model not in (None, meta.model, name, meta.follows):
             return False
         return self.pinned in (None, meta.pinned) and summary.key.session.startswith(self.prefix)
 

@@ -88,6 +88,13 @@ class StepResult:
     whose output was too large to be kept."""
     replayed: bool
     """Whether the same request had been applied before."""
+    model: str | None = None
+    """The version that ran the steps, `name@3`, if the session follows an alias and the version is known."""
+
+    @property
+    def version(self) -> int:
+        """The number of that version, 0 without one: what answers in frames have of it."""
+        return 0 if self.model is None else int(self.model.rpartition("@")[2])
 
     @property
     def outputs(self) -> Floats | None:

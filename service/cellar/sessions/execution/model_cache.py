@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from cellar.errors import ModelDeleted, ModelUnknown
 from cellar.ports import ModelVersion, SessionMeta
+from cellar.sessions.execution.aliases import AliasSource
 from cellar.sessions.execution.micro_batcher import MicroBatcher
 from cellar.sessions.execution.thread_shares import ThreadShares
 from cellar.sessions.requests.admission import Admission, ModelQueue
@@ -25,7 +26,7 @@ LOADERS = 4
 """Models that are loaded at a time. Versions are looked up on threads of their own: no look waits for a load."""
 
 
-class ModelSource(Protocol):
+class ModelSource(AliasSource, Protocol):
     """Where models come from; `cellar.registry.Registry` is one. Called on threads."""
 
     def get(self, tenant: str, ref: str) -> ModelVersion:

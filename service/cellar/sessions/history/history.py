@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellar.errors import CellarError, InvalidInput, NotKept, OutOfReach
+from cellar.errors import CellarError, InvalidInput, ModelUnknown, NotKept, OutOfReach
 from cellar.ports import (
     Committed,
     Floats,
@@ -163,8 +163,8 @@ class SessionHistory:
         before = [kept for kept in before if kept.position.step < target.step]
         if before:
             nearest = max(before, key=lambda kept: kept.position.step)
-            recompute = self._recompute(network, await self._kept(record, nearest), record)
-            return await self._run_log(recompute, record, stored, nearest.revision, target)
+            state = await self._kept(record, nearest)
+            return await self._run_log(state, record, stored, nearest.revision, target, network)
         return await self._from_log(record, stored, target, network)
 
     async def _kept(self, record: SessionRecord, kept: KeptState) -> bytes:
@@ -181,22 +181,47 @@ class SessionHistory:
             raise _out_of_reach(stored, target)
         async for entry in entries(self._history, record, -1):
             if entry.after.epoch == target.epoch and entry.state is not None and entry.revision >= stored.meta.migrated:
-                recompute = self._recompute(network, entry.state, record)
                 if _matches(entry.after, target):
-                    return recompute.state
-                return await self._run_log(recompute, record, stored, entry.revision, target)
+                    return entry.state
+                return await self._run_log(entry.state, record, stored, entry.revision, target, network)
         raise _out_of_reach(stored, target)
 
-    def _recompute(self, network: Network, state: bytes, record: SessionRecord) -> Recompute:
-        return Recompute(network, state, record.meta.batch_size, self._sessions.kernels)
+    async def _network(self, record: SessionRecord, stored: StoredHistory, revision: int, network: Network) -> Network:
+        """Return the network that ran the session at a revision, given the present one. Raise OutOfReach."""
+        following = record.meta.following
+        if following is None or following.versions[-1][0] <= revision:
+            return network
+        version = following.ran(revision)
+        try:
+            if version is not None:
+                return (await self._sessions.models.resolve(record.key.tenant, version)).network
+        except ModelUnknown:
+            pass
+        which = version or "an earlier version"
+        detail = f"the steps that {which} ran cannot be computed again: it was deleted, or is not known any more"
+        raise OutOfReach(detail, reachable=reachable(stored))
 
     async def _run_log(
-        self, recompute: Recompute, record: SessionRecord, stored: StoredHistory, revision: int, target: Position
+        self,
+        state: bytes,
+        record: SessionRecord,
+        stored: StoredHistory,
+        revision: int,
+        target: Position,
+        present: Network,
     ) -> bytes:
-        """Run the logged steps after `revision` up to a position, which may be inside a sequence."""
+        """Run the logged steps after `revision` up to a position, which may be inside a sequence.
+
+        Each step is run by the version that ran it when it was committed; `present` is the network of the last one.
+        """
+        network = await self._network(record, stored, revision, present)
+        recompute = Recompute(network, state, record.meta.batch_size, self._sessions.kernels)
         async for entry in entries(self._history, record, revision):
             if entry.after.epoch != target.epoch:
                 break
+            if entry.kind == "follow":
+                network = await self._network(record, stored, entry.revision, present)
+                recompute = Recompute(network, recompute.state, record.meta.batch_size, self._sessions.kernels)
             if not entry.steps:
                 continue
             inputs, flags = inputs_of(entry, record.meta.batch_size)

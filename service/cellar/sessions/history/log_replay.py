@@ -22,7 +22,10 @@ from cellar.wire.arrays import state as state_bytes
 GIVES_INITIAL_STATE = frozenset({"create", "reset"})
 """Kinds of changes that put rows into the initial state."""
 
-KEEPS_STATE = frozenset({GIVES_NO_STATE, "migrate"})
+CHANGES_MODEL = frozenset({"migrate", "follow"})
+"""Kinds of changes that move the session to another version."""
+
+KEEPS_STATE = frozenset({GIVES_NO_STATE, *CHANGES_MODEL})
 """Kinds of changes that a replay ignores, because they would not have changed the state of the version that runs."""
 
 

@@ -7,8 +7,10 @@ from typing import Literal
 
 from cellar.errors import AlreadyExists, Conflict, ModelUnfit
 from cellar.ports import (
+    Alias,
     Clock,
     Committed,
+    Following,
     HistoryStore,
     Identity,
     LogEntry,
@@ -108,6 +110,8 @@ class Replays:
     async def migrate(self, key: SessionKey, ref: str, how: How, identity: Identity) -> ChangeAnswer:
         """Move the session to another version, at step 0 of a new epoch and with this service's kernel revision.
 
+        A session that is moved to an alias follows it from then on; otherwise its version is pinned.
+
         `carry` keeps the state, which needs the same layers, states and sizes; `replay` runs the log; `auto` keeps the
         state if possible and otherwise runs the log.
         """
@@ -115,6 +119,7 @@ class Replays:
         found = await self._store.find(key, identity, mark)
         if isinstance(found, Committed):
             return ChangeAnswer(found.position, replayed=True)
+        ref, alias = await self._sessions.aliases.resolve(key.tenant, ref)
         replay: LogReplay | None = None
         model: Model | None = None
 
@@ -124,11 +129,11 @@ class Replays:
             _, model = await load_compatible(self._sessions, record, ref)
             await self._uses.enlist(key, model.version.ref)
             if same_states(network, model) and how != "replay":
-                return self._edited(record, model, record.state)
+                return self._edited(record, model, record.state, alias)
             if how == "carry":
                 raise unfit(model, "states", layout_of(network.network), layout_of(model.network.network))
             replay = await self._catch_up_for(how, record, model, replay)
-            return self._edited(record, model, replay.recompute.state)
+            return self._edited(record, model, replay.recompute.state, alias)
 
         own, target = await load_compatible(self._sessions, found, ref)
         runs = how == "replay" or (how == "auto" and not same_states(own.network, target))
@@ -168,15 +173,16 @@ class Replays:
         await self._run(record, replay)
         return replay
 
-    def _edited(self, record: SessionRecord, model: Model, state: bytes) -> Edited:
-        version = model.version
+    def _edited(self, record: SessionRecord, model: Model, state: bytes, alias: Alias | None) -> Edited:
+        version, after = model.version, record.revision + 1
         meta = replace(
             record.meta,
             model=version.ref,
             model_digest=version.digest,
             kernel_rev=self._kernel_rev,
-            migrated=record.revision + 1,
+            migrated=after,
             deleted=None,
+            following=None if alias is None else Following.of(alias.alias, alias.moved_ms, version.ref, after),
         )
         return Edited(state, meta, layout=layout_of(model.network.network))
 
@@ -195,6 +201,7 @@ class Replays:
             pinned=False,
             migrated=0,
             deleted=None,
+            following=None,
         )
         key = SessionKey(record.key.tenant, name)
         made = SessionRecord(key, meta, start_of(incarnation), 0, replay.recompute.state)

@@ -33,7 +33,7 @@ from cellar.ports import (
     Shadow,
     ShadowStore,
 )
-from cellar.sessions.history.log_replay import LAST, Difference, Differences, LogReplay, compare
+from cellar.sessions.history.log_replay import CHANGES_MODEL, LAST, Difference, Differences, LogReplay, compare
 from cellar.sessions.history.model_compatibility import check_outputs, load_compatible, same_states
 from cellar.sessions.history.recompute import Recompute
 from cellar.sessions.service.sessions import Sessions
@@ -187,7 +187,7 @@ class Shadows:
         last = deque((Difference(position, largest) for position, largest in shadow.last), maxlen=LAST)
         found = Differences(shadow.steps, shadow.numbers, shadow.largest, shadow.total, last)
         for entry in page:
-            if entry.kind == "migrate" and entry.state is not None:
+            if entry.kind in CHANGES_MODEL and entry.state is not None:
                 model = own.model if entry.model is None else await self._model(record, entry.model)
                 check_outputs(model, other.model)
                 own = self._replay(record, shadow, model, entry.state)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from cellar.errors import AlreadyExists, CellarError, FingerprintMismatch, ForkTooLarge, Gone, NotFound
-from cellar.ports import Clock, Identity, Position, SessionKey, SessionRecord, SessionStore, SnapshotStore
+from cellar.ports import Clock, Following, Identity, Position, SessionKey, SessionRecord, SessionStore, SnapshotStore
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.values.deleted_model import model_deleted
 from cellar.sessions.values.position import EPOCH_BYTES, fingerprint, start_of
@@ -79,6 +79,8 @@ class Forks:
         meta = replace(
             parent.meta, ttl_s=ttl_s or parent.meta.ttl_s, created_s=self._clock.now_s(), pinned=False, migrated=0
         )
+        if (follows := meta.following) is not None:
+            meta = replace(meta, following=Following.of(follows.alias, follows.moved_ms, meta.model))
         room = asyncio.Semaphore(max(1, min(AT_ONCE, AT_ONCE_BYTES // max(1, len(parent.state)))))
 
         async def make(name: str) -> Child:

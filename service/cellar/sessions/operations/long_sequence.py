@@ -66,6 +66,8 @@ class Ran(NamedTuple):
     outputs: Floats | None
     position: Position | None = None
     replayed: bool = False
+    model: str | None = None
+    """The version that ran the steps, if the session follows an alias and the version is known."""
 
 
 class Chunk(NamedTuple):
@@ -194,7 +196,7 @@ async def _start(sessions: Sessions, key: SessionKey, identity: Identity) -> Ses
         found = await sessions.find(key, identity, _UNKNOWN)
     except (FingerprintMismatch, StepTaken):
         return None
-    return None if isinstance(found, Committed) else found
+    return None if isinstance(found, Committed) else await sessions.follow(found)
 
 
 class _ByChunk(LongSequence):
@@ -236,7 +238,8 @@ class _ByChunk(LongSequence):
         self._at, chunk, self._reset = self._skipped.pop()
         self.steps -= len(chunk.inputs)
         last = await self._commit(chunk)
-        return [Ran(0, self.steps, last.outputs if last.first == 0 else None, last.position, replayed=last.replayed)]
+        outputs = last.outputs if last.first == 0 else None
+        return [Ran(0, self.steps, outputs, last.position, last.replayed, last.model)]
 
     def _note(self, now: Position) -> bool:
         """Note the position of the session. Return whether the next steps may have been applied before."""
@@ -268,7 +271,7 @@ class _ByChunk(LongSequence):
     async def _commit(self, chunk: Chunk) -> Ran:
         steps = len(chunk.inputs)
         answer = await self._request.sessions.steps.submit(self._command(chunk, self._identity()))
-        ran = Ran(self.steps, steps, answer.outputs, answer.position, answer.replayed)
+        ran = Ran(self.steps, steps, answer.outputs, answer.position, answer.replayed, answer.model)
         self.steps += steps
         self.position = self._at = answer.position
         self.replayed = self.replayed and answer.replayed
@@ -314,7 +317,8 @@ class _Whole(LongSequence):
         outputs = np.frombuffer(b"".join(attempt.outputs), "<f4").reshape(steps, self._request.batch_size, -1)
         rows = self._request.rows
         chosen = outputs if rows is None or rows.numbers is None else outputs[:, rows.numbers]
-        return [Ran(first, steps, chosen)]
+        meta = self._now.meta
+        return [Ran(first, steps, chosen, model=None if meta.following is None else meta.model)]
 
     async def end(self) -> list[Ran]:
         """Commit."""
@@ -327,7 +331,8 @@ class _Whole(LongSequence):
 
     def _result(self, record: SessionRecord, network: Network) -> Edited:  # noqa: ARG002
         start, now = self._start, self._now
-        if start is None or now is None or record.position != start.position or record.meta.log:
+        moved = start is None or (record.position, record.meta.model) != (start.position, start.meta.model)
+        if moved or now is None or record.meta.log:
             detail = "the session was changed while the sequence ran, so nothing was applied: send all of it again"
             raise SessionMoved(detail, position=str(record.position))
         return Edited(now.state, steps=self.steps, after=now.position)

@@ -53,6 +53,8 @@ class ChangeRequest(Request[Committed]):
         """Computes the new state with reads from the store. Later requests of the session wait meanwhile."""
         self.any_revision = self.any_model = False
 
-    def succeed(self, position: Position, steps: int, output: bytes | None, replayed: bool) -> None:
+    def succeed(
+        self, position: Position, steps: int, output: bytes | None, replayed: bool, model: str | None = None
+    ) -> None:
         """Answer the change."""
-        self.finish(Committed(position, steps, output, replayed))
+        self.finish(Committed(position, steps, output, replayed, model))

@@ -150,8 +150,13 @@ class Request(PendingResult[Result], ABC):
         """The pause that other processes are asked for if its commit fails again, seconds."""
 
     @abstractmethod
-    def succeed(self, position: Position, steps: int, output: bytes | None, replayed: bool) -> None:
-        """Answer the request: its change is committed, `steps` of them, after which the session is at `position`."""
+    def succeed(
+        self, position: Position, steps: int, output: bytes | None, replayed: bool, model: str | None = None
+    ) -> None:
+        """Answer the request: its change is committed, `steps` of them, after which the session is at `position`.
+
+        `model` is the version that ran it, if the session follows an alias.
+        """
 
     def move_to(self, state: RequestState) -> None:
         """Set the state, which must be one that may follow. An answered request stays answered."""
@@ -271,12 +276,14 @@ class StepRequest(Request[StepResult]):
         steps, rows, _ = self.shape = inputs.shape
         self.size = (rows, steps)
 
-    def succeed(self, position: Position, steps: int, output: bytes | None, replayed: bool) -> None:
+    def succeed(
+        self, position: Position, steps: int, output: bytes | None, replayed: bool, model: str | None = None
+    ) -> None:
         """Answer the steps."""
         if self.numbers is not None and output is not None:
             found = np.frombuffer(output, np.float32).reshape(steps, self.inputs.shape[1], -1)
             output = found[:, self.numbers].tobytes()
-        self.finish(StepResult(self.command, position, steps, output, replayed))
+        self.finish(StepResult(self.command, position, steps, output, replayed, model))
 
     def place_rows(self, batch_size: int) -> None:
         """Replace inputs of numbered rows by those of all rows of the session. Raise InvalidInput."""

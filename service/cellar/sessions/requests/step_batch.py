@@ -39,7 +39,8 @@ class StepBatch(StepRequest):
     def outcomes(self) -> Sequence[Outcome]:
         """The result or the error of each step; awaited, a batch gives the last result or the first error."""
         if self.landed is not None and not self._outcomes:
-            self._outcomes = [*map(self.result_of, self.landed)]
+            model = self.result().model
+            self._outcomes = [self.result_of(change, model) for change in self.landed]
         return self._outcomes
 
     def singles(self) -> list[StepRequest]:
@@ -60,12 +61,12 @@ class StepBatch(StepRequest):
                 single.cancel()
         return self._singles
 
-    def land(self, changes: StepChanges) -> None:
-        """Answer all steps, which are committed as these changes."""
+    def land(self, changes: StepChanges, model: str | None) -> None:
+        """Answer all steps, which are committed as these changes. `model` is as of `StepResult`."""
         if not self.done():
             self.landed = changes
             size = len(changes.outputs) // len(changes)
-            super().finish(StepResult(self.command, changes.after, 1, changes.outputs[-size:], False))
+            super().finish(StepResult(self.command, changes.after, 1, changes.outputs[-size:], False, model))
 
     def finish_each(self, outcomes: Sequence[Outcome]) -> None:
         """Give each step its result or its error."""
@@ -89,20 +90,23 @@ class StepBatch(StepRequest):
         if not self._left:
             self.finish_each([single.outcome for single in self._singles])
 
-    def result_of(self, change: Change) -> StepResult:
+    def result_of(self, change: Change, model: str | None) -> StepResult:
         """Return the result of one of its steps."""
-        return StepResult(self.command, change.after, change.steps, change.output, False)
+        return StepResult(self.command, change.after, change.steps, change.output, False, model)
 
 
-def answer(requests: Sequence[Request[Any]], changes: Changes) -> None:
-    """Answer committed requests, each with its changes. Both sequences have the same order."""
+def answer(requests: Sequence[Request[Any]], changes: Changes, model: str | None) -> None:
+    """Answer committed requests, each with its changes. Both sequences have the same order.
+
+    `model` is the version that ran them, if the session follows an alias.
+    """
     at = 0
     for request in requests:
         if not isinstance(request, StepBatch):
             change = changes[at]
-            request.succeed(change.after, change.steps, change.output, False)
+            request.succeed(change.after, change.steps, change.output, False, model)
         elif isinstance(changes, StepChanges):
-            request.land(changes if request.count == len(changes) else changes[at : at + request.count])
+            request.land(changes if request.count == len(changes) else changes[at : at + request.count], model)
         else:
-            request.finish_each([*map(request.result_of, changes[at : at + request.count])])
+            request.finish_each([request.result_of(change, model) for change in changes[at : at + request.count]])
         at += request.count

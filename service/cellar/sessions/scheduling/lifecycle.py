@@ -14,7 +14,17 @@ from typing import Any, cast
 from weakref import ref
 
 from cellar.errors import CellarError, StoreUnavailable
-from cellar.ports import Applied, Commit, CommitConflict, CommitResult, Committed, SessionRecord, SessionStore
+from cellar.ports import (
+    Applied,
+    Commit,
+    CommitConflict,
+    CommitResult,
+    Committed,
+    ModelUses,
+    SessionRecord,
+    SessionStore,
+)
+from cellar.sessions.execution.aliases import Aliases
 from cellar.sessions.execution.kernel_batch import BatchItem, DryRun
 from cellar.sessions.execution.micro_batcher import MicroBatcher
 from cellar.sessions.execution.model_cache import LoadedModel, ModelCache
@@ -24,6 +34,7 @@ from cellar.sessions.requests.group_commit import CommitInFlight, GroupCommit
 from cellar.sessions.requests.request import Request, StepRequest
 from cellar.sessions.requests.request_state import COMMITTING, RUNNING
 from cellar.sessions.requests.step_batch import answer
+from cellar.sessions.scheduling.alias_follower import AliasFollower
 from cellar.sessions.scheduling.commit_builder import bad_number, edit_commit, steps_commit
 from cellar.sessions.scheduling.contention import MAX_WANTED_PAUSE_S, note_loss
 from cellar.sessions.scheduling.preparation import Found, Preparation, Preparing
@@ -40,14 +51,23 @@ class Lifecycle:
     """Takes requests from the queues of their sessions to their answers. Everything here runs on the event loop."""
 
     def __init__(
-        self, store: SessionStore, models: ModelCache, admission: Admission, cache: SessionCache, rules: StepRules
+        self,
+        store: SessionStore,
+        uses: ModelUses,
+        models: ModelCache,
+        aliases: Aliases,
+        admission: Admission,
+        cache: SessionCache,
+        rules: StepRules,
     ) -> None:
         self._store = store
         self._models = models
+        self._aliases = aliases
         self._admission = admission
         self._cache = cache
         self._rules = rules
-        self._preparation = Preparation(store, models, rules.kernel_rev)
+        self.follower = AliasFollower(store, uses, models, aliases)
+        self._preparation = Preparation(store, models, self.follower, rules.kernel_rev)
         self.group_commit = GroupCommit()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -97,6 +117,8 @@ class Lifecycle:
             if request.identity.ordered and (steps := queue.take_apart()):
                 return self._dispatch(queue, steps[0])
             return self._wait(queue, request, self._preparation.record(queue.key, request))
+        if self._must_follow(request, record):
+            return self._wait(queue, request, self._preparation.follow(record), record)
         if record.meta.deleted is not None:
             change, network = self._preparation.change_without_model(request, record)
             return self._change(queue, change, record, network)
@@ -104,6 +126,12 @@ class Lifecycle:
         if served is None:
             return self._wait(queue, request, self._preparation.model(queue.key, request, record), record)
         return self._run(queue, request, record, served)
+
+    def _must_follow(self, request: Request[Any], record: SessionRecord) -> bool:
+        """Return whether the session may have to move to the version that its alias names, before the request."""
+        if record.meta.following is None or request.any_model:
+            return False
+        return self._aliases.may_be_ahead(record.key.tenant, record.meta)
 
     def _wait(
         self, queue: SessionQueue, request: Request[Any], way: Preparing, record: SessionRecord | None = None
@@ -146,6 +174,8 @@ class Lifecycle:
 
     def _run(self, queue: SessionQueue, request: Request[Any], record: SessionRecord, served: LoadedModel) -> None:
         """Run the request on the record, together with steps that wait behind it."""
+        if self._must_follow(request, record):  # the alias has moved while the model was loaded
+            return self._wait(queue, request, self._preparation.follow(record), record)
         network = served.model.network
         served.used_s = request.tried_s
         if record is queue.record:
@@ -305,12 +335,13 @@ class Lifecycle:
 
     def _answer(self, queue: SessionQueue, commit: Commit, pause_s: float) -> None:
         """Answer the requests with their changes, and take up the next one, after a pause if one was asked for."""
-        changes = commit.changes
+        changes, meta = commit.changes, commit.before.meta
+        model = None if meta.following is None else meta.model
         if len(changes) == 1 and queue.current[0].count == 1:  # nearly always
             change = changes[0]
-            queue.current[0].succeed(change.after, change.steps, change.output, False)
+            queue.current[0].succeed(change.after, change.steps, change.output, False, model)
         else:
-            answer(queue.current, changes)
+            answer(queue.current, changes, model)
         if pause_s:
             asyncio.get_running_loop().call_later(min(pause_s, MAX_WANTED_PAUSE_S), self._next, queue)
         else:
@@ -320,7 +351,7 @@ class Lifecycle:
         """Answer the current requests, each with its result, and take up the next one."""
         for request, result in zip(queue.current, results, strict=True):
             if isinstance(result, Committed):
-                request.succeed(result.position, result.steps, result.output, result.replayed)
+                request.succeed(result.position, result.steps, result.output, result.replayed, result.model)
             else:
                 request.finish(result)
         self._next(queue)

@@ -12,6 +12,7 @@ from cellar.ports import Commit, Committed, Identity, SessionKey, SessionRecord,
 from cellar.sessions.execution.model_cache import LoadedModel, ModelCache
 from cellar.sessions.requests.change_request import ChangeRequest, Stale
 from cellar.sessions.requests.request import Request, StepRequest
+from cellar.sessions.scheduling.alias_follower import AliasFollower
 from cellar.sessions.scheduling.commit_builder import change_commit, edit_commit
 from cellar.sessions.scheduling.contention import CONTENTION_S, contended
 from cellar.sessions.values.deleted_model import DeletedNetwork, model_deleted
@@ -36,9 +37,10 @@ Preparing = Coroutine[Any, Any, Prepared]
 class Preparation:
     """Asks the store and the models for the requests of sessions."""
 
-    def __init__(self, store: SessionStore, models: ModelCache, kernel_rev: int) -> None:
+    def __init__(self, store: SessionStore, models: ModelCache, follower: AliasFollower, kernel_rev: int) -> None:
         self._store = store
         self._models = models
+        self._follower = follower
         self._kernel_rev = kernel_rev
 
     async def record(self, key: SessionKey, request: Request[Any]) -> Prepared:
@@ -48,6 +50,10 @@ class Preparation:
             return Found(await self._store.load(key))
         found = await self._store.find(key, identity, request.fingerprint)
         return await self._committed(key, request, found) if isinstance(found, Committed) else Found(found)
+
+    async def follow(self, record: SessionRecord) -> Prepared:
+        """Return the session on the version that its alias names. Raise ModelUnfit."""
+        return Found(await self._follower.follow(record))
 
     async def model(self, key: SessionKey, request: Request[Any], record: SessionRecord) -> Prepared:
         """Return the session's model, ready to run. Raise ModelDeleted if it is gone and the request needs it."""

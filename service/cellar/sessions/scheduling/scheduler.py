@@ -11,7 +11,8 @@ from time import monotonic
 from typing import Any
 
 from cellar.errors import Overloaded
-from cellar.ports import Floats, RowFlags, SessionKey, SessionRecord, SessionStore
+from cellar.ports import Floats, ModelUses, RowFlags, SessionKey, SessionRecord, SessionStore
+from cellar.sessions.execution.aliases import Aliases
 from cellar.sessions.execution.kernel_batch import DryRun
 from cellar.sessions.execution.model_cache import ModelCache, ModelSource
 from cellar.sessions.execution.thread_shares import ThreadShares
@@ -29,6 +30,7 @@ class Scheduler:
     def __init__(
         self,
         store: SessionStore,
+        uses: ModelUses,
         source: ModelSource,
         kernels: ThreadPoolExecutor,
         threads: int,
@@ -39,9 +41,11 @@ class Scheduler:
         self.models = ModelCache(source, shares, self.admission, max_bytes=limits.model_cache_bytes)
         self._rules = StepRules(limits)
         self._cache = SessionCache(limits.cache_bytes)
-        self._lifecycle = Lifecycle(store, self.models, self.admission, self._cache, self._rules)
+        self.aliases = Aliases(source, self._cache.forget_models_of_followers)
+        self._lifecycle = Lifecycle(store, uses, self.models, self.aliases, self.admission, self._cache, self._rules)
         self._held: list[SessionQueue] | None = None
         """Sessions whose requests are taken up at the end of `together`; None outside it."""
+        self._store = store
         self._stopping = False
 
     def submit(self, request: Request[Any]) -> None:
@@ -110,6 +114,12 @@ class Scheduler:
         finally:
             self.admission.leave()
         return attempt
+
+    async def follow(self, record: SessionRecord) -> SessionRecord:
+        """Return a session on the version that its alias names, once it has moved there. Raise as its steps."""
+        while self.aliases.may_be_ahead(record.key.tenant, record.meta):
+            record = await self._lifecycle.follower.follow(record) or await self._store.load(record.key)
+        return record
 
     def forget(self, key: SessionKey) -> None:
         """Forget the record of a session."""

@@ -120,6 +120,12 @@ class SessionCache:
             return
         self._bytes += _bytes_of(record) - _bytes_of(before)
 
+    def forget_models_of_followers(self) -> None:
+        """Forget which model runs each session that follows an alias, because an alias has moved."""
+        for queue in self._queues.values():
+            if queue.record is not None and queue.record.meta.following is not None:
+                queue.served = queue.checked_shape = None
+
     def evict(self) -> None:
         """Remove the least recently used sessions while the cache is too large. One in use counts as used now."""
         looks = MOST_BUSY

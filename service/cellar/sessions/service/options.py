@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from cellar.errors import InvalidInput
-from cellar.ports import NAME_IN_WORDS, ModelVersion, SessionMeta, is_name, shown_name
+from cellar.ports import NAME_IN_WORDS, Alias, Following, ModelVersion, SessionMeta, is_name, shown_name
 from cellar.sessions.values.model_protocol import Sizes
 from cellar.sessions.values.position import EPOCH_BYTES
 
@@ -41,21 +41,30 @@ class SessionOptions(NamedTuple):
         ):
             check_range(option, value, most, least=0)
 
-    def meta(self, version: ModelVersion, kernel_rev: int, now_s: float) -> SessionMeta:
-        """Return the metadata of a new session, with a fresh random incarnation."""
+    def meta(self, version: ModelVersion, kernel_rev: int, now_s: float, alias: Alias | None) -> SessionMeta:
+        """Return the metadata of a new session, with a fresh random incarnation, which follows the alias if given."""
         incarnation = secrets.token_bytes(EPOCH_BYTES)
         options = self.history, self.log, self.events, self.pinned
-        return SessionMeta(
+        made = SessionMeta(
             version.ref, version.digest, self.batch_size, kernel_rev, self.ttl_s, now_s, incarnation, *options
+        )
+        return (
+            made if alias is None else replace(made, following=Following.of(alias.alias, alias.moved_ms, version.ref))
         )
 
 
 def is_as_asked(there: SessionMeta, asked: SessionMeta, model: str) -> bool:
-    """Return whether a request with these options would create the existing session; a name means any version."""
-    if model != (there.model if "@" in model else there.model.partition("@")[0]):
+    """Return whether a request with these options would create the existing session.
+
+    A name means any version, and an alias any that it has named.
+    """
+    name = there.model.partition("@")[0]
+    same = [name, there.model] if there.following is None else [there.follows]
+    if model not in same:
         return False
     made = replace(asked, model=there.model, model_digest=there.model_digest, kernel_rev=there.kernel_rev)
-    return replace(made, created_s=there.created_s, incarnation=there.incarnation, migrated=there.migrated) == there
+    made = replace(made, created_s=there.created_s, incarnation=there.incarnation)
+    return replace(made, migrated=there.migrated, following=there.following) == there
 
 
 def check_name(name: str) -> None:

@@ -19,6 +19,7 @@ from cellar.ports import (
     CommittedChange,
     Floats,
     Identity,
+    ModelUses,
     Origin,
     Position,
     RowFlags,
@@ -66,6 +67,7 @@ class Sessions:
     def __init__(
         self,
         store: SessionStore,
+        uses: ModelUses,
         source: ModelSource,
         clock: Clock,
         limits: SessionLimits,
@@ -75,8 +77,9 @@ class Sessions:
         self._limits = limits
         self._nonces = nonces()
         self.kernels = ThreadPoolExecutor(THREADS, thread_name_prefix="cellar-kernel")
-        self._scheduler = Scheduler(store, source, self.kernels, THREADS, limits)
+        self._scheduler = Scheduler(store, uses, source, self.kernels, THREADS, limits)
         self.models = self._scheduler.models
+        self.aliases = self._scheduler.aliases
         self.steps = Steps(self._scheduler, max_sequence_steps=limits.max_sequence_steps)
 
     async def create(
@@ -92,7 +95,7 @@ class Sessions:
         events: int = 0,
         pinned: bool = False,
     ) -> CreateAnswer:
-        """Create a session of a model (`name` or `name@3`); without a name one is generated.
+        """Create a session of a model: `name`, `name@3`, or `name@live`, which it follows. A name is generated if None.
 
         `history`, `log`, `events` and `pinned` are what `SessionMeta` says of them. The same request again answers the
         same session. Raise AlreadyExists, ModelUnknown or InvalidInput.
@@ -102,9 +105,10 @@ class Sessions:
         options = SessionOptions(batch_size, ttl_s, history, log, events, pinned)
         check_name(name)
         options.check(self._limits.max_batch_size)
-        loaded = await self.models.resolve(tenant, model)
+        ref, alias = await self.aliases.resolve(tenant, model)
+        loaded = await self.models.resolve(tenant, ref)
         options.check_with(loaded.network.network, self._limits.max_numbers)
-        meta = options.meta(loaded.version, self._limits.kernel_rev, self._clock.now_s())
+        meta = options.meta(loaded.version, self._limits.kernel_rev, self._clock.now_s(), alias)
         state = loaded.network.initial_state(batch_size).astype("<f4").tobytes()
         record = SessionRecord(SessionKey(tenant, name), meta, start_of(meta.incarnation), 0, state)
         there = await self.admit(record)
@@ -162,7 +166,7 @@ class Sessions:
         """
         record, changes = await self._store.since(key, position, writer)
         rows = record.meta.batch_size
-        missed = [Missed(each.position, each.steps, _outputs(each, rows), each.seq) for each in changes]
+        missed = [Missed(each.position, each.steps, _outputs(each, rows), each.seq, each.model) for each in changes]
         return SinceAnswer(record.position, tuple(missed))
 
     async def list(
@@ -179,7 +183,7 @@ class Sessions:
 
     async def look(self, key: SessionKey) -> tuple[SessionRecord, Sizes, int]:
         """Return the session, the sizes of its model, and how many steps a sequence of it may have at most."""
-        record = await self._store.load(key)
+        record = await self.follow(await self._store.load(key))
         sizes = (await self.models.fetch(key.tenant, record.meta)).model.network.network
         outputs = self._limits.max_numbers // (record.meta.batch_size * sizes.out_size)
         return record, sizes, max(1, min(self._limits.max_sequence_steps, outputs))
@@ -189,6 +193,13 @@ class Sessions:
         if identity != APPEND:
             check_identity(identity)
         return await self._store.find(key, identity, mark)
+
+    async def follow(self, record: SessionRecord) -> SessionRecord:
+        """Return a session on the version that its alias names now; as it is if its version is pinned.
+
+        Raise ModelUnfit.
+        """
+        return await self._scheduler.follow(record)
 
     async def attempt(self, record: SessionRecord, inputs: Floats, flags: RowFlags | None = None) -> DryRun:
         """Run a sequence (T, batch_size, in_size) on a session as `record` has it, and commit nothing."""
@@ -264,6 +275,7 @@ class Sessions:
         except TimeoutError:
             pass
         self.models.close()
+        self.aliases.close()
         self.kernels.shutdown(wait=False, cancel_futures=True)
 
     def _describe(self, summary: SessionSummary) -> SessionAnswer:

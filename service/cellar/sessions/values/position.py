@@ -17,7 +17,7 @@ from cellar.errors import InvalidInput
 from cellar.ports import DIGEST_BYTES, Floats, Position, RowFlags
 from cellar.sessions.values.digest_chain import DIGEST_CHAIN
 
-Kind = Literal["step", "sequence", "reset", "write", "restore", "settings", "fork", "rewind", "migrate"]
+Kind = Literal["step", "sequence", "reset", "write", "restore", "settings", "fork", "rewind", "migrate", "follow"]
 
 EPOCH_BYTES = 8
 MAX_STEP = 2**53

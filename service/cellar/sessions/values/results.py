@@ -89,6 +89,8 @@ class Missed:
     outputs: Floats | None
     seq: int | None
     """The number of the request, if it was sent by the writer of the resume request."""
+    model: str | None
+    """The version that ran it, if the session follows an alias and the version is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def judge(
     if same is None and identity.position is None:
         same = next((entry for entry in entries if _place(entry) == (claimed.epoch, claimed.step)), None)
     if same is not None and same.ordered and same.mark == fingerprint:
-        return same.answer()
+        return same.answer(record.meta)
     raise conflict(record.position, claimed, same, entries)
 
 
@@ -81,7 +81,7 @@ def _judge_writer(
         raise ReplayExpired(detail, position=position)
     if same.mark != fingerprint:
         raise FingerprintMismatch(f"the writer's request {identity.seq} had another body")
-    return same.answer()
+    return same.answer(record.meta)
 
 
 def _claim(identity: Identity, now: Position) -> Position:
@@ -160,4 +160,7 @@ def committed_changes(entries: Sequence[Entry], record: SessionRecord, writer: s
     last = 0 if writer is None else record.writers.last(writer)
     # the ring has at most the last len(entries) requests of the writer
     seqs = {who(Identity(writer=writer, seq=seq)): seq for seq in range(max(1, last - len(entries) + 1), last + 1)}
-    return [CommittedChange(entry.after, entry.steps, entry.output, seqs.get(entry.who)) for entry in entries]
+    return [
+        CommittedChange(entry.after, entry.steps, entry.output, seqs.get(entry.who), record.meta.ran(entry.revision))
+        for entry in entries
+    ]

@@ -74,8 +74,8 @@ OPTIONS = 5
 """Number of optional members of the metadata. A sixth follows if the model was deleted or the session follows an alias,
 and a seventh if it follows one."""
 
-ORDERED, KEPT, NUMBERED = 1, 2, 4
-"""Flags of an entry."""
+ORDERED, KEPT, NUMBERED, OF_MODEL = 1, 2, 4, 8
+"""Flags of an entry, and of the answer for an Idempotency-Key (the second and the last)."""
 
 
 @lru_cache(maxsize=1024)
@@ -235,9 +235,9 @@ class Entry:
     who: bytes | None
     output: bytes | None
 
-    def answer(self) -> Committed:
-        """Return the answer to a repetition of this change's request."""
-        return Committed(self.after, self.steps, self.output, replayed=True)
+    def answer(self, meta: SessionMeta) -> Committed:
+        """Return the answer to a repetition of this change's request; `meta` are those of the session."""
+        return Committed(self.after, self.steps, self.output, replayed=True, model=meta.ran(self.revision))
 
     def is_of(self, change: Change) -> bool:
         """Return whether it is the entry of this request, at any position."""
@@ -300,25 +300,32 @@ class Keyed:
     after: Position
     steps: int
     output: bytes | None
+    model: str | None = None
+    """The version that ran the steps, of a session that followed an alias."""
 
     def answer(self) -> Committed:
         """Return the answer to a repetition of the request."""
-        return Committed(self.after, self.steps, self.output, replayed=True)
+        return Committed(self.after, self.steps, self.output, replayed=True, model=self.model)
 
 
-def pack_keyed(change: Change, incarnation: bytes, cap: int) -> bytes:
-    """Return the packed answer for the change's Idempotency-Key, without an output over `cap` bytes."""
+def pack_keyed(change: Change, meta: SessionMeta, cap: int) -> bytes:
+    """Return the packed answer for the change's Idempotency-Key, without an output over `cap` bytes.
+
+    `meta` are those of the session before the change. If it follows an alias, its version stands before the output: a
+    byte with its length, then the reference.
+    """
     kept = len(change.output) <= cap
     after = change.after
+    model = b"" if meta.following is None else meta.model.encode()
     return _KEYED.pack(
-        incarnation,
+        meta.incarnation,
         change.fingerprint,
         after.epoch,
         after.step,
         after.digest,
         change.steps,
-        KEPT * kept,
-    ) + (change.output if kept else b"")
+        KEPT * kept | OF_MODEL * bool(model),
+    ) + b"".join((bytes([len(model)]) if model else b"", model, change.output if kept else b""))
 
 
 def unpack_keyed(data: bytes) -> Keyed:
@@ -326,5 +333,9 @@ def unpack_keyed(data: bytes) -> Keyed:
     if len(data) < _KEYED.size:
         raise StoreCorrupt("a damaged idempotency record")
     incarnation, fingerprint, epoch, step, digest, steps, flags = _KEYED.unpack_from(data)
-    output = data[_KEYED.size :] if flags & KEPT else None
-    return Keyed(incarnation, fingerprint, Position(epoch, step, digest), steps, output)
+    begin, model = _KEYED.size, None
+    if flags & OF_MODEL:
+        begin, end = begin + 1, begin + 1 + data[begin]
+        begin, model = end, data[begin:end].decode()
+    output = data[begin:] if flags & KEPT else None
+    return Keyed(incarnation, fingerprint, Position(epoch, step, digest), steps, output, model)

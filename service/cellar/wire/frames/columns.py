@@ -100,20 +100,29 @@ def pack_outputs(
     rows: Sequence[int],
     outputs: Sequence[bytes],
     replayed: Sequence[bool],
+    versions: Sequence[int],
 ) -> Packed:
-    """Return the answers to successful steps; `outputs` are the float32 bytes of (steps, rows, out_size)."""
+    """Return the answers to successful steps as parts of a frame; there is at least one.
+
+    `outputs` are the float32 bytes of (steps, rows, out_size), `versions` those of `Answer.version`.
+    """
     pack = ANSWER.pack  # not slower than NumPy up to 1,024 records
     records = [
-        pack(tag, OK, REPLAYED * again, length, row, len(output) // (4 * length * row), 0, epoch, at, digest, 0)
-        for tag, (epoch, at, digest), length, row, output, again in zip(
-            tags, places, steps, rows, outputs, replayed, strict=True
+        pack(tag, OK, REPLAYED * again, length, row, len(output) // (4 * length * row), 0, epoch, at, digest, version)
+        for tag, (epoch, at, digest), length, row, output, again, version in zip(
+            tags, places, steps, rows, outputs, replayed, versions, strict=True
         )
     ]
     return Packed(len(tags), b"".join(records), b"".join(outputs), b"")
 
 
 def pack_in_a_row(
-    tags: NDArray[np.uint32], place: tuple[bytes, int, bytes], digests: bytes, rows: int, outputs: bytes
+    tags: NDArray[np.uint32],
+    place: tuple[bytes, int, bytes],
+    digests: bytes,
+    rows: int,
+    outputs: bytes,
+    version: int,
 ) -> Packed:
     """Return the answers to successful single steps that follow one another from `place`; there is at least one.
 
@@ -122,6 +131,7 @@ def pack_in_a_row(
     count, (epoch, step, _) = len(tags), place
     table = _answer(rows, len(outputs) // (4 * rows * count)).repeat(count)
     table["tag"] = tags
+    table["version"] = version
     table["epoch"] = np.void(epoch)
     table["step"] = np.arange(step + 1, step + 1 + count, dtype=np.uint64)
     table["digest"] = np.frombuffer(digests, _DIGEST)

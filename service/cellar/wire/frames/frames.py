@@ -85,6 +85,8 @@ class Answer(NamedTuple):
     outputs: Floats | None = None
     replayed: bool = False
     problem: bytes = b""
+    version: int = 0
+    """Number of the version that ran the step, if the session follows an alias and the version is known, else 0."""
 
 
 def pack_steps(steps: Sequence[Step]) -> bytes:
@@ -170,11 +172,11 @@ class Packed(NamedTuple):
 
 def pack_answer(answer: Answer) -> Packed:
     """Return the parts of an answer in a frame."""
-    tag, status, position, outputs, replayed, problem = answer
+    tag, status, position, outputs, replayed, problem, version = answer
     flags = REPLAYED * replayed | NOT_KEPT * (outputs is None and position is not None)
     shape, numbers = ((0, 0, 0), b"") if outputs is None else (outputs.shape, outputs.tobytes())
     epoch, step, digest = position or _NOWHERE
-    record = ANSWER.pack(tag, status, flags, *shape, len(problem), epoch, step, digest, 0)
+    record = ANSWER.pack(tag, status, flags, *shape, len(problem), epoch, step, digest, version)
     return Packed(1, record, numbers, problem)
 
 
@@ -190,8 +192,8 @@ def unpack_answers(frame: bytes) -> list[Answer]:
     answers: list[Answer] = []
     at = word = 0
     for record in ANSWER.iter_unpack(records):
-        tag, status, flags, length, rows, features, problem, epoch, step, digest, nothing = record
-        if flags >= 2 * NOT_KEPT or nothing:
+        tag, status, flags, length, rows, features, problem, epoch, step, digest, version = record
+        if flags >= 2 * NOT_KEPT:
             raise _impossible(len(answers), f"flags {flags:#x}")
         start, at = at, at + length * rows * features
         begin, word = word, word + problem
@@ -201,7 +203,7 @@ def unpack_answers(frame: bytes) -> list[Answer]:
         outputs = _shaped(numbers[start:at], length, rows, features) if good and not flags & NOT_KEPT else None
         position = Place(epoch, step, digest) if good else None
         said = text[begin:word].encode("latin-1")
-        answers.append(Answer(tag, status, position, outputs, bool(flags & REPLAYED), said))
+        answers.append(Answer(tag, status, position, outputs, bool(flags & REPLAYED), said, version))
     _check_end(at, len(numbers), word, len(text))
     return answers
 

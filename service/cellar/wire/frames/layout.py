@@ -51,7 +51,7 @@ ANSWER_FIELDS: Fields = (
     *_SHAPE,
     ("problem", "I"),
     *_PLACE,
-    ("nothing", "Q"),
+    ("version", "Q"),
 )
 
 

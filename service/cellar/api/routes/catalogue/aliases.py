@@ -1,17 +1,18 @@
 """Routes that move, read and delete the aliases of a model."""
 
+from contextlib import suppress
 from typing import Annotated
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Query, Response
 
-from cellar.api.dependencies import CallerOf, Parts
+from cellar.api.dependencies import CallerOf, Parts, Services
 from cellar.api.errors.problems import answers
 from cellar.api.http.parameters import BODY, LOCATION_HEADERS, PARAMETER, REPLAY_HEADERS, STORE, ModelName, set_replayed
 from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.catalogue.aliases import MOST_VERSION, AliasAnswer, AliasesAnswer, AliasRequest, MovedAlias
 from cellar.api.schemas.names import ALIAS_PATTERN
-from cellar.errors import AliasesFull, AliasMoved, AliasUnknown, ModelUnknown
+from cellar.errors import AliasesFull, AliasMoved, AliasUnknown, ModelUnknown, StoreUnavailable
 from cellar.ports import ANY_VERSION
 
 AliasName = Annotated[str, Path(pattern=ALIAS_PATTERN, description="The alias.")]
@@ -47,6 +48,7 @@ async def move_alias(
         return MovedAlias(**dict(AliasAnswer.of(moved.alias)), before=moved.before), moved.changed
 
     answer, changed = await run_sync(move)
+    await _notice(services, caller.tenant)
     response.status_code = 201 if answer.before is None else 200
     set_replayed(response, replayed=not changed)
     response.headers["Location"] = f"/v1/models/{model}/aliases/{alias}"
@@ -78,3 +80,10 @@ async def delete_alias(
     """Delete an alias. Sessions that follow it stay on their version, and follow it again if it is created again."""
     wanted = ANY_VERSION if expected is None else expected
     await run_sync(services.registry.delete_alias, caller.tenant, model, alias, wanted)
+    await _notice(services, caller.tenant)
+
+
+async def _notice(services: Services, tenant: str) -> None:
+    """Let the sessions of this process follow a move of an alias from their next step on."""
+    with suppress(StoreUnavailable):  # it has moved, and the next question, in a second, finds that
+        await services.sessions.aliases.refresh(tenant)

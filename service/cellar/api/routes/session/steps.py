@@ -15,6 +15,7 @@ from cellar.api.http.body import JSON, body_type, decode_in_thread, encode_in_th
 from cellar.api.http.negotiation import answer_type
 from cellar.api.http.parameters import (
     POSITION,
+    RAN_ON,
     REPLAYED,
     STEP,
     STEP_NUMBER,
@@ -86,5 +87,7 @@ async def _answer(wanted: str, result: StepResult) -> Response:
     if outputs is None or wanted == JSON:
         return Response(await encode_in_thread(size, as_json, result), 200, headers, JSON)
     headers |= {POSITION: str(result.position), STEP_NUMBER: str(result.position.step)}
+    if result.model is not None:
+        headers[RAN_ON] = result.model
     content = await encode_in_thread(size, npy.dump, laid_out(outputs, result.command.layout))
     return Response(content, 200, headers, npy.MEDIA_TYPE)

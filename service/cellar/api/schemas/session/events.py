@@ -19,7 +19,8 @@ ITEM: dict[str, Any] = {
         "event": {
             "type": "string",
             "description": "The kind of change: `create`, `fork` or `replay`, `step`, `sequence`, `reset`,"
-            " `write`, `restore`, `rewind`, `migrate`, `settings`. `gap`: changes that are no longer kept. `expired`,"
+            " `write`, `restore`, `rewind`, `migrate`, `settings`, `follow` (the alias of the"
+            " session has moved). `gap`: changes that are no longer kept. `expired`,"
             " `deleted`: the session no longer exists. `stopping`: the service is about to stop; resume elsewhere.",
         },
         "id": {"type": "string", "description": "Of a change: resumes after it."},

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from cellar.api.schemas.names import Answer
+from cellar.api.schemas.names import RAN_BY, Answer
 from cellar.api.schemas.numbers import Counts, Flags, LineInputs, ResetOfSteps, RowsOfSteps, StepInput
 from cellar.api.schemas.session.steps import LENGTHS, ROWS, Lengths, StepQuery
 from cellar.nn.spec.base import Frozen
@@ -70,6 +70,7 @@ class LongAnswer(Answer):
     step: int | None = Field(None, description="Steps of the epoch after this chunk, if it is committed.")
     position: str | None = Field(None, description="Position after this chunk, if it is committed.")
     replayed: bool = Field(False, description="Whether this chunk had been applied before.")
+    model: str | None = Field(None, description=RAN_BY)
     outputs: RowsOfSteps | None = Field(
         None,
         description="(steps, batch_size, out_size). null if the steps were applied before and their outputs are"

@@ -69,7 +69,8 @@ class SessionAnswer(Answer):
     """A session without its state."""
 
     session: str
-    model: str = Field(description="The version to which the session is pinned, `co2@3`.")
+    model: str = Field(description="The version that runs the session, `co2@3`.")
+    follows: str | None = Field(description="The alias that the session follows, `co2@live`; null if it is pinned.")
     model_digest: str
     kernel_rev: int = Field(description="Revision of the arithmetic to which the session is pinned.")
     batch_size: int

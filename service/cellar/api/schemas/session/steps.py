@@ -6,6 +6,7 @@ from cellar.api.schemas.names import (
     COUNTS_PATTERN,
     IDEMPOTENCY_KEY_PATTERN,
     MOST_TIMEOUT_MS,
+    RAN_BY,
     RESET_PATTERN,
     Answer,
     Layout,
@@ -195,6 +196,7 @@ class StepAnswer(Answer):
     )
     step: int
     position: str
+    model: str | None = Field(None, description=RAN_BY)
 
 
 class SequenceAnswer(Answer):
@@ -206,3 +208,4 @@ class SequenceAnswer(Answer):
     )
     step: int
     position: str
+    model: str | None = Field(None, description=RAN_BY)

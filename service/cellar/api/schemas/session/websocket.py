@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cellar.api.schemas.names import Answer, Name, PositionText
+from cellar.api.schemas.names import RAN_BY, Answer, Name, PositionText
 from cellar.api.schemas.numbers import SequenceOutputs, StepOutput
 from cellar.api.schemas.problems import Problem
 from cellar.api.schemas.session.steps import POSITION, InPlaceOfHeaders, SequenceRequest, StepRequest
@@ -57,7 +57,7 @@ class GreetingAnswer(Told):
 
     window: int = Field(description="Number of steps of a session that may be in flight.")
     durability: str = Field(description="Guarantee of the store for an answered step, in the words of `/readyz`.")
-    model: str | None = Field(None, description="The pinned version, `name@3`.")
+    model: str | None = Field(None, description="The version of the session, `name@3`.")
     batch_size: int | None = None
     step: int | None = None
     position: str | None = None
@@ -71,6 +71,7 @@ class StepReply(Located):
         description="Numbers, nested as the input. null if the output was too large to keep."
     )
     replayed: bool | None = Field(None, description="Whether the step was applied before.")
+    model: str | None = Field(None, description=RAN_BY)
 
 
 class SequenceReply(Located):
@@ -81,6 +82,7 @@ class SequenceReply(Located):
         description="Numbers in the layout of the inputs. null if the outputs were too large to keep."
     )
     replayed: bool | None = Field(None, description="Whether the sequence was applied before.")
+    model: str | None = Field(None, description=RAN_BY)
 
 
 class ProblemReply(Told):
@@ -100,6 +102,7 @@ class MissedReply(Located):
     output: StepOutput | None = Field(None, description="The output of a single step.")
     outputs: SequenceOutputs | None = Field(None, description="The outputs of a sequence.")
     changed: bool | None = Field(None, description="true if the change was not a step.")
+    model: str | None = Field(None, description=RAN_BY)
 
 
 class ResumedReply(Located):

@@ -94,7 +94,7 @@ class CommitEncoder:
         if change.identity.key is None:
             return False
         keys.append(self._keys.idempotency(commit.before.key, change.identity.key))
-        answer = pack_keyed(change, commit.before.meta.incarnation, self._retention.output_cap_bytes)
+        answer = pack_keyed(change, commit.before.meta, self._retention.output_cap_bytes)
         further += _further(b"SET", len(keys), answer, b"PX", b"%d" % self._retention.idempotency_ms)
         return True
 

@@ -75,7 +75,7 @@ def _conflict(commit: Commit, rest: Sequence[Reply], answer: CommandOutcome) -> 
         return CommitConflict(record)
     if commit.changes[0].identity.by_step and record.position.epoch != before.position.epoch:
         return CommitConflict(record)  # a step number means the present epoch, and this process knew an earlier one
-    return first.answer()
+    return first.answer(record.meta)
 
 
 def _is_entry_of(change: Change, entry: Entry | None, revision: int) -> bool | None:
