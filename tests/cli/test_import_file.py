@@ -1,13 +1,17 @@
 """`cellar import`: files are read here, sent to a service, and what is refused is explained."""
 
 import json
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from cellar.cli import import_file
 from cellar.cli.commands import main
+from cellar.errors import ImportRefused
 from cellar.settings import Settings
 from tests.api.conftest import with_own_keys
 from tests.api.websocket.conftest import serving
@@ -111,3 +115,90 @@ def test_a_service_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixtu
     file = write_lstm(tmp_path / "model.safetensors")
     assert main(["import", str(file), "--name", "m", "--url", "http://127.0.0.1:9"]) == 1
     assert "start it with `cellar serve`" in capsys.readouterr().err
+
+
+class FakeTorch:
+    """A stand-in for PyTorch, whose `load` returns an object."""
+
+    def __init__(self, found: object) -> None:
+        self.load = lambda *_, **__: found
+
+
+class FakeTensor:
+    """A float tensor as a state dict has it."""
+
+    def __init__(self, *shape: int) -> None:
+        self.shape = shape
+
+    def detach(self) -> "FakeTensor":
+        """Return the same."""
+        return self
+
+    cpu = float = detach
+
+    def numpy(self) -> Any:
+        """Return an array."""
+        return np.ones(self.shape, np.float32)
+
+
+LINEAR = {"head.weight": FakeTensor(2, 3), "head.bias": FakeTensor(2)}
+
+
+@pytest.mark.parametrize(
+    "checkpoint",
+    [
+        LINEAR,
+        {"model_state_dict": LINEAR, "epoch": 3},
+        {"actor_state_dict": LINEAR, "critic_state_dict": {**LINEAR}, "iter": 1},
+        {"epoch": 3, "net": LINEAR, "optimizer": {"state": {}, "param_groups": []}, "losses": {"train": 0.1}},
+    ],
+)
+def test_a_state_dict_is_found_in_a_checkpoint(
+    checkpoint: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_file, "import_module", lambda _: FakeTorch(checkpoint))
+    (tmp_path / "model.pt").write_bytes(b"")
+    found = import_file.read(import_file.Import(tmp_path / "model.pt", None, ()))
+    assert found.spec.in_size == 3
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "said", "named"),
+    [
+        ({"net": LINEAR, "ema": LINEAR}, "several state dicts", "['net']"),
+        ({"epoch": 3}, "no state dict", "torch.load('model.pt')"),
+        ({}, "no state dict", "torch.load('model.pt')"),
+    ],
+)
+def test_a_checkpoint_without_one_state_dict_is_refused(
+    checkpoint: object, said: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_file, "import_module", lambda _: FakeTorch(checkpoint))
+    (tmp_path / "model.pt").write_bytes(b"")
+    with pytest.raises(ImportRefused, match=said) as refused:
+        import_file.read(import_file.Import(tmp_path / "model.pt", None, ()))
+    assert named in str(refused.value.remedy)
+
+
+def test_a_program_of_torchscript_is_refused_before_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_file, "import_module", lambda _: None)
+    with zipfile.ZipFile(tmp_path / "model.pt", "w") as archive:
+        archive.writestr("model/code/__torch__.py", "")
+    with pytest.raises(ImportRefused, match="TorchScript") as refused:
+        import_file.read(import_file.Import(tmp_path / "model.pt", None, ()))
+    assert "torch.jit.load('model.pt').state_dict()" in str(refused.value.remedy)
+
+
+@pytest.mark.parametrize("data", [b"PK\x03\x04", b"nothing", None])
+def test_an_archive_that_is_none_of_stable_baselines_is_refused(data: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "agent.zip"
+    if data is None:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("other.pth", "")
+    else:
+        path.write_bytes(data)
+    with pytest.raises(ImportRefused, match="no archive of Stable-Baselines3") as refused:
+        import_file.read(import_file.Import(path, None, ()))
+    assert refused.value.expected == "an archive with policy.pth"

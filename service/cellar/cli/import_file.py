@@ -163,7 +163,7 @@ def _read_policy(asked: Import) -> ImportedNetwork:
 def _read_torch(asked: Import, opened: io.BytesIO | None = None) -> ImportedNetwork:
     """Return the network of a file of `torch.save`, which torch reads without running code in it."""
     found = _state_dict(asked.file, opened)
-    tensors = {name: as_array(value) for name, value in found.items() if hasattr(value, "detach")}
+    tensors = {name: as_array(value) for name, value in found.items() if _is_tensor(value)}
     shapes = {name: value.shape for name, value in tensors.items() if not ignored(name, asked.ignore)}
     return assemble(modules_in(shapes, asked.modules), shapes, tensors.__getitem__)
 
@@ -180,6 +180,7 @@ def _state_dict(file: Path, opened: io.BytesIO | None) -> Mapping[str, Any]:
             place=str(file),
             remedy="run `pip install torch` with the pip beside this command, or send a safetensors file",
         ) from None
+    _refuse_script(file)
     try:
         found = torch.load(opened or file, map_location="cpu", weights_only=True)
     except Exception as error:  # it raises whatever pickles and archives raise
@@ -195,7 +196,44 @@ def _state_dict(file: Path, opened: io.BytesIO | None) -> Mapping[str, Any]:
             found = found[key]
     if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
         raise ImportRefused("the file holds no state dict", place=str(file), actual=type(found).__name__)
+    return found if any(_is_tensor(value) for value in found.values()) else _only_state_dict(file, found)
+
+
+def _only_state_dict(file: Path, checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the state dict in a checkpoint, whatever its key is. Raise ImportRefused unless there is one."""
+    keys = [key for key, each in checkpoint.items() if isinstance(each, Mapping) and each and _all_tensors(each)]
+    if len(keys) != 1:
+        raise ImportRefused(
+            f"the file holds {'several state dicts' if keys else 'no state dict'}",
+            place=str(file),
+            expected="one state dict",
+            actual=", ".join(keys or checkpoint)[:200] or "nothing",
+            remedy=f"save it alone: torch.save(torch.load({file.name!r})[{(keys or ['...'])[0]!r}], 'model.pt')",
+        )
+    found: Mapping[str, Any] = checkpoint[keys[0]]
     return found
+
+
+def _all_tensors(found: Mapping[Any, Any]) -> bool:
+    return all(isinstance(name, str) and _is_tensor(value) for name, value in found.items())
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "detach")
+
+
+def _refuse_script(file: Path) -> None:
+    """Raise ImportRefused for an archive of TorchScript, which `torch.load` would run."""
+    if not zipfile.is_zipfile(file):
+        return
+    with zipfile.ZipFile(file) as archive:
+        if any("/code/" in name for name in archive.namelist()):
+            raise ImportRefused(
+                "this is a program of TorchScript, as torch.jit.save writes it",
+                place=str(file),
+                expected="a state dict",
+                remedy=f"save its weights: torch.save(torch.jit.load({file.name!r}).state_dict(), 'model.pt')",
+            )
 
 
 def _read_keras(asked: Import) -> ImportedNetwork:

@@ -45,3 +45,11 @@ def test_a_normalizer_has_statistics_that_only_training_reads() -> None:
     assert found.weights["0.m"].tolist() == [1, 2, 3]
     out = state_dict(Network(found.spec), [NORMALIZER], found.weights)
     assert {name: array.shape for name, array in out.items()} == {"norm._mean": (1, 3), "norm._std": (1, 3)}
+
+
+def test_a_number_that_is_not_finite_is_named_by_its_tensor() -> None:
+    tensors = arrays(TENSORS)
+    tensors["lstm.weight_hh_l0"][3, 1] = np.nan
+    with pytest.raises(ImportRefused, match="not finite") as refused:
+        assemble([LSTM], tensors, tensors.__getitem__)
+    assert (refused.value.pointer, refused.value.actual) == ("/weights/lstm.weight_hh_l0", "nan at [3, 1]")

@@ -99,7 +99,7 @@ GOOD = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
         (file_of({"x": {**GOOD, "shape": [-1, -2]}}, b"\0" * 8), "whole numbers"),
         (file_of({"x": {**GOOD, "shape": [10**30]}}, b"\0" * 8), "whole numbers"),
         (file_of({"x": {**GOOD, "shape": [3]}}, b"\0" * 8), "another number of bytes"),
-        (file_of({"x": GOOD}, b"\0" * 7), "overlap"),
+        (file_of({"x": GOOD}, b"\0" * 7), "it ends at byte"),
         (file_of({"x": GOOD}, b"\0" * 9), "leave a gap"),
         (file_of({"x": GOOD, "y": GOOD}, b"\0" * 8), "overlap"),
         (file_of({"x": {**GOOD, "data_offsets": [4, 12]}}, b"\0" * 12), "leave a gap"),

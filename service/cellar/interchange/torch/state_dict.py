@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.cells import BUILT_IN, Layout, StackedArray
-from cellar.interchange.imported import tensor_refused
+from cellar.interchange.imported import check_finite, tensor_refused
 from cellar.interchange.stacking import stack, unstack
 from cellar.interchange.torch.modules import RECURRENT, TorchModule, refused
 from cellar.interchange.torch.translate import Place, norm_layer, normalizer_layer, parameter_layers
@@ -158,6 +158,7 @@ def read_state_dict(
             )
     for binding in bound:
         arrays = {array: read(name) for array, name in binding.names.items() if name in names}
+        check_finite({binding.names[array]: value for array, value in arrays.items()})
         shapes = binding.parameters(network)
         for parameter, value in unstack(binding.expected, arrays, shapes, names=binding.names).items():
             copy_into(into[f"{binding.prefix}.{parameter}"], value)

@@ -206,6 +206,8 @@ def _check_places(tensors: Mapping[str, Tensor], begin: int, end: int) -> None:
     places = sorted((tensor.start, tensor.stop) for tensor in tensors.values())
     edges = [(begin, begin), *places, (end, end)]
     for before, after in pairwise(edges):
+        if after == (end, end) and before[1] > end:
+            _refuse(f"it ends at byte {end}, and its tensors at byte {before[1]}", end)
         if before[1] != after[0]:
             what = "overlap" if after[0] < before[1] else "leave a gap"
             _refuse(f"its tensors {what} at byte {min(before[1], after[0])} of {end}", min(before[1], after[0]))
