@@ -1,6 +1,6 @@
 """The engine: it compiles the equations of a cell to machine code, and runs cells and networks of them."""
 
-from cellar.engine.backend.compile_pool import while_wanted
+from cellar.engine.backend.compile_pool import is_wanted, while_wanted
 from cellar.engine.backend.kernel_cache import KernelCache
 from cellar.engine.cell import Cell, State, build_cell
 from cellar.engine.execution.arguments import Mask, States, joined_state

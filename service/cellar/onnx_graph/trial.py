@@ -1,18 +1,23 @@
 """Tries a graph in a process of its own, with limited time and memory, before it is published."""
 
 import json
-import subprocess
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
+from time import monotonic
 from typing import Any
 
-from cellar.errors import ImportRefused
+from cellar.engine import is_wanted
+from cellar.errors import CompileAbandoned, ImportRefused, Overloaded
 from cellar.onnx_graph.element_types import TypeName
 from cellar.onnx_graph.spec import ConstantSpec, StateSpec, TensorSpec
 
 TIMEOUT_S = 60.0
 """Of the process: twice the processor time that it may take."""
+POLL_S = 0.2
+"""How often it is asked whether the client still waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +51,12 @@ def try_graph(
         "outputs": list(outputs),
         "example": dict(example),
     }
-    command = [sys.executable, "-m", "cellar.onnx_graph.trial_process"]
-    request = json.dumps(asked).encode() + b"\n" + data
-    try:
-        ended = subprocess.run(command, input=request, capture_output=True, timeout=TIMEOUT_S, check=False)
-    except subprocess.TimeoutExpired:
-        raise _failed(place, "it does not end") from None
-    if ended.returncode != 0 or not ended.stdout:
-        raise _failed(place, f"it takes too much time or memory (the process ended with {ended.returncode})")
-    found = json.loads(ended.stdout)
+    status, output = _run(json.dumps(asked).encode() + b"\n" + data)
+    if status is None:
+        raise _failed(place, "it does not end")
+    if status != 0 or not output:
+        raise _failed(place, f"it takes too much time or memory (the process ended with {status})")
+    found = json.loads(output)
     if "refused" in found:
         raise _failed(place, found["refused"])
     return Trial(
@@ -63,6 +65,32 @@ def try_graph(
         tuple(found["axes"]),
         found.get("alone_because"),
     )
+
+
+def _run(request: bytes) -> tuple[int | None, bytes]:
+    """Return the status and the output of the process, None if its time is over.
+
+    Raise CompileAbandoned when the client has disconnected, or Overloaded if no process can be started.
+    """
+    command = [sys.executable, "-P", "-m", "cellar.onnx_graph.trial_process", str(os.getpid())]
+    try:
+        process = Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
+    except OSError as error:
+        raise Overloaded(f"no process can be started to try the graph: {error.strerror}") from error
+    end_s = monotonic() + TIMEOUT_S
+    unsent: bytes | None = request
+    with process:
+        while True:
+            try:
+                output, _ = process.communicate(unsent, timeout=POLL_S)
+                return process.returncode, output
+            except TimeoutExpired:
+                unsent = None
+            if monotonic() > end_s or not is_wanted():
+                process.kill()
+                if not is_wanted():
+                    raise CompileAbandoned("the client has disconnected")
+                return None, b""
 
 
 def _failed(place: str, how: str) -> ImportRefused:

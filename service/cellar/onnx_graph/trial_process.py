@@ -16,6 +16,7 @@ import numpy as np
 from cellar.onnx_graph.element_types import NAMES, TYPES, Array
 from cellar.onnx_graph.runtime import open_session
 from cellar.onnx_graph.spec import TensorSpec
+from cellar.process import end_with_parent
 
 MEMORY_BYTES = 6 * 1024**3
 """Of addresses, most of which the libraries map and do not use."""
@@ -30,8 +31,9 @@ NEAR = {"rtol": 1e-3, "atol": 1e-4}
 Tensors = Mapping[str, Array]
 
 
-def main() -> None:
+def main(parent: int) -> None:
     """Write the types and shapes of outputs and why rows cannot share a run, or a refusal."""
+    end_with_parent(parent)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     asked = json.loads(sys.stdin.buffer.readline())
@@ -120,4 +122,4 @@ def _first_line(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))
