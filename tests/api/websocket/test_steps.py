@@ -50,6 +50,40 @@ async def test_it_says_where_the_session_is(served: Served) -> None:
         }
 
 
+async def test_rows_rest_end_and_begin_anew(served: Served) -> None:
+    inputs = np.concatenate([INPUTS[:2], INPUTS[2:4], INPUTS[4:]], axis=1)
+    body = {"inputs": inputs.tolist(), "lengths": [2, 1, 2], "reset": [[False], [True]]}
+    step = {"input": [inputs[0, 0].tolist(), None, inputs[0, 2].tolist()]}
+    some = {"input": inputs[0, [2, 0]].tolist(), "rows": [2, 0]}
+    http, json, frame = [await served.begin(batch_size=3) for _ in range(3)]
+    expected = [
+        (await served.http.post(f"/v1/sessions/{http}/{route}", json=each)).json()
+        for route, each in (("sequence", body), ("step", step), ("step", some))
+    ]
+    async with served.stream(json) as stream:
+        await opened(stream)
+        for number, each in enumerate((body, step, some), 1):
+            name = "outputs" if "inputs" in each else "output"
+            answer = await stream.ask(**each, writer="w", seq=number)
+            assert answer[name] == expected[number - 1][name]
+        again = await stream.ask(**some, writer="w", seq=3)
+        assert (again["replayed"], again["output"]) == (True, expected[2]["output"])
+    flags = bytes([0, 0, 0, 1, 2, 1]), bytes([0, 2, 0])
+    async with served.stream(frame) as stream:
+        await opened(stream)
+        steps = [
+            frames.Step("", inputs, sequence=True, tag=1, row_flags=flags[0]),
+            frames.Step("", inputs[:1], tag=2, row_flags=flags[1]),
+            frames.Step("", np.ascontiguousarray(inputs[:1, [2, 0]]), tag=3, numbers=[2, 0]),
+        ]
+        await stream.send_frame(*steps)
+        found = await stream.receive_frames(3)
+    for answer, said in zip(found, expected, strict=True):
+        assert answer.outputs is not None
+        outputs = np.array(said.get("outputs") or [said["output"]], np.float32)
+        assert answer.outputs.tobytes() == outputs.tobytes()
+
+
 @pytest.mark.parametrize("many", [False, True])
 async def test_json_has_the_bits_of_http(served: Served, many: bool) -> None:
     expected = await over_http(served, await served.begin())

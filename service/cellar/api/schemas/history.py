@@ -73,8 +73,8 @@ class LogEntryAnswer(Answer):
     position: str = Field(description="Position after the change.")
     inputs: RowsOfSteps | None = Field(
         None,
-        description="Inputs of a step or sequence: for each step an array with an array for each row, or null for a"
-        " row that was left out.",
+        description="Inputs of a step or sequence: for each step an array with an array for each row, whose numbers"
+        " are null if the row was left out.",
     )
     reset: list[bool] | list[list[bool]] | None = Field(
         None,
@@ -102,10 +102,10 @@ class LogEntryAnswer(Answer):
 
 
 def _listed(inputs: Floats, flags: RowFlags | None) -> list[Any]:
-    """Return inputs with null for rows that were left out."""
+    """Return inputs with null for the numbers of rows that were left out."""
     found: list[Any] = inputs.astype(np.float64).tolist()
     for step, row in () if flags is None else np.argwhere(flags == ROW_LEFT_OUT).tolist():
-        found[step][row] = None
+        found[step][row] = [None] * inputs.shape[2]
     return found
 
 

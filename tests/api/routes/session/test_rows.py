@@ -250,9 +250,9 @@ async def test_the_log_has_the_rows_and_a_replay_the_same_bits(client: httpx.Asy
     await posted(client, f"{path}/sequence", {"inputs": INPUTS.tolist(), "lengths": [4, 1, 3], "reset": RESET})
     last = await posted(client, f"{path}/step", {"input": [INPUTS[0, 1].tolist()], "rows": [1], "reset": [True]})
     entries = (await client.get(f"{path}/log")).json()["entries"]
-    assert entries[1]["inputs"][1][1] is None
+    assert entries[1]["inputs"][1][1] == [None, None]
     assert entries[1]["reset"] == [[False] * 3, [False] * 3, [False, False, True], [False] * 3]
-    assert entries[2]["inputs"] == [[None, INPUTS[0, 1].tolist(), None]]
+    assert entries[2]["inputs"] == [[[None] * 2, INPUTS[0, 1].tolist(), [None] * 2]]
     assert entries[2]["reset"] == [False, True, False]
     now = await state(client, path)
     replay = await client.post(f"{path}/replay", json={"model": "gru", "session": f"{path.split('/')[-1]}-again"})
