@@ -78,10 +78,10 @@ async def test_rows_rest_end_and_begin_anew(served: Served) -> None:
         ]
         await stream.send_frame(*steps)
         found = await stream.receive_frames(3)
-    for answer, said in zip(found, expected, strict=True):
-        assert answer.outputs is not None
+    for record, said in zip(found, expected, strict=True):
+        assert record.outputs is not None
         outputs = np.array(said.get("outputs") or [said["output"]], np.float32)
-        assert answer.outputs.tobytes() == outputs.tobytes()
+        assert record.outputs.tobytes() == outputs.tobytes()
 
 
 @pytest.mark.parametrize("many", [False, True])

@@ -91,3 +91,13 @@ def test_rows_without_numbers_are_nan() -> None:
     assert found is not None
     assert np.isnan(found).tolist() == [[[False, False], [True, True]], [[True, True], [False, False]]]
     assert from_lists(None) is None
+
+
+def test_resets_of_thousands_of_steps(client: Client) -> None:
+    session = client.session(model="exact", batch_size=2)
+    inputs = np.ones((3000, 2, 1), np.float32)
+    inputs[10:, 1] = np.nan
+    found = session.sequence(inputs, [[step == 2999] for step in range(3000)], lengths=[3000, 10]).output
+    alone = client.session(model="exact").step([1]).output
+    assert found[-1, 0].tolist() == alone.tolist()
+    assert np.isnan(found[10:, 1]).all()

@@ -65,6 +65,14 @@ class Rows:
             flags[np.arange(steps)[:, None] >= self.lengths] = ABSENT
         return None, flags.tobytes(), numbers
 
+    def without_padding(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return inputs (T, F) or (T, B, F) with zeros in their padding, which may be NaN: JSON has none."""
+        inputs = inputs.copy()
+        for row, length in enumerate(self.lengths or ()):
+            padding = inputs[length:] if inputs.ndim == 2 else inputs[length:, row]
+            padding[:] = 0
+        return inputs
+
 
 ALL = Rows()
 """All rows, and none is reset."""

@@ -14,6 +14,9 @@ from cellar_client.core.exchange import JSON
 from cellar_client.sessions.rows import ALL, Rows
 from cellar_client.values import Answer
 
+MOST_QUERY = 4096
+"""The longest query; a sequence with many resets, which would have a longer one, is sent as JSON."""
+
 NPY = {"Content-Type": npy.MEDIA_TYPE, "Accept": npy.MEDIA_TYPE}
 
 
@@ -39,7 +42,12 @@ class Sent:
             if self.rows is not ALL:
                 body |= self.rows.members()
             return Request("POST", f"{path}/step", json.dumps(body).encode(), JSON)
-        return Request("POST", f"{path}/sequence", npy.dump(self.inputs), NPY, self.params())
+        params = self.params()
+        if sum(map(len, params.values())) > MOST_QUERY:
+            inputs = self.rows.without_padding(self.inputs)
+            body = {"inputs": inputs.tolist(), "position": self.before, **self.rows.members()}
+            return Request("POST", f"{path}/sequence", json.dumps(body).encode(), JSON)
+        return Request("POST", f"{path}/sequence", npy.dump(self.inputs), NPY, params)
 
     def params(self) -> dict[str, str]:
         """Return the position and the rows as query parameters."""
