@@ -8,7 +8,7 @@ import pytest
 
 from cellar.engine import Cell, build_cell, compiler
 from cellar.engine.codegen.kernel_source import write_kernel
-from cellar.engine.frontend.shape_inference import infer
+from cellar.engine.frontend.lowering import lower
 from cellar.engine.ir.graph import Node
 from cellar.engine.ir.ops import Op
 from cellar.engine.ir.verify import GraphError
@@ -22,9 +22,9 @@ TEXT = "h = tanh(W @ x + U @ h + b)"
 SIZES = {"in": 3, "hidden": 4}
 
 
-def broken_infer(*arguments: Any) -> Any:
-    inferred = infer(*arguments)
-    return replace(inferred, step=replace(inferred.step, output=Node(Op.ADD, ("hidden",), (inferred.step.output,))))
+def broken_lower(*arguments: Any) -> Any:
+    step = lower(*arguments)
+    return replace(step, output=Node(Op.ADD, ("hidden",), (step.output,)))
 
 
 def broken_simplify(roots: list[Node]) -> dict[Node, Node]:
@@ -54,7 +54,7 @@ def broken_source(*arguments: Any, **options: Any) -> Any:
 
 
 PASSES: dict[str, tuple[Callable[..., Any], type[AssertionError], str]] = {
-    "infer": (broken_infer, GraphError, r"node \d+ after infer: add has 1 sources"),
+    "lower": (broken_lower, GraphError, r"node \d+ after lower: add has 1 sources"),
     "simplify": (broken_simplify, GraphError, r"node \d+ after simplify: "),
     "gradient": (broken_gradient, GraphError, r"node \d+ after gradient: product_t has 0 sources"),
     "forward_schedule": (broken_schedule, PlanError, r"stage \d \(loop\): add reads product before it is computed"),

@@ -1,6 +1,7 @@
 """The compiler on one page: every pass from the equations of a cell to the text of its kernels, in order.
 
-    equations   parse -> resolve -> infer        syntax tree, names, a graph with shapes: the step
+    equations   parse -> resolve -> infer        syntax tree, the role of each name, its shape
+                lower                            a graph with shapes: the step
     step        simplify                         equal nodes shared, constants folded
     adjoint     gradient -> simplify             the step's gradient as a graph, where it is needed
     kernel      schedule -> plan_memory          loops in order, and where every value stands
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 
 from cellar.engine.codegen.kernel_source import KernelText, write_kernel
 from cellar.engine.frontend.lexer import Source
+from cellar.engine.frontend.lowering import lower
 from cellar.engine.frontend.name_resolution import resolve
 from cellar.engine.frontend.parser import parse
 from cellar.engine.frontend.shape_inference import infer
@@ -47,8 +49,9 @@ def compile_step(text: str, sizes: Mapping[str, int], inputs: tuple[str, ...]) -
         if needed not in sizes:
             raise CellNameError(f"the size {needed!r} is not given", expected=needed)
     inferred = infer(program, roles, source, sizes)
-    verify(inferred.step.roots, after="infer")
-    step = inferred.step.mapped(_simplified(inferred.step.roots))
+    lowered = lower(program, roles, inferred.shapes)
+    verify(lowered.roots, after="lower")
+    step = lowered.mapped(_simplified(lowered.roots))
     return CompiledStep(step, inferred.sizes, program.operations)
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from cellar.engine import Cell, build_cell
 from cellar.engine.frontend.lexer import Source
+from cellar.engine.frontend.lowering import lower
 from cellar.engine.frontend.name_resolution import resolve
 from cellar.engine.frontend.parser import parse
 from cellar.engine.frontend.shape_inference import infer
@@ -56,8 +57,9 @@ def test_nothing_is_dropped_because_algebra_says_so() -> None:
 def test_bits_stay(name: str) -> None:
     source = Source(CELLS[name])
     program = parse(source)
-    raw = infer(program, resolve(program, source, ("x",)), source, SIZES)
-    before, after = Cell(raw.step, raw.sizes, 0), build_cell(CELLS[name], SIZES)
+    roles = resolve(program, source, ("x",))
+    inferred = infer(program, roles, source, SIZES)
+    before, after = Cell(lower(program, roles, inferred.shapes), inferred.sizes, 0), build_cell(CELLS[name], SIZES)
     assert len(toposort(after.step.roots)) <= len(toposort(before.step.roots))
     data = oracle.draw(after, 3, 2)
     ours, theirs = (oracle.forward(cell, data, np.float32) for cell in (after, before))

@@ -1,4 +1,4 @@
-"""Infers the shape of every expression by unification of symbolic sizes, and builds the graph of the step.
+"""Infers the shape of every name and expression of a cell by unification of symbolic sizes.
 
 Every vector has one size, every matrix two; an operation makes sizes equal. A size is a name of the cell ("in",
 "hidden", one that the user declared) or unknown at first; in the end every size must have a name. Two named sizes may
@@ -12,12 +12,9 @@ from cellar.engine.frontend.functions import FUNCTIONS
 from cellar.engine.frontend.lexer import Source, Token
 from cellar.engine.frontend.name_resolution import Roles
 from cellar.engine.frontend.syntax_tree import Binary, Call, Expr, Name, Number, Program, Unary, walk
-from cellar.engine.ir.graph import Node, Shape, StateSlot, Step
-from cellar.engine.ir.ops import Op, apply, const, product
+from cellar.engine.ir.graph import Shape
 from cellar.errors import CellNameError, CellShapeError
 from cellar.errors.suggestions import suggestion
-
-_OPERATORS = {"+": Op.ADD, "-": Op.SUB, "*": Op.MUL, "/": Op.DIV}
 
 Dims = tuple["Dim", ...]
 
@@ -57,14 +54,14 @@ class Dim:
 
 @dataclass(frozen=True, slots=True)
 class Inferred:
-    """The typed graph of a cell and the number behind each size name in it."""
+    """The shape of every name, and the number behind each size name in them."""
 
-    step: Step
+    shapes: dict[str, Shape]
     sizes: dict[str, int]
 
 
 def infer(program: Program, roles: Roles, source: Source, sizes: Mapping[str, int]) -> Inferred:
-    """Return the graph of a step. Raise CellShapeError, or CellNameError for a size that is not given."""
+    """Return the shapes of a cell's names. Raise CellShapeError, or CellNameError for a size that is not given."""
     return _Inference(program, roles, source, sizes).run()
 
 
@@ -83,14 +80,13 @@ class _Inference:
         """The right side of the current equation."""
 
     def run(self) -> Inferred:
-        """Return the graph and the sizes."""
+        """Return the shapes and the sizes."""
         self.declare_names()
         for assignment in self.program.assignments:
             self.equation = assignment.value
             self.assign(assignment.target, self.shape_of(assignment.value))
         self.close_open_sizes()
-        step = _Builder(self.program, self.roles, {name: self.final(dims) for name, dims in self.dims.items()}).step()
-        return Inferred(step, self.numbers())
+        return Inferred({name: self.final(dims) for name, dims in self.dims.items()}, self.numbers())
 
     # --- sizes of names
 
@@ -249,40 +245,6 @@ class _Inference:
             raise self.error(f"{token.text!r} takes a vector", token, (Dim(),), shapes[0])
         dims = self.elementwise(token, shapes)
         return () if function.result == "scalar" else dims
-
-
-class _Builder:
-    """Builds the graph in a second walk over the equations, when all shapes are known."""
-
-    def __init__(self, program: Program, roles: Roles, shapes: dict[str, Shape]) -> None:
-        self.program = program
-        self.roles = roles
-        self.inputs = tuple(Node(Op.INPUT, shapes[name], name=name) for name in roles.inputs)
-        self.params = tuple(Node(Op.PARAM, shapes[name], name=name) for name in roles.params)
-        self.previous = tuple(Node(Op.STATE, shapes[name], name=name) for name in roles.states)
-        self.values = {node.name: node for node in (*self.inputs, *self.params, *self.previous)}
-
-    def step(self) -> Step:
-        """Return the graph of all equations."""
-        for assignment in self.program.assignments:
-            self.values[assignment.target.text] = self.build(assignment.value)
-        states = tuple(StateSlot(node.name, node, self.values[node.name]) for node in self.previous)
-        return Step(self.inputs, self.params, states, self.values[self.roles.output])
-
-    def build(self, expr: Expr) -> Node:
-        """Return the node of an expression."""
-        match expr:
-            case Number(value=value):
-                return const(value)
-            case Name(token=token):
-                return self.values[token.text]
-            case Unary(operand=operand):
-                return apply(Op.NEG, self.build(operand))
-            case Binary(token=token, left=left, right=right):
-                a, b = self.build(left), self.build(right)
-                return product(a, b) if token.text == "@" else apply(_OPERATORS[token.text], a, b)
-            case Call(token=token, arguments=arguments):
-                return FUNCTIONS[token.text].build(*(self.build(argument) for argument in arguments))
 
 
 def _show(dims: Dims) -> str:

@@ -10,7 +10,7 @@ from llvmlite.ir import IRBuilder as Builder
 from llvmlite.ir import Value
 from numba import cfunc, types
 
-from cellar.engine.kernel_library.decorators import instruction
+from cellar.engine.kernel_library.decorators import instruction, kernel_function
 from cellar.engine.kernel_library.matmul_tile import make_tiles
 from cellar.engine.kernel_library.memory_intrinsics import WORD, call_product, expand, stack_memory
 from cellar.engine.kernel_library.simd import I
@@ -28,6 +28,12 @@ EXPANDED_PANELS, EXPANDED_DEPTH = 4, 128
 _ROOM_BYTES = 64 * EXPANDED_PANELS * EXPANDED_DEPTH
 
 _SIGNATURE = types.int64(*[types.int64] * 11)
+
+
+@kernel_function
+def _share(total: int, parts: int, index: int) -> int:
+    """Return how many of `total` rows or panels part `index` of `parts` gets: the first ones get one more."""
+    return total // parts + (1 if index < total % parts else 0)
 
 
 def float32_product(registers: Registers) -> Any:
@@ -49,15 +55,13 @@ def float32_product(registers: Registers) -> Any:
         if rows <= 0:
             return 0
         blocks = (rows + tallest - 1) // tallest
-        low, tall = rows // blocks, rows % blocks  # `tall` blocks have a row more
-        most = most_panels(low + 1 if tall > 0 else low)
+        most = most_panels(_share(rows, blocks, 0))
         groups = (panels + most - 1) // most
-        narrow, wide = panels // groups, panels % groups
         parts = (64 * most * length + WEIGHTS_BYTES - 1) // WEIGHTS_BYTES if blocks > 1 else 1
         depth = (length + parts - 1) // parts
         panel = 64 * length
         for group in range(groups):
-            width = narrow + 1 if group < wide else narrow
+            width = _share(panels, groups, group)
             k = 0
             while k < length:
                 count = min(depth, length - k)
@@ -65,7 +69,7 @@ def float32_product(registers: Registers) -> Any:
                 a_now = a + k * a_k
                 out_now = out
                 for block in range(blocks):
-                    height = low + 1 if block < tall else low
+                    height = _share(rows, blocks, block)
                     tile(height, width, a_now, a_row, a_k, w + 64 * k, out_now, out_row, panel, count, accumulates)
                     a_now += height * a_row
                     out_now += height * out_row

@@ -176,24 +176,24 @@ def _below(roots: Iterable[Node], ready: set[Node]) -> list[Node]:
 
 
 def _regions(nodes: list[Node], carried: tuple[Carried, ...], wanted: set[Node]) -> dict[Node, Region]:
-    """Assign regions. Elementwise work moves out of the loop only where a product or a result there needs it."""
-    dependent = {c.leaf for c in carried}
+    """Assign a region to each node; `wanted` are those whose value of every step is needed.
+
+    A product is the reason to leave the loop: for all steps at once it reads its matrix once. Elementwise work moves
+    only together with a product, or with a wanted value, because in the loop its operands are in the caches.
+    """
+    state_dependent = {c.leaf for c in carried}
     for node in nodes:
-        if any(source in dependent for source in node.sources):
-            dependent.add(node)
-    needed = set(toposort(c.following for c in carried))
-    at: dict[Node, Region] = {}
+        if any(source in state_dependent for source in node.sources):
+            state_dependent.add(node)
+    next_step_needs = set(toposort(c.following for c in carried))
+    region_of: dict[Node, Region] = {}
     for node in nodes:
-        late = any(at.get(source) == "after" for source in node.sources)
-        if node in dependent and node not in needed and (late or node.op.kind == "product"):
-            at[node] = "after"
-        else:
-            at[node] = "loop"
-    anchors = [n for n in nodes if n not in dependent and (n.op.kind == "product" or n in wanted)]
-    for node in toposort(anchors):
-        if node in at:
-            at[node] = "before"
-    return at
+        follows_late = any(region_of.get(source) == "after" for source in node.sources)
+        can_wait = node in state_dependent and node not in next_step_needs
+        region_of[node] = "after" if can_wait and (follows_late or node.op.kind == "product") else "loop"
+    early = [n for n in nodes if n not in state_dependent and (n.op.kind == "product" or n in wanted)]
+    region_of |= {node: "before" for node in toposort(early) if node in region_of}
+    return region_of
 
 
 def _stages(nodes: list[Node], done: set[Node]) -> Iterable[Stage]:
