@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.python.test_sessions import outputs
+from tests.clients.python.sessions.test_session import outputs
 
 ROOT = Path(__file__).parents[3]
 

@@ -26,6 +26,7 @@ _LONG_NAMES = 128  # the lengths of both names stand before them in the text
 _LENGTHS = Struct("<HH")
 _REPLAYED, _NOT_KEPT = 1, 2
 _NOWHERE = bytes(8), 0, bytes(16)
+_FLOATS = np.dtype("<f4")
 
 OK = 200
 
@@ -117,28 +118,27 @@ def _unpack_one(content: bytes, start: int, found: list[StepAnswer]) -> int:
     if len(content) - start < _HEADER.size:
         raise CellarError("the service has sent an incomplete frame")
     magic, _, kind, _, count, numbers, text, _ = _HEADER.unpack_from(content, start)
-    at = start + _HEADER.size
-    word: int = at + _ANSWER.size * count + 4 * numbers
+    values = start + _HEADER.size + _ANSWER.size * count
+    word: int = values + 4 * numbers
     if magic != _MAGIC or kind not in (_ANSWERS, _PROBLEM) or len(content) < word + text:
         raise CellarError("the service has sent something that is not a frame of answers")
     if kind == _PROBLEM:
         found.append(StepAnswer(-1, problem=json.loads(content[word : word + text])))
         return int(word + text)
-    values = np.frombuffer(content, "<f4", numbers, at + _ANSWER.size * count)
-    used = 0
     for number in range(count):
         tag, status, flags, length, rows, features, problem, epoch, step, digest, _ = _ANSWER.unpack_from(
-            content, at + _ANSWER.size * number
+            content, start + _HEADER.size + _ANSWER.size * number
         )
         if status != OK:
             found.append(StepAnswer(tag, problem=json.loads(content[word : word + problem])))
             word += problem
             continue
-        size = length * rows * features
-        outputs = None if flags & _NOT_KEPT else values[used : used + size].reshape(length, rows, features)
-        used += size
+        size, outputs = length * rows * features, None
+        if not flags & _NOT_KEPT:
+            outputs = np.frombuffer(content, _FLOATS, size, values).reshape(length, rows, features)
+        values += 4 * size
         position = f"{epoch.hex()}.{step}.{digest.hex()}"
-        found.append(StepAnswer(tag, outputs, position, step, bool(flags & _REPLAYED)))
+        found.append(StepAnswer(tag, outputs, position, step, flags & _REPLAYED == _REPLAYED))
     return int(word)
 
 

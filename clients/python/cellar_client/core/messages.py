@@ -13,11 +13,16 @@ QUIET_S = 60.0
 
 
 class RequestBuilder:
-    """Builds requests to the service at an address. Each has the headers of the client and its timeouts."""
+    """Builds requests to the service at an address. Each has the headers of the client and its timeouts.
+
+    Raise ValueError for something that is no address.
+    """
 
     def __init__(self, url: str, headers: Mapping[str, str], client: httpx.Client | httpx.AsyncClient) -> None:
         self.headers = headers
         self._base = httpx.URL(url)
+        if self._base.scheme not in ("http", "https") or not self._base.host:
+            raise ValueError(f"{url!r} is not the address of a service: http://host:port")
         self._all = {**client.headers, **headers}
         timeouts = client.timeout.as_dict()
         self._timeouts = {"timeout": timeouts}

@@ -142,9 +142,9 @@ class SessionCore(SessionOperations):
         """Apply a sequence of any length, (T, F) or (T, B, F), in one request, and return the output of its last step.
 
         An array that is mapped to a file, `numpy.load(path, mmap_mode="r")`, is read part by part. With `commit="all"`
-        all steps are applied or none; with `"chunk"` the steps before a fault are applied, and the session continues
-        behind them. After a crash of this process, open the session with its state file and call this again: steps
-        that were applied are skipped.
+        all steps are applied or none; with `"chunk"`, chunks before a fault may have been applied, and the session
+        continues behind them. After a crash of this process, open the session with its state file and call this again:
+        steps that were applied are skipped.
         """
         array = as_array(inputs)
         sent = Sent(array, True, Rows.of(reset), self.position, self.count + 1)

@@ -7,7 +7,7 @@ import pytest
 
 from cellar_client import AsyncClient, Client
 from cellar_client import errors as client_errors
-from tests.clients.python.test_sessions import outputs
+from tests.clients.python.sessions.test_session import outputs
 from tests.faults.cell import NETWORK
 from tests.waiting import wait_until
 

@@ -8,7 +8,7 @@ import pytest
 from cellar_client import Client
 from cellar_client.arrays.inputs import from_lists
 from cellar_client.sessions.rows import ALL, Rows
-from tests.clients.python.test_sessions import outputs
+from tests.clients.python.sessions.test_session import outputs
 
 INPUTS = np.arange(1, 9).reshape(4, 2, 1)
 

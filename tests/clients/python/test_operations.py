@@ -27,6 +27,12 @@ def test_health_and_readiness(client: Client) -> None:
             nowhere.health()
 
 
+@pytest.mark.parametrize("url", ["localhost:8080", "", "ftp://localhost", "http://"])
+def test_addresses_that_are_none_are_refused_at_once(url: str) -> None:
+    with pytest.raises(ValueError, match="not the address"):
+        Client(url)
+
+
 def test_equations_are_explained(client: Client) -> None:
     found = client.explain_cell("h = tanh(W @ x + U @ h)", {"in": 3, "hidden": 2})
     assert [parameter["shape"] for parameter in found["parameters"]] == [[2, 3], [2, 2]]
