@@ -38,6 +38,10 @@ MEANINGS: dict[str, Callable[..., Any]] = {
     "softsign": lambda: X / (1 + np.abs(X)),
     "squareplus": lambda beta: (X + np.sqrt(X * X + beta)) / 2,
     "tanh_shrink": lambda: X - np.tanh(X),
+    "thresholded_leaky_relu": lambda theta, alpha: np.where(theta < X, X, alpha * (X - theta)),
+    "thresholded_leaky_relu_below": lambda theta, alpha, high: np.where(
+        theta < X, np.clip(X, 0, high), alpha * (X - theta)
+    ),
     "thresholded_relu": lambda theta: np.where(theta <= X, X, 0),
     "thresholded_relu_strict": lambda theta: np.where(theta < X, X, 0),
 }

@@ -74,6 +74,13 @@ TEXTS: dict[str, Text] = {
     "softsign": Text("{v} / (1 + abs({v}))"),
     "squareplus": Text("({v} + sqrt({v} * {v} + {beta})) / 2", {"beta": 4.0}),
     "tanh_shrink": Text("{v} - tanh({v})"),
+    "thresholded_leaky_relu": Text(
+        "{v} * min(max(({v} - {theta}) * 1e30, 0), 1) - {alpha} * relu({theta} - {v})", {"theta": 1.0, "alpha": 0.25}
+    ),
+    "thresholded_leaky_relu_below": Text(
+        "min(max({v} * min(max(({v} - {theta}) * 1e30, 0), 1), 0), {high}) - {alpha} * relu({theta} - {v})",
+        {"theta": 0.5, "alpha": 0.25, "high": 2.0},
+    ),
     "thresholded_relu_strict": Text("{v} * min(max(({v} - {theta}) * 1e30, 0), 1)", {"theta": 1.0}),
     "thresholded_relu": Text("{v} * (1 - min(max(({theta} - {v}) * 1e30, 0), 1))", {"theta": 1.0}),
 }

@@ -77,6 +77,7 @@ def renamed(class_name: str, other: str) -> Callable[[dict[str, Any]], Any]:
     ("name", "change", "place", "detail"),
     [
         ("stack.keras", renamed("LSTM", "ConvLSTM1D"), "lstm", "cannot be expressed"),
+        ("stack.keras", renamed("LSTM", "Masking"), "lstm", "leaves out steps"),
         ("stack.keras", option("LSTM", go_backwards=True), "lstm", "answers in that order"),
         ("stack.keras", option("GRU", return_sequences=False), "lstm", "without an axis of time"),
         ("stack.keras", option("LSTM", activation="gelu"), "lstm", "'gelu' cannot be expressed"),

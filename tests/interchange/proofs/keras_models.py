@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,8 @@ def _plan(rng: Random) -> Plan:
             )
         if rng.random() < 0.15:
             steps.append(layers.Dropout(0.3))
+        if rng.random() < 0.15:
+            steps += [layers.GaussianNoise(0.5), _function(rng)]
         last = number == depth - 1 and rng.random() < 0.3
         layer, out = _recurrent(rng, sequences=not last)
         if rng.random() < 0.15 and not last:
@@ -92,8 +94,25 @@ def _dense(rng: Random, width: int, *, sequences: bool) -> Any:
     from keras import layers
 
     chosen = rng.choice(["linear", "tanh", "softmax", "relu", "elu", "selu", "silu", "leaky_relu", "mish", "relu6"])
-    dense = layers.Dense(width, activation=str(chosen), use_bias=bool(rng.random() < 0.8))
+    function: Any = str(chosen) if rng.random() < 0.7 else _function(rng)
+    dense = layers.Dense(width, activation=function, use_bias=bool(rng.random() < 0.8))
     return layers.TimeDistributed(dense) if sequences and rng.random() < 0.05 else dense
+
+
+def _function(rng: Random) -> Any:
+    """Return a layer that applies a function, with arguments."""
+    from keras import layers
+
+    made: list[Callable[[], Any]] = [
+        lambda: layers.LeakyReLU(negative_slope=0.1),
+        lambda: layers.ELU(alpha=0.5),
+        lambda: layers.ReLU(max_value=1.5),
+        lambda: layers.ReLU(negative_slope=0.25),
+        lambda: layers.ReLU(negative_slope=0.25, max_value=1.5),
+        lambda: layers.ReLU(threshold=0.5),
+        lambda: layers.ReLU(threshold=0.5, negative_slope=0.25, max_value=1.5),
+    ]
+    return made[rng.integers(len(made))]()
 
 
 def _recurrent(rng: Random, *, sequences: bool) -> tuple[Any, int]:

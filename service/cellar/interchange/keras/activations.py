@@ -82,15 +82,15 @@ def layer_activation(class_name: str, config: Mapping[str, Any], version: int, p
 
 
 def _relu(config: Mapping[str, Any], place: str) -> Activation:
-    """Return min(relu(v), max_value), or the leaky function; a threshold, or both, are refused."""
-    slope = _number(config.get("negative_slope") or 0.0, place)
-    if config.get("threshold") not in (None, 0, 0.0) or (slope and config.get("max_value") is not None):
-        raise ImportRefused("a ReLU with a threshold, or with a slope and a largest value", place=place)
+    """Return the function of a ReLU: v above the threshold, at most `max_value`; below, a slope from the threshold."""
+    slope, theta = (_number(config.get(name) or 0.0, place) for name in ("negative_slope", "threshold"))
+    high = None if config.get("max_value") is None else _number(config["max_value"], place)
+    if theta or (slope and high is not None):
+        numbers = {"theta": theta, "alpha": slope} | ({} if high is None else {"high": high})
+        return Activation("thresholded_leaky_relu" + ("" if high is None else "_below"), numbers)
     if slope:
         return Activation("leaky_relu", {"alpha": slope})
-    if config.get("max_value") is not None:
-        return Activation("clip", {"low": 0.0, "high": _number(config["max_value"], place)})
-    return Activation("relu")
+    return Activation("relu") if high is None else Activation("clip", {"low": 0.0, "high": high})
 
 
 def _number(value: Any, place: str) -> float:

@@ -98,6 +98,10 @@ def apply_layer(layer: KerasLayer, signal: Signal) -> Signal:
     if layer.class_name in LAYERS:
         function = layer_activation(layer.class_name, layer.config, layer.version, layer.place)
         return signal.then(*_activation(function, signal.width, layer.place))
+    if layer.class_name == "Masking":
+        raise layer.refused(
+            "it leaves out steps of one value", remedy="save the model without it, and send the length of each row"
+        )
     handler = HANDLERS.get(layer.class_name)
     if handler is None:
         raise layer.refused("this kind of layer cannot be expressed", expected=f"one of {', '.join(sorted(SUPPORTED))}")
