@@ -11,6 +11,7 @@ class SessionDocument(TypedDict):
 
     session: str
     model: str
+    follows: str | None
     model_digest: str
     kernel_rev: int
     batch_size: int

@@ -22,6 +22,13 @@ class Answer:
     """Whether the request was applied before, and this is its answer repeated."""
     number: int = 0
     """Number of the input since the session or stream was opened, or since its state file was begun; from 1."""
+    version: int = 0
+    """Number of the version that ran the request, if the session follows an alias and the version is known; else 0."""
+
+
+def version_of(model: str | None) -> int:
+    """Return the number of a version, `co2@3`, 0 if there is none."""
+    return 0 if model is None else int(model.rpartition("@")[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +36,8 @@ class Event:
     """A change of a session, or the end of it, as a watcher receives it."""
 
     kind: str
-    """`create`, `fork`, `replay`, `step`, `sequence`, `reset`, `write`, `restore`, `rewind`, `migrate` or `settings`;
-    `gap` if changes are missing; `expired` or `deleted` at the end."""
+    """`create`, `fork`, `replay`, `step`, `sequence`, `reset`, `write`, `restore`, `rewind`, `migrate`, `settings`
+    or `follow`; `gap` if changes are missing; `expired` or `deleted` at the end."""
     id: str = ""
     """The change. `Session.events(after=...)` continues behind it."""
     step: int = 0

@@ -4,6 +4,7 @@ import inspect
 import json
 from typing import get_type_hints
 
+import numpy as np
 import pytest
 
 from cellar_client import Check, Client, ConnectionFailed, documents
@@ -100,3 +101,20 @@ def test_documents_have_members_of_the_api() -> None:
         if inspect.isclass(found) and found.__module__ == documents.__name__:
             schema = schemas[SCHEMAS.get(name, name.replace("Document", "Answer"))]
             assert get_type_hints(found).keys() <= schema["properties"].keys(), name
+
+
+def test_answers_name_the_version_of_a_session_that_follows_an_alias(client: Client) -> None:
+    cell = {"equations": "h = b_keep * h + x"}
+    network = {"in_size": 1, "layers": [{"type": "recurrent", "cell": cell, "hidden_size": 1}]}
+    for keep in (0.5, 0.25):
+        client.models.publish("fading", network, {"0.b_keep": np.array([keep], np.float32)})
+    client.models.move_alias("fading", "live", 1)
+    session = client.session(model="fading@live")
+    for version in (1, 2):
+        client.models.move_alias("fading", "live", version)
+        answers = [session.step([8]), session.sequence([[8], [8]])]
+        with session.stream() as stream:
+            answers += [*stream.run([[8], [8]])]
+        assert {answer.version for answer in answers} == {version}
+        assert session.refresh()["follows"] == "fading@live"
+    assert client.session(model="fading@1").step([8]).version == 0

@@ -61,6 +61,8 @@ class StepAnswer(NamedTuple):
     step: int = 0
     replayed: bool = False
     problem: Document | None = None
+    version: int = 0
+    """Number of the version that ran the step of a session that follows an alias."""
 
 
 MOST_STEPS, MOST_BYTES = 1024, 2**21
@@ -126,7 +128,7 @@ def _unpack_one(content: bytes, start: int, found: list[StepAnswer]) -> int:
         found.append(StepAnswer(-1, problem=json.loads(content[word : word + text])))
         return int(word + text)
     for number in range(count):
-        tag, status, flags, length, rows, features, problem, epoch, step, digest, _ = _ANSWER.unpack_from(
+        tag, status, flags, length, rows, features, problem, epoch, step, digest, version = _ANSWER.unpack_from(
             content, start + _HEADER.size + _ANSWER.size * number
         )
         if status != OK:
@@ -138,7 +140,7 @@ def _unpack_one(content: bytes, start: int, found: list[StepAnswer]) -> int:
             outputs = np.frombuffer(content, _FLOATS, size, values).reshape(length, rows, features)
         values += 4 * size
         position = f"{epoch.hex()}.{step}.{digest.hex()}"
-        found.append(StepAnswer(tag, outputs, position, step, flags & _REPLAYED == _REPLAYED))
+        found.append(StepAnswer(tag, outputs, position, step, flags & _REPLAYED == _REPLAYED, version=version))
     return int(word)
 
 

@@ -87,4 +87,4 @@ def _answer_of(sent: Sent, answer: frames.StepAnswer) -> Answer:
     if output is not None:
         output = output[:, 0] if sent.inputs.ndim == 1 + sent.sequence else output
         output = output if sent.sequence else output[0]
-    return Answer(output, answer.step, answer.position, answer.replayed, sent.number)
+    return Answer(output, answer.step, answer.position, answer.replayed, sent.number, answer.version)

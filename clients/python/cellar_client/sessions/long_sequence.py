@@ -9,7 +9,7 @@ from cellar_client.core.exchange import Patience, exchange
 from cellar_client.documents import Document
 from cellar_client.errors import CellarError, Problem, Unavailable
 from cellar_client.sessions.sent import Sent
-from cellar_client.values import Answer
+from cellar_client.values import Answer, version_of
 
 LONGEST_CHUNK = 2**16
 """Steps of a chunk, which the service answers with a line: as many as it allows, so that there are few lines."""
@@ -44,4 +44,5 @@ def _answer(sent: Sent, lines: list[Document], end: Document) -> Answer:
     output = None if outputs is None else outputs[-1]
     if output is not None and sent.inputs.ndim == 2:
         output = output[0]
-    return Answer(output, end["step"], end["position"], end.get("replayed", False), sent.number)
+    version = version_of(lines[-1].get("model") if lines else None)
+    return Answer(output, end["step"], end["position"], end.get("replayed", False), sent.number, version)

@@ -12,7 +12,7 @@ from cellar_client.arrays.inputs import Floats
 from cellar_client.core.effects import Reply, Request
 from cellar_client.core.exchange import JSON
 from cellar_client.sessions.rows import ALL, Rows
-from cellar_client.values import Answer
+from cellar_client.values import Answer, version_of
 
 MOST_QUERY = 4096
 """The longest query; a sequence with many resets, which would have a longer one, is sent as JSON."""
@@ -59,8 +59,10 @@ class Sent:
         replayed = "idempotent-replayed" in headers
         if self.sequence and headers.get("content-type", "") == npy.MEDIA_TYPE:
             step, position = int(headers["cellar-step"]), headers["cellar-position"]
-            return Answer(npy.load(reply.content), step, position, replayed, self.number)
+            version = version_of(headers.get("cellar-model"))
+            return Answer(npy.load(reply.content), step, position, replayed, self.number, version)
         document = json.loads(reply.content)
         output = document["outputs" if self.sequence else "output"]
         array = None if output is None else np.array(output, np.float32)
-        return Answer(array, document["step"], document["position"], replayed, self.number)
+        version = version_of(document.get("model"))
+        return Answer(array, document["step"], document["position"], replayed, self.number, version)

@@ -50,7 +50,7 @@ class Entry:
         if output is not None:
             output = output[:, 0] if self.single_row else output
             output = output if self.sequence else output[0]
-        return Answer(output, found.step, found.position, found.replayed, self.number)
+        return Answer(output, found.step, found.position, found.replayed, self.number, found.version)
 
     def pack(self) -> dict[str, Any]:
         """Return it as JSON."""

@@ -315,7 +315,9 @@ class DescriptionRequest(Frozen):
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
-    tags: list[Tag] | None = Field(None, max_length=MOST_TAGS, description=TAGS + " All of them are replaced.")
+    tags: Annotated[list[Tag], Field(max_length=MOST_TAGS, json_schema_extra={"uniqueItems": True})] | None = Field(
+        None, description=TAGS + " All of them are replaced."
+    )
     description: Annotated[str, Field(max_length=MOST_CHARACTERS)] | None = Field(
         None, description=DESCRIPTION + " An empty text removes it."
     )
