@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.frames import pack_steps
 from cellar.wire.arrays import npy, tensors
 from cellar.wire.frames import frames
 from cellar.wire.json import lines
@@ -109,7 +110,7 @@ def other_bodies(size: int, name: str) -> Iterator[Body]:
     ):
         yield Body("/v1/steps", content, "POST", "/v1/steps", lines.MEDIA_TYPE, size // 8 // len(line) * line)
     step = frames.Step("absent", np.full((1, 1, 1), np.nan, np.float32), key="x", timeout_ms=2**31)
-    yield Body("/v1/steps", "bad records", "POST", "/v1/steps", frames.MEDIA_TYPE, frames.pack_steps(4096 * [step]))
+    yield Body("/v1/steps", "bad records", "POST", "/v1/steps", frames.MEDIA_TYPE, pack_steps(4096 * [step]))
     infinite = np.zeros((size // 4 - 64, 1), np.float32)
     infinite[-1] = np.inf
     path = f"/v1/sessions/{name}/sequence"

@@ -5,6 +5,7 @@ from statistics import median
 
 import numpy as np
 
+from benchmarks.frames import pack_steps
 from benchmarks.serving import commits, copies
 from benchmarks.serving.bars import Bar
 from benchmarks.serving.contestants import Contestant, ask
@@ -69,7 +70,7 @@ def job(contestant: Contestant, names: Sequence[str], seconds: float) -> Job:
     size = len(names) // CLIENTS
     inputs = np.array(draw(size), np.float32)[:, None, None]
     parts = [names[at : at + size] for at in range(0, size * CLIENTS, size)]
-    bodies = [frames.pack_steps([frames.Step(*step) for step in zip(part, inputs, strict=True)]) for part in parts]
+    bodies = [pack_steps([frames.Step(*step) for step in zip(part, inputs, strict=True)]) for part in parts]
     clients = tuple((request("/v1/steps", body, frames.MEDIA_TYPE, frames.MEDIA_TYPE),) for body in bodies)
     return Job((contestant.port,), clients, seconds)
 

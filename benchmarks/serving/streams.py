@@ -4,6 +4,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from benchmarks.frames import pack_steps
 from benchmarks.serving import websocket
 from benchmarks.serving.bars import Bar
 from benchmarks.serving.contestants import Contestant
@@ -90,4 +91,4 @@ def _dealt(all_of_them: list[Thing], each: int) -> list[list[Thing]]:
 def _frame(rows: list[list[float]]) -> bytes:
     """Return a message with a frame of steps of the socket's session."""
     steps = [frames.Step("", np.array(row, np.float32)[None, None]) for row in rows]
-    return websocket.frame(frames.pack_steps(steps), "binary")
+    return websocket.frame(pack_steps(steps), "binary")

@@ -6,6 +6,7 @@ import httpx
 import numpy as np
 import pytest
 
+from benchmarks.frames import pack_steps
 from cellar.api.http.access import Access
 from cellar.ports import ANYBODY, Caller
 from cellar.settings import Settings
@@ -73,7 +74,7 @@ async def by_lines(served: Served) -> None:
 async def by_frames(served: Served) -> None:
     one = frames.Step("s", np.ones((1, 1, 2), np.float32))
     assert columns.FEWEST < STEPS
-    await post(served, "/v1/steps", frames.pack_steps([one] * STEPS), frames.MEDIA_TYPE)
+    await post(served, "/v1/steps", pack_steps([one] * STEPS), frames.MEDIA_TYPE)
 
 
 async def by_a_long_sequence(served: Served) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from benchmarks.frames import pack_steps, unpack_answers
 from cellar.wire.frames import frames
 from tests.faults.asked import Asked, Refused, Told
 from tests.faults.wires import Wires
@@ -74,7 +75,7 @@ async def streamed_in_frames(wires: Wires, place: str, asked: Sequence[Asked]) -
 
 async def streamed_in_a_burst(wires: Wires, place: str, asked: Sequence[Asked]) -> Answers:
     """Ask with one frame in which steps say as little as they may, so that they go as one."""
-    frame = frames.pack_steps([_step(wires, each, tag)._replace(timeout_ms=0) for tag, each in enumerate(asked)])
+    frame = pack_steps([_step(wires, each, tag)._replace(timeout_ms=0) for tag, each in enumerate(asked)])
     return await _converse(wires, f"{place}/v1/stream", [frame], len(asked), _unframed)
 
 
@@ -160,7 +161,7 @@ def _bits(outputs: NDArray[Any]) -> bytes:
 
 
 def _frame(wires: Wires, asked: Sequence[Asked]) -> bytes:
-    return frames.pack_steps([_step(wires, each, tag) for tag, each in enumerate(asked)])
+    return pack_steps([_step(wires, each, tag) for tag, each in enumerate(asked)])
 
 
 def _step(wires: Wires, asked: Asked, tag: int) -> frames.Step:
@@ -183,7 +184,7 @@ def _step(wires: Wires, asked: Asked, tag: int) -> frames.Step:
 
 
 def _unframed(frame: bytes) -> Answers:
-    return [_answer_of(each) for each in frames.unpack_answers(frame)]
+    return [_answer_of(each) for each in unpack_answers(frame)]
 
 
 def _answer_of(answer: frames.Answer) -> Told | Refused:

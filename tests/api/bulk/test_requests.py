@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.frames import pack_steps
 from cellar.api.bulk import requests
 from cellar.api.bulk.requests import MOST_FAULTS, BulkStep, FrameReader, LineReader
 from cellar.api.limits.round_robin import RoundRobin
@@ -76,7 +77,7 @@ async def test_a_plain_line_needs_no_model(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("step", [None, 3])
 async def test_a_plain_frame_asks_for_what_its_records_say(step: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = np.random.default_rng(0).standard_normal((9, 1, 2, 3)).astype(np.float32)
-    frame = frames.pack_steps([frames.Step(f"s{at}", one, tag=at, step=step) for at, one in enumerate(inputs)])
+    frame = pack_steps([frames.Step(f"s{at}", one, tag=at, step=step) for at, one in enumerate(inputs)])
     plain = await read(FrameReader(ANYBODY, MOST_BYTES), frame)
     monkeypatch.setattr(columns, "plain_steps", lambda _: None)
     records = await read(FrameReader(ANYBODY, MOST_BYTES), frame)

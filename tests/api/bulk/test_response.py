@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
+from benchmarks.frames import pack_steps, unpack_answers
 from cellar.api.bulk import replies, window
 from cellar.api.bulk.response import BulkResponse
 from cellar.api.bulk.window import Window
@@ -193,7 +194,7 @@ async def test_a_fault_of_the_service_is_the_answer_of_one_step_and_tells_nothin
 
     body = LINE * 4
     if media_type == frames.MEDIA_TYPE:
-        body = frames.pack_steps([frames.Step(KEY.session, INPUT[None], tag=tag) for tag in range(4)])
+        body = pack_steps([frames.Step(KEY.session, INPUT[None], tag=tag) for tag in range(4)])
     monkeypatch.setattr(owner, name, broken)
     bodies: deque[Message] = deque([{"type": "http.request", "body": body, "more_body": False}])
     talk = Talk(app, bodies.popleft, media_type)
@@ -205,7 +206,7 @@ async def test_a_fault_of_the_service_is_the_answer_of_one_step_and_tells_nothin
     if media_type == lines.MEDIA_TYPE:
         assert sum("output" in json.loads(line) for line in said.splitlines()) == 3
     else:
-        assert [answer.status == layout.OK for answer in frames.unpack_answers(said)].count(True) == 3
+        assert [answer.status == layout.OK for answer in unpack_answers(said)].count(True) == 3
     assert sessions_of(app)._scheduler.admission.waiting == 0
 
 
@@ -245,7 +246,7 @@ async def test_steps_behind_one_that_found_the_service_full_are_not_reached(
     steps = [(KEY, number) for number in range(5)] + [(OTHER, 3)] + [(OTHER, number) for number in range(2)]
     about = [{"session": key.session, **NUMBERED[by](number)} for key, number in steps]
     if media_type == frames.MEDIA_TYPE:
-        body = frames.pack_steps([frames.Step(inputs=INPUT[None], tag=tag, **each) for tag, each in enumerate(about)])
+        body = pack_steps([frames.Step(inputs=INPUT[None], tag=tag, **each) for tag, each in enumerate(about)])
     else:
         body = b"".join(json.dumps({"input": [0.5, 0.25], **each}).encode() + b"\n" for each in about)
     bodies: deque[Message] = deque([{"type": "http.request", "body": body, "more_body": False}])
@@ -254,7 +255,7 @@ async def test_steps_behind_one_that_found_the_service_full_are_not_reached(
     await talk.run()
     said = b"".join(message.get("body", b"") for message in talk.sent)
     if media_type == frames.MEDIA_TYPE:
-        problems = [json.loads(each.problem) if each.problem else {} for each in frames.unpack_answers(said)]
+        problems = [json.loads(each.problem) if each.problem else {} for each in unpack_answers(said)]
     else:
         problems = [json.loads(line) for line in said.splitlines()]
     told = [each.get("type", "urn:cellar:problem:").removeprefix("urn:cellar:problem:") for each in problems]

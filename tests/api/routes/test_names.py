@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
+from benchmarks.frames import pack_steps, unpack_answers
 from cellar.ports import MODEL_NAME, NAME, SNAPSHOT_NAME, is_name, is_prefix
 from cellar.settings import Settings
 from cellar.wire.arrays import npy
@@ -103,9 +104,9 @@ async def test_what_is_no_name_is_refused_at_every_door(served: Served, name: st
     problem = (await served.http.post("/v1/steps", content=line, headers=LINES)).json()
     assert (problem["status"], problem["pointer"]) == (422, "/session")
     if not re.search("[\ud800-\udfff]", name):
-        frame = frames.pack_steps([frames.Step(name, INPUT), frames.Step(session, INPUT, writer=name, seq=1)])
+        frame = pack_steps([frames.Step(name, INPUT), frames.Step(session, INPUT, writer=name, seq=1)])
         reply = await served.http.post("/v1/steps", content=frame, headers=FRAMES)
-        assert [answer.status for answer in frames.unpack_answers(reply.content)] == [422, 422]
+        assert [answer.status for answer in unpack_answers(reply.content)] == [422, 422]
     async with served.stream(session) as stream:
         await stream.receive()
         assert (await stream.ask(input=[1, 2], writer=name, seq=1))["problem"]["status"] == 422
@@ -172,8 +173,8 @@ class Doors:
         assert (answer.json().get("session"), answer.json().get("step")) == (self.name, self._next())
         records = [frames.Step(self.name, INPUT, tag=tag) for tag in range(5)]
         for frame in (records[:1], records, [records[0]._replace(writer=self.name, seq=3)]):
-            reply = await self.http.post("/v1/steps", content=frames.pack_steps(frame), headers=FRAMES)
-            for answered in frames.unpack_answers(reply.content):
+            reply = await self.http.post("/v1/steps", content=pack_steps(frame), headers=FRAMES)
+            for answered in unpack_answers(reply.content):
                 assert answered.position is not None, answered
                 assert answered.position.step == self._next()
 

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from benchmarks.frames import pack_steps, unpack_answers
 from cellar.main import create_app
 from cellar.server import make_server
 from cellar.settings import Settings
@@ -58,7 +59,7 @@ class Stream:
 
     async def send_frame(self, *steps: frames.Step) -> None:
         """Send steps in one frame."""
-        await self.socket.send(frames.pack_steps(steps))
+        await self.socket.send(pack_steps(steps))
 
     async def receive_frames(self, answers: int) -> list[frames.Answer]:
         """Return so many answers, in however many frames they come."""
@@ -66,7 +67,7 @@ class Stream:
         while len(found) < answers:
             said = await self.socket.recv()
             assert isinstance(said, bytes)
-            found += frames.unpack_answers(said)
+            found += unpack_answers(said)
         return found
 
     async def end(self) -> tuple[int, str]:

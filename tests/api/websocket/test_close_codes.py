@@ -11,6 +11,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from benchmarks.frames import pack_answers
 from cellar import errors, server
 from cellar.api.specs.asyncapi import close_codes
 from cellar.api.websocket.close_codes import code_of
@@ -40,7 +41,7 @@ def test_every_error_has_a_code(kind: type[errors.CellarError]) -> None:
         ('{"input": [1, 2]', 1007, "malformed_json: "),
         (b"", 1007, "malformed_body: "),
         (b"Cell", 1007, "malformed_body: "),
-        (frames.pack_answers([]), 1007, "malformed_body: "),
+        (pack_answers([]), 1007, "malformed_body: "),
         (b"C" * (MAX_BODY_BYTES + 1), 1009, "frame"),
         ('{"input": [1, 2], "step": 9}', 4409, "regressed: step 9 came before step 1: the session is at step 1"),
     ],

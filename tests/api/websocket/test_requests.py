@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.frames import pack_steps
 from cellar.api.decoding.step_order import Place, place_of
 from cellar.api.websocket import requests
 from cellar.api.websocket.requests import Resume, SessionNames, read_frame, read_text
@@ -119,7 +120,7 @@ def steps(draw: st.DrawFn) -> list[frames.Step]:
 
 @given(steps(), sockets)
 def test_frames_ask_for_what_the_records_say(given: list[frames.Step], sessions: SessionNames) -> None:
-    data = frames.pack_steps(given)
+    data = pack_steps(given)
     expected = [told(requests._read_record(step, sessions)) for step in frames.unpack_steps(data)]
     assert [told(ask) for found in read_frame(data, sessions) for ask in apart(found)] == expected
 
@@ -141,7 +142,7 @@ def apart(found: Submission | Several) -> list[Submission]:
 
 def plain_frame(sessions: str, numbers: list[int] | None = None) -> bytes:
     """Return a frame with a step for each letter, which is its session."""
-    return frames.pack_steps(
+    return pack_steps(
         [
             frames.Step(session, np.full((1, 1, 2), at, np.float32), tag=at, step=numbers[at] if numbers else None)
             for at, session in enumerate(sessions)

@@ -12,6 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
+from benchmarks.frames import pack_answers, pack_steps
 from benchmarks.serving.http import Refused, request
 from benchmarks.serving.load import Job, once, run
 from benchmarks.serving.websocket import frame
@@ -105,15 +106,15 @@ def answer_frames(line: ServerConnection, counts: list[int]) -> None:
         for message in line:
             assert isinstance(message, bytes)
             counts.append(len(frames.unpack_steps(message)))
-            line.send(frames.pack_answers([one]))
+            line.send(pack_answers([one]))
             if counts[-1] > 1:
-                line.send(frames.pack_answers([one] * (counts[-1] - 1)))
+                line.send(pack_answers([one] * (counts[-1] - 1)))
 
 
 def test_frames_have_as_many_steps_as_there_is_room_for() -> None:
     counts: list[int] = []
     step = frames.Step("", np.ones((1, 1, 1), np.float32))
-    messages = tuple(frame(frames.pack_steps([step] * count), "binary") for count in range(1, 6))
+    messages = tuple(frame(pack_steps([step] * count), "binary") for count in range(1, 6))
     with serve(lambda line: answer_frames(line, counts), "127.0.0.1", 0, compression=None) as server:
         threading.Thread(target=server.serve_forever).start()
         port = int(server.socket.getsockname()[1])

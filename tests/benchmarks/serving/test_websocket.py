@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.frames import pack_answers
 from benchmarks.serving.http import Refused
 from benchmarks.serving.websocket import Answers, frame, one, step_frame, step_text
 from cellar.wire.frames import frames
@@ -28,9 +29,9 @@ def test_pings_do_not_count() -> None:
 
 def test_answers_in_frames_count_each() -> None:
     answers = [frames.Answer(0, 200, outputs=np.ones((1, 1, 3), np.float32)) for _ in range(5)]
-    assert Answers(step_frame).feed(from_server(frames.pack_answers(answers))) == 5
+    assert Answers(step_frame).feed(from_server(pack_answers(answers))) == 5
     with pytest.raises(Refused, match="wrong"):
-        Answers(step_frame).feed(from_server(frames.pack_answers([frames.Answer(0, 422, problem=b"wrong")])))
+        Answers(step_frame).feed(from_server(pack_answers([frames.Answer(0, 422, problem=b"wrong")])))
 
 
 def test_a_problem_ends_the_run() -> None:

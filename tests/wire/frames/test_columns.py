@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.frames import pack_answers, pack_steps
 from cellar.errors import MalformedBody
 from cellar.wire.frames import frames, layout
 from cellar.wire.frames.columns import FEWEST, pack_in_a_row, pack_outputs, plain_steps
@@ -23,7 +24,7 @@ PLACES = st.builds(Place, st.binary(min_size=8, max_size=8), COUNTS, st.binary(m
 @given(st.lists(st.tuples(NAMES, TAGS, COUNTS), min_size=FEWEST, max_size=20), st.integers(1, 3), st.booleans())
 def test_plain_steps_are_read_as_records_are(given: list[tuple[str, int, int]], rows: int, numbered: bool) -> None:
     inputs = np.random.default_rng(0).standard_normal((len(given), 1, rows, 2)).astype(np.float32)
-    frame = frames.pack_steps(
+    frame = pack_steps(
         [
             Step(name, one, tag=tag, step=step if numbered else None)
             for (name, tag, step), one in zip(given, inputs, strict=True)
@@ -62,29 +63,29 @@ OTHERS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
 def test_one_record_of_another_form_lets_all_be_read_one_by_one(other: dict[str, Any], place: int) -> None:
     steps = [ONE] * FEWEST
-    assert plain_steps(frames.pack_steps(steps)) is not None
+    assert plain_steps(pack_steps(steps)) is not None
     steps[place] = ONE._replace(**other)
-    assert plain_steps(frames.pack_steps(steps)) is None
+    assert plain_steps(pack_steps(steps)) is None
 
 
 def test_few_records_are_read_one_by_one() -> None:
-    assert plain_steps(frames.pack_steps([ONE] * (FEWEST - 1))) is None
-    assert plain_steps(frames.pack_steps([])) is None
+    assert plain_steps(pack_steps([ONE] * (FEWEST - 1))) is None
+    assert plain_steps(pack_steps([])) is None
 
 
 @pytest.mark.parametrize("cut", [-1, -2])
 def test_what_is_no_frame_is_refused(cut: int) -> None:
-    frame = frames.pack_steps([ONE] * FEWEST)
+    frame = pack_steps([ONE] * FEWEST)
     with pytest.raises(MalformedBody):
         plain_steps(frame[:cut])
     with pytest.raises(MalformedBody):
-        plain_steps(frames.pack_answers([Answer(1, 200, PLACE, ONE.inputs)] * FEWEST))
+        plain_steps(pack_answers([Answer(1, 200, PLACE, ONE.inputs)] * FEWEST))
 
 
 @pytest.mark.parametrize(("offset", "value"), [(5, 2), (16, 4)], ids=["text", "numbers"])
 def test_sizes_that_do_not_add_up_are_left_to_the_records(offset: int, value: int) -> None:
     """They say which record it is."""
-    frame = bytearray(frames.pack_steps([ONE] * FEWEST))
+    frame = bytearray(pack_steps([ONE] * FEWEST))
     for record in range(FEWEST):
         frame[layout.HEADER.size + record * layout.STEP.size + offset] = value
     assert plain_steps(bytes(frame)) is None
@@ -106,9 +107,9 @@ def test_outputs_are_packed_as_answers_are(given: list[tuple[int, Place, tuple[i
     tags, places, shapes, replayed, versions = zip(*given, strict=True)
     steps, rows, _ = zip(*shapes, strict=True)
     packed = pack_outputs(tags, places, steps, rows, [output.tobytes() for output in outputs], replayed, versions)
-    assert frames.join_answers([packed]) == frames.pack_answers(answers)
+    assert frames.join_answers([packed]) == pack_answers(answers)
     failed = frames.pack_answer(Answer(9, 404, problem=b"{}"))
-    assert frames.join_answers([packed, failed]) == frames.pack_answers([*answers, Answer(9, 404, problem=b"{}")])
+    assert frames.join_answers([packed, failed]) == pack_answers([*answers, Answer(9, 404, problem=b"{}")])
 
 
 @given(st.lists(TAGS, min_size=1, max_size=9), PLACES, SHAPES, VERSIONS)
@@ -124,4 +125,4 @@ def test_steps_in_a_row_are_packed_as_answers_are(
         for at, (tag, digest, output) in enumerate(zip(tags, digests, outputs, strict=True), 1)
     ]
     packed = pack_in_a_row(np.array(tags, np.uint32), place, b"".join(digests), shape[1], outputs.tobytes(), version)
-    assert frames.join_answers([packed]) == frames.pack_answers(answers)
+    assert frames.join_answers([packed]) == pack_answers(answers)

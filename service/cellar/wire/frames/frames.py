@@ -1,6 +1,6 @@
 """Reads and writes frames: many steps, or their answers, in one block of bytes that NumPy reads without a copy."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,6 @@ from cellar.wire.frames.layout import (
     LONG_NAMES,
     NOT_KEPT,
     NUMBER,
-    OK,
     POSITION,
     REPLAYED,
     RESET,
@@ -25,18 +24,13 @@ from cellar.wire.frames.layout import (
     Floats,
     Kind,
     blocks,
-    frame_bytes,
     join_blocks,
     name_from_latin_1,
-    read_header,
 )
 
 MEDIA_TYPE = "application/vnd.cellar.frames"
 
 _NOWHERE = bytes(8), 0, bytes(16)
-
-MOST_BYTE = 255
-"""The longest name whose length fits its field."""
 
 
 class Place(NamedTuple):
@@ -89,33 +83,6 @@ class Answer(NamedTuple):
     """Number of the version that ran the step, if the session follows an alias and the version is known, else 0."""
 
 
-def pack_steps(steps: Sequence[Step]) -> bytes:
-    """Return a frame of steps, with inputs cast to float32. Raise struct.error for a value that does not fit."""
-    records, numbers, text = [], [], []
-    for one in steps:
-        words = [(part or "").encode(errors="surrogateescape") for part in (one.session, one.writer, one.key)]
-        sizes, long_names = tuple(map(len, words)), b""
-        flags = SEQUENCE * one.sequence | POSITION * (one.position is not None) | NUMBER * (one.step is not None)
-        flags |= SEQ * (one.seq is not None) | RESET * (one.reset is not None)
-        flags |= ROW_FLAGS * (one.row_flags is not None) | ROW_NUMBERS * (one.numbers is not None)
-        if max(sizes[:2]) > MOST_BYTE:
-            flags, sizes, long_names = flags | LONG_NAMES, (0, 0, sizes[2]), LENGTHS.pack(*sizes[:2])
-        epoch, at, digest = one.position or _NOWHERE
-        at = at if one.step is None else one.step
-        records.append(
-            STEP.pack(one.tag, flags, *sizes, *one.inputs.shape, one.timeout_ms, epoch, at, digest, one.seq or 0)
-        )
-        numbers.append(np.ascontiguousarray(one.inputs, dtype="<f4").tobytes())
-        text += [
-            long_names,
-            *words,
-            one.reset or b"",
-            one.row_flags or b"",
-            np.array(one.numbers or (), "<u4").tobytes(),
-        ]
-    return join_blocks(Kind.STEPS, len(records), records, numbers, text)
-
-
 def unpack_steps(frame: bytes) -> list[Step]:
     """Return the steps of a frame; their inputs are read-only views of it. Raise MalformedBody.
 
@@ -156,11 +123,6 @@ def unpack_steps(frame: bytes) -> list[Step]:
     return steps
 
 
-def pack_answers(answers: Iterable[Answer]) -> bytes:
-    """Return a frame of answers."""
-    return join_answers([pack_answer(answer) for answer in answers])
-
-
 class Packed(NamedTuple):
     """The parts of answers in the three blocks of a frame."""
 
@@ -186,38 +148,9 @@ def join_answers(parts: Sequence[Packed]) -> bytes:
     return join_blocks(Kind.ANSWERS, sum(counts), records, numbers, text)
 
 
-def unpack_answers(frame: bytes) -> list[Answer]:
-    """Return the answers of a frame; their outputs are read-only views of it. Raise MalformedBody."""
-    records, numbers, text = blocks(frame, Kind.ANSWERS, ANSWER)
-    answers: list[Answer] = []
-    at = word = 0
-    for record in ANSWER.iter_unpack(records):
-        tag, status, flags, length, rows, features, problem, epoch, step, digest, version = record
-        if flags >= 2 * NOT_KEPT:
-            raise _impossible(len(answers), f"flags {flags:#x}")
-        start, at = at, at + length * rows * features
-        begin, word = word, word + problem
-        if at > len(numbers) or word > len(text):
-            raise _impossible(len(answers), "sizes that the frame does not hold")
-        good = status == OK
-        outputs = _shaped(numbers[start:at], length, rows, features) if good and not flags & NOT_KEPT else None
-        position = Place(epoch, step, digest) if good else None
-        said = text[begin:word].encode("latin-1")
-        answers.append(Answer(tag, status, position, outputs, bool(flags & REPLAYED), said, version))
-    _check_end(at, len(numbers), word, len(text))
-    return answers
-
-
 def pack_problem(document: bytes) -> bytes:
     """Return the frame that ends a stream of answers."""
     return join_blocks(Kind.PROBLEM, 0, (), (), (document,))
-
-
-def unpack_problem(frame: bytes) -> bytes | None:
-    """Return the problem document of a frame that ends a stream, None for any other frame. Raise MalformedBody."""
-    if len(frame) < HEADER.size or len(frame) != frame_bytes(frame):
-        raise MalformedBody("not a whole frame, or more than one")
-    return frame[HEADER.size :] if read_header(frame)[0] == Kind.PROBLEM else None
 
 
 def _rest(flags: int, length: int, rows: int) -> int:

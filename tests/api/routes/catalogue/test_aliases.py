@@ -9,6 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
+from benchmarks.frames import pack_steps, unpack_answers
 from cellar.settings import Settings
 from cellar.wire.arrays import npy
 from cellar.wire.frames import frames
@@ -137,9 +138,9 @@ async def test_every_wire_form_says_which_version_ran(served: Served) -> None:
         for count in (1, 8):  # by records, and by columns
             asked = [frames.Step(session, one[None, None], tag=tag) for tag in range(count)]
             framed = await served.http.post(
-                "/v1/steps", content=frames.pack_steps(asked), headers={"Content-Type": frames.MEDIA_TYPE}
+                "/v1/steps", content=pack_steps(asked), headers={"Content-Type": frames.MEDIA_TYPE}
             )
-            assert {answer.version for answer in frames.unpack_answers(framed.content)} == {number}
+            assert {answer.version for answer in unpack_answers(framed.content)} == {number}
         async with served.stream(session) as stream:
             await stream.receive()
             assert (await stream.ask(input=[1]))["model"] == ref
@@ -156,9 +157,9 @@ async def test_a_pinned_session_says_nothing_of_versions(served: Served) -> None
     binary = {"Content-Type": npy.MEDIA_TYPE, "Accept": npy.MEDIA_TYPE}
     answer = await served.http.post(f"/v1/sessions/{session}/step", content=npy.dump(one), headers=binary)
     assert "cellar-model" not in answer.headers
-    framed = frames.pack_steps([frames.Step(session, one[None, None])])
+    framed = pack_steps([frames.Step(session, one[None, None])])
     answer = await served.http.post("/v1/steps", content=framed, headers={"Content-Type": frames.MEDIA_TYPE})
-    assert frames.unpack_answers(answer.content)[0].version == 0
+    assert unpack_answers(answer.content)[0].version == 0
 
 
 async def test_a_resumed_stream_says_which_version_ran_each_step(served: Served) -> None:

@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
+from benchmarks.frames import pack_steps, unpack_answers, unpack_problem
 from cellar.api.bulk.requests import MOST_FAULTS
 from cellar.wire.frames import frames, layout
 from cellar.wire.frames.frames import Step
@@ -58,7 +59,7 @@ async def send_lines(client: httpx.AsyncClient, asked: Sequence[dict[str, Any] |
 
 async def send_frames(client: httpx.AsyncClient, *asked: Sequence[Step], **headers: str) -> list[frames.Answer]:
     """Send frames and return all answers."""
-    answer = await send(client, b"".join(map(frames.pack_steps, asked)), FRAMES, **headers)
+    answer = await send(client, b"".join(map(pack_steps, asked)), FRAMES, **headers)
     assert answer.headers["content-type"] == FRAMES
     return read_frames(answer.content)
 
@@ -66,7 +67,7 @@ async def send_frames(client: httpx.AsyncClient, *asked: Sequence[Step], **heade
 def read_frames(content: bytes) -> list[frames.Answer]:
     """Return the answers of all frames of a body."""
     splitter = FrameSplitter(1 << 30)
-    found = [answer for frame in splitter.feed(content) for answer in frames.unpack_answers(frame)]
+    found = [answer for frame in splitter.feed(content) for answer in unpack_answers(frame)]
     splitter.end()
     return found
 
@@ -130,7 +131,7 @@ async def test_a_sequence_is_a_line_or_a_record(client: httpx.AsyncClient, expec
 
 async def test_every_form_may_be_answered_in_the_other(client: httpx.AsyncClient, expected: list[list[float]]) -> None:
     name = await begin(client)
-    frame = frames.pack_steps([Step(name, INPUTS[:1, None])])
+    frame = pack_steps([Step(name, INPUTS[:1, None])])
     answer = await send(client, frame, FRAMES, accept=LINES)
     assert json.loads(answer.content)["output"] == [expected[0]]
     answer = await send(client, json_lines([{"session": name, "input": INPUTS[1].tolist()}]), LINES, accept=FRAMES)
@@ -256,14 +257,14 @@ async def test_an_output_that_was_not_kept_is_null(client: httpx.AsyncClient) ->
 
 async def test_what_ends_a_stream_comes_behind_the_answers(client: httpx.AsyncClient) -> None:
     name = await begin(client)
-    frame = frames.pack_steps([Step(name, INPUTS[:1, None])])
+    frame = pack_steps([Step(name, INPUTS[:1, None])])
     answer = await send(client, frame + frame + b"Cell" * 8, FRAMES)
     splitter = FrameSplitter(1 << 20)
     *good, last = splitter.feed(answer.content)
-    assert [frames.unpack_answers(one)[0].status for one in good] == [200, 200]
-    problem = frames.unpack_problem(last)
+    assert [unpack_answers(one)[0].status for one in good] == [200, 200]
+    problem = unpack_problem(last)
     assert problem is not None
-    assert (slug(json.loads(problem)), frames.unpack_problem(good[0])) == ("malformed_body", None)
+    assert (slug(json.loads(problem)), unpack_problem(good[0])) == ("malformed_body", None)
     answer = await send(client, frame + b"Cell\x02", FRAMES, accept=LINES)
     first, end = (json.loads(line) for line in answer.content.splitlines())
     assert (first["step"], slug(end)) == (3, "malformed_body")

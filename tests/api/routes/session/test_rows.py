@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.frames import pack_steps, unpack_answers
 from cellar.wire.frames import frames
 
 pytestmark = pytest.mark.anyio
@@ -67,8 +68,8 @@ async def by_line(client: httpx.AsyncClient, line: dict[str, Any]) -> dict[str, 
 async def by_frame(client: httpx.AsyncClient, *steps: frames.Step) -> list[frames.Answer]:
     """Send a frame, and return its answers."""
     headers = {"content-type": frames.MEDIA_TYPE}
-    answer = await client.post("/v1/steps", content=frames.pack_steps(steps), headers=headers)
-    return frames.unpack_answers(answer.content)
+    answer = await client.post("/v1/steps", content=pack_steps(steps), headers=headers)
+    return unpack_answers(answer.content)
 
 
 async def by_stream(client: httpx.AsyncClient, path: str, content: bytes, kind: str, **query: Any) -> Floats:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from benchmarks.frames import pack_steps, unpack_answers
 from cellar.wire.frames import frames
 from tests.api.websocket.conftest import Served, Stream
 
@@ -22,7 +23,7 @@ def _shown(answer: str | bytes) -> list[Any]:
         return [json.loads(POSITION.sub(r"\1", answer))]
     return [
         (one.tag, one.status, one.position and one.position[1], one.outputs, POSITION.sub(r"\1", one.problem.decode()))
-        for one in frames.unpack_answers(answer)
+        for one in unpack_answers(answer)
     ]
 
 
@@ -67,8 +68,8 @@ TALKS: list[list[str | bytes]] = [
         '{"input": [1, 2], "id": 99}',
     ],
     [
-        frames.pack_steps([frames.Step("", A_STEP, tag=tag) for tag in range(40)]),
-        frames.pack_steps([frames.Step("", A_STEP[:, :, :1], tag=50), frames.Step("", A_STEP, step=0, tag=51)]),
+        pack_steps([frames.Step("", A_STEP, tag=tag) for tag in range(40)]),
+        pack_steps([frames.Step("", A_STEP[:, :, :1], tag=50), frames.Step("", A_STEP, step=0, tag=51)]),
         '{"input": [1, 2], "step": 3}',
     ],
     ['{"input": [1, 2], "step": 7}'],

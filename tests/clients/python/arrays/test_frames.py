@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.frames import pack_answers
 from cellar.wire.frames import frames as service
 from cellar_client import CellarError
 from cellar_client.arrays import frames
@@ -42,11 +43,11 @@ def test_the_answers_of_the_service_are_read() -> None:
         service.Answer(2, 200, PLACE, None, replayed=True),
         service.Answer(3, 404, problem=b'{"type": "urn:cellar:problem:session_unknown"}'),
     ]
-    first, second, third = frames.unpack(service.pack_answers(answers))
+    first, second, third = frames.unpack(pack_answers(answers))
     np.testing.assert_array_equal(first.outputs, outputs)
     assert (first.position, first.step, first.replayed, second.outputs) == (POSITION, 7, True, None)
     assert third.problem == {"type": "urn:cellar:problem:session_unknown"}
     with pytest.raises(CellarError):
-        frames.unpack(service.pack_answers(answers)[:-1])
+        frames.unpack(pack_answers(answers)[:-1])
     with pytest.raises(CellarError):
         frames.unpack(b"Cell")
