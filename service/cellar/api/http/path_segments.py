@@ -17,7 +17,7 @@ _PLAIN, _PLAIN_NO_DOT = r"""[!"$&-.0->@-~]""", r"""[!"$&-\-0->@-~]"""
 """Printable ASCII except `#`, `%`, `/` and `?`; the second without the dot."""
 
 _WHOLE = names_of(_PLAIN, _PLAIN_NO_DOT, MOST_NAME_BYTES)
-_ENCODED = rf"(?={_PLAIN}*%)(?:{_PLAIN}|%){{1,{3 * MOST_NAME_BYTES}}}"
+_ENCODED = rf"""(?={_PLAIN}*%)[!"$-.0->@-~]{{1,{3 * MOST_NAME_BYTES}}}"""
 
 SEGMENT = rf"(?:{_WHOLE}(?=/)|{_ENCODED}(?=/))"
 """The segment of a name in the target of a request. Without a percent sign it is a name as it stands."""
