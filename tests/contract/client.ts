@@ -7,6 +7,9 @@ declare const process: { argv: string[] };
 
 type Schemas = components["schemas"];
 
+/** Outputs of a row; null are those of a row that takes no part. */
+type Outputs = (number | null)[];
+
 const url = process.argv[2];
 if (url === undefined) throw new Error("expected the address of the service");
 const client = createClient<paths, "application/json" | "application/problem+json">({ baseUrl: url });
@@ -34,12 +37,12 @@ const model: Schemas["ModelAnswer"] = taken(
   await client.POST("/v1/models", { body: { name: "typescript", network, seed: 7 } }),
 );
 const session: Schemas["SessionAnswer"] = taken(
-  await client.POST("/v1/sessions", { body: { session: "typescript", model: model.model } }),
+  await client.POST("/v1/sessions", { body: { session: "site/1/{temp} é", model: model.model } }),
 );
 const params = { path: { session: session.session } };
 
 const step = taken(await client.POST("/v1/sessions/{session}/step", { params, body: { input: [0.5, -1] } }));
-const output: number[] | number[][] | null = step.output;
+const output: Outputs | Outputs[] | null = step.output;
 expect("one output", output?.length === 1);
 const position: string = step.position;
 
@@ -49,7 +52,7 @@ const rows = taken(
     body: { inputs: [[1, 0], [0, 1]], layout: "TF", position },
   }),
 );
-const outputs: number[] | number[][] | number[][][] | null = rows.outputs;
+const outputs: Outputs | Outputs[] | Outputs[][] | null = rows.outputs;
 expect("two outputs", outputs?.length === 2);
 expect("three steps", rows.step === 3);
 
@@ -93,7 +96,7 @@ expect("a body", wrong.input.length === 1);
 const plain = createClient<paths>({ baseUrl: url });
 const answer = await plain.POST("/v1/sessions/{session}/step", { params, body: { input: [0.5, -1], reset: true } });
 if (answer.error) throw new Error(answer.error.detail);
-const first: number | number[] | undefined = typeof answer.data === "string" ? undefined : answer.data.output?.[0];
+const first: number | null | Outputs | undefined = typeof answer.data === "string" ? undefined : answer.data.output?.[0];
 expect("a number", typeof first === "number");
 
 await client.DELETE("/v1/sessions/{session}", { params });

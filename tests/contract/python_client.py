@@ -13,6 +13,8 @@ from client.api.state import read_state, write_state
 from client.api.steps import sequence, step
 from client.models import JobRequest, ModelRequest, Problem, SequenceRequest, SessionRequest, StateRequest, StepRequest
 
+SESSION = "site/1/{temp} é"
+
 
 def main(url: str) -> None:
     """Import every module, and make a model, a session, steps and a job."""
@@ -23,14 +25,14 @@ def main(url: str) -> None:
         asked = {"name": "python", "network": {"in_size": 2, "layers": layers}}
         model = create_model.sync(client=service, body=ModelRequest.from_dict(asked))
         assert model.model == "python@1", model
-        create_session.sync(client=service, body=SessionRequest(model=model.model, session="python"))
-        one = step.sync("python", client=service, body=StepRequest(input_=[0.5, -1.0]))
+        create_session.sync(client=service, body=SessionRequest(model=model.model, session=SESSION))
+        one = step.sync(SESSION, client=service, body=StepRequest(input_=[0.5, -1.0]))
         assert one.step == 1 and len(one.output) == 1, one
-        two = sequence.sync("python", client=service, body=SequenceRequest(inputs=[[1.0, 0.0], [0.0, 1.0]]))
+        two = sequence.sync(SESSION, client=service, body=SequenceRequest(inputs=[[1.0, 0.0], [0.0, 1.0]]))
         assert two.step == 3 and len(two.outputs) == 2, two
-        state = read_state.sync("python", client=service)
+        state = read_state.sync(SESSION, client=service)
         written = write_state.sync(
-            "python", client=service, body=StateRequest.from_dict({"layers": state.to_dict()["layers"]})
+            SESSION, client=service, body=StateRequest.from_dict({"layers": state.to_dict()["layers"]})
         )
         assert written.step == 0, written
         data = {"inputs": [[0, 1], [1, 0]], "targets": [[1], [0]], "layout": "TF"}
@@ -38,7 +40,7 @@ def main(url: str) -> None:
             client=service, body=JobRequest.from_dict({"model": "python", "data": data, "loss": "mae"})
         )
         cancel_job.sync(job.job, client=service)
-        refused = step.sync("python", client=service, body=StepRequest(input_=[1.0]))
+        refused = step.sync(SESSION, client=service, body=StepRequest(input_=[1.0]))
         assert isinstance(refused, Problem) and refused.pointer == "/input", refused
     print("the client in Python works")
 

@@ -21,6 +21,10 @@ def _step(session: bytes, more: bytes = b"") -> bytes:
 CORPUS = (
     _step(b"a"),
     _step(b"another.one"),
+    _step(b"site%2F1%2Ftemp"),
+    _step(b"aa:bb%3acc@x{}%7D"),
+    _step(b"%E6%B8%A9%F0%9F%98%80"),
+    _step(b"%FF%00%2e"),
     _step(b"a", b"Idempotency-Key: k-1\r\n"),
     _step(b"a", b"Connection: close\r\n"),
     _step(b"a", b"Connection: keep-alive\r\nCellar-Timeout-Ms: 500\r\n"),

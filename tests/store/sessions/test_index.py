@@ -190,10 +190,15 @@ async def test_a_listing_has_every_name_once(sessions: RedisSessions) -> None:
             assert sorted(found) == sorted(name for name in names if name.startswith(prefix))
 
 
-@pytest.mark.parametrize("cursor", ["0", "zz", "00a/b", "00~", "00~/w", "00~_w", "00~a", "00~YQ\n", "00" + "a" * 257])
+@pytest.mark.parametrize("cursor", ["0", "zz", "00a/b", "00~/w", "00~a", "00~abcde", "00~YQ\n", "00" + "a" * 257])
 async def test_what_is_no_cursor_is_refused(sessions: RedisSessions, cursor: str) -> None:
     with pytest.raises(InvalidInput):
         await sessions.list("default", cursor, 1, EVERY_SESSION)
+
+
+@pytest.mark.parametrize("cursor", ["", "00", "ff", "ffzz", "00~", "00~_w", "00~____", "00~YQ"])
+async def test_a_cursor_is_a_place_whether_or_not_there_is_such_a_name(sessions: RedisSessions, cursor: str) -> None:
+    assert await sessions.list("default", cursor, 1, EVERY_SESSION) == ([], "")
 
 
 async def test_a_page_does_not_look_at_everything(sessions: RedisSessions, redis_url: str) -> None:

@@ -56,13 +56,14 @@ IdempotencyKey = Annotated[
 ]
 Force = Annotated[bool, Query(description="Delete it although something depends on it.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Most entries in the answer.")]
-CURSOR_PATTERN = rf"^([0-9a-f]{{2}}([A-Za-z0-9._:-]{{0,{MOST_NAME_BYTES}}}|~[A-Za-z0-9_-]{{2,342}}))?$"
+_BASE64URL = "(?:[A-Za-z0-9_-]{4}){0,86}(?:[A-Za-z0-9_-]{2,3})?"
+CURSOR_PATTERN = rf"^([0-9a-f]{{2}}([A-Za-z0-9._:-]{{0,{MOST_NAME_BYTES}}}|~{_BASE64URL}))?$"
 """A text of this form that is not a cursor is refused by the store, which says what to send."""
 
 Cursor = Annotated[
     str,
     Query(
-        max_length=345,
+        max_length=350,
         description="The cursor of the last answer; empty for the first page.",
         json_schema_extra={"pattern": CURSOR_PATTERN},
     ),

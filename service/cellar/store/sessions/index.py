@@ -39,7 +39,10 @@ MANY, FEW = 256, 8
 Expired = Callable[[Sequence[SessionKey]], Awaitable[None]]
 """Is called with sessions that have expired, perhaps twice with one, and again later if it raises CellarError."""
 
-_CURSOR = re.compile(rf"([0-9a-f]{{2}})(?:([A-Za-z0-9._:-]{{0,{MOST_NAME_BYTES}}})|~([A-Za-z0-9_-]+))")
+_CURSOR = re.compile(
+    rf"([0-9a-f]{{2}})(?:([A-Za-z0-9._:-]{{0,{MOST_NAME_BYTES}}})"
+    r"|~((?:[A-Za-z0-9_-]{4}){0,86}(?:[A-Za-z0-9_-]{2,3})?))"
+)
 """A bucket and the last name in it. Names with other characters are in base64url, so that cursors need no encoding."""
 
 
@@ -146,7 +149,7 @@ class SessionIndex:
     ) -> list[tuple[int, list[str]]]:
         """Return the names after `last` in the buckets from `bucket` on, `most(b)` at most in bucket b."""
         begin, end = (b"[" + prefix.encode(), b"[" + prefix.encode() + b"\xff") if prefix else (b"-", b"+")
-        after = b"(" + last.encode() if last and last >= prefix else begin
+        after = b"(" + last.encode(errors="surrogateescape") if last and last >= prefix else begin
         span = range(bucket, min(bucket + SPAN, BUCKETS))
         commands: list[Command] = []
         for each in span:
@@ -200,11 +203,9 @@ def _cursor(bucket: int, last: str) -> str:
 
 def _parse(cursor: str) -> tuple[int, str]:
     match = _CURSOR.fullmatch(cursor or "00")
-    try:
-        if match is not None and match[3] is not None:
-            return int(match[1], 16), urlsafe_b64decode(match[3] + "==").decode()
-    except ValueError:
-        match = None
     if match is None:
         raise InvalidInput("not a cursor: send back the one that the page before carried", pointer="/cursor")
-    return int(match[1], 16), match[2]
+    bucket, last, encoded = match.groups()
+    if encoded is not None:
+        last = urlsafe_b64decode(encoded + "==").decode(errors="surrogateescape")
+    return int(bucket, 16), last
