@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.timing import interleave, pace, paired_ratio
 from cellar.onnx_graph.graph_network import GraphNetwork, open_graph
-from cellar.onnx_graph.host import host_graph
+from cellar.onnx_graph.publishing.host import host_graph
 from cellar.onnx_graph.spec import GraphOptions
 
 Floats = NDArray[np.float32]

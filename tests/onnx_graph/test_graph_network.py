@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cellar.errors import CompileFailed, InvalidInput, TypeMismatch
 from cellar.onnx_graph import runtime
 from cellar.onnx_graph.graph_network import GraphNetwork, open_graph
-from cellar.onnx_graph.host import host_graph
+from cellar.onnx_graph.publishing.host import host_graph
 from cellar.onnx_graph.spec import GraphOptions
 from tests.onnx_graph.graphs import counter, loop, lstm, model, node, session, table, value
 

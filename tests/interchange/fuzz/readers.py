@@ -24,7 +24,7 @@ from cellar.interchange.keras.container import KerasFile, open_keras
 from cellar.interchange.keras.reader import network_in
 from cellar.interchange.keras.variables import LegacyVariables, SavedVariables
 from cellar.interchange.onnx import import_onnx
-from cellar.onnx_graph.host import host_graph
+from cellar.onnx_graph.publishing.host import host_graph
 from cellar.onnx_graph.spec import GraphOptions
 from tests.interchange.fuzz.mutations import LIES, changed_json, damaged, edits, json_changes
 
@@ -107,7 +107,7 @@ def _configurations() -> Fuzz:
 
 def _hosted(data: bytes) -> object:
     """Decide how a graph is hosted, as far as the process that tries it, which is not started here."""
-    with patch("cellar.onnx_graph.host.try_graph", side_effect=ImportRefused("not tried", place="graph")):
+    with patch("cellar.onnx_graph.publishing.host.try_graph", side_effect=ImportRefused("not tried", place="graph")):
         return host_graph(data, GraphOptions())
 
 

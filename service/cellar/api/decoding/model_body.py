@@ -40,7 +40,7 @@ from cellar.memory.file_mapping import Memory, in_memory
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.nn.spec.base import Frozen
-from cellar.onnx_graph.host import GraphFile
+from cellar.onnx_graph.publishing.host import GraphFile
 from cellar.wire.arrays import tensors
 from cellar.wire.arrays.layout import to_tbf
 from cellar.wire.arrays.tensor_file import FileSource, TensorFile

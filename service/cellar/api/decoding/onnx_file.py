@@ -10,7 +10,7 @@ from cellar.errors import BodyTooLarge, ImportRefused, InvalidInput
 from cellar.interchange.imported import ImportedNetwork
 from cellar.interchange.onnx import import_onnx
 from cellar.nn.spec.base import Frozen
-from cellar.onnx_graph.host import GraphFile, host_graph
+from cellar.onnx_graph.publishing.host import GraphFile, host_graph
 from cellar.onnx_graph.spec import ENGINE, GraphOptions
 from cellar.wire.json.document import decode
 

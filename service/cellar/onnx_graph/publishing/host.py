@@ -6,12 +6,12 @@ from typing import Any
 
 from cellar.errors import ImportRefused
 from cellar.interchange.onnx.model_file import parse_model
+from cellar.onnx_graph.publishing.safety import LOOPS, SIZED, GraphFacts, check_graph
+from cellar.onnx_graph.publishing.shapes import array_of, constant_of, tensor_of, type_of, value_of
+from cellar.onnx_graph.publishing.state_pairs import Pair, Value, find_pairs
+from cellar.onnx_graph.publishing.trial import Trial, try_graph
 from cellar.onnx_graph.runtime import require_runtime
-from cellar.onnx_graph.safety import LOOPS, SIZED, GraphFacts, check_graph
-from cellar.onnx_graph.shapes import array_of, constant_of, tensor_of, type_of, value_of
 from cellar.onnx_graph.spec import MAX_TENSORS, GraphOptions, HostedGraph, StateSpec, TensorSpec
-from cellar.onnx_graph.state_pairs import Pair, Value, find_pairs
-from cellar.onnx_graph.trial import Trial, try_graph
 
 MAX_NUMBERS = 256 * 1024
 """The most numbers of a step's inputs, of its outputs, and of the state of a row."""

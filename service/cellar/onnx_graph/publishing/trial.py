@@ -72,7 +72,7 @@ def _run(request: bytes) -> tuple[int | None, bytes]:
 
     Raise CompileAbandoned when the client has disconnected, or Overloaded if no process can be started.
     """
-    command = [sys.executable, "-P", "-m", "cellar.onnx_graph.trial_process", str(os.getpid())]
+    command = [sys.executable, "-P", "-m", "cellar.onnx_graph.publishing.trial_process", str(os.getpid())]
     try:
         process = Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
     except OSError as error:

@@ -8,7 +8,7 @@ import pytest
 
 from cellar.engine import while_wanted
 from cellar.errors import CompileAbandoned, ImportRefused, Overloaded
-from cellar.onnx_graph.host import host_graph
+from cellar.onnx_graph.publishing.host import host_graph
 from cellar.onnx_graph.spec import GraphOptions
 from tests.onnx_graph.graphs import loop, lstm
 

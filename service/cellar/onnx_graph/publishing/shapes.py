@@ -8,8 +8,8 @@ import numpy as np
 
 from cellar.errors import ImportRefused
 from cellar.onnx_graph.element_types import MOST_EXACT, NAMES, TYPES, Array, TypeName
+from cellar.onnx_graph.publishing.state_pairs import Value
 from cellar.onnx_graph.spec import ConstantSpec, Dimension, TensorSpec
-from cellar.onnx_graph.state_pairs import Value
 
 MOST_CONSTANT = 65_536
 """Numbers in an input that is the same in every step."""

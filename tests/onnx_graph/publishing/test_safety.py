@@ -11,7 +11,7 @@ from onnx import helper
 
 from cellar.errors import ImportRefused
 from cellar.interchange.onnx.model_file import parse_model
-from cellar.onnx_graph.safety import check_graph
+from cellar.onnx_graph.publishing.safety import check_graph
 from tests.onnx_graph.graphs import Type, constant, lstm, model, node, value
 
 

@@ -8,8 +8,8 @@ import onnx
 import pytest
 
 from cellar.errors import ImportRefused
-from cellar.onnx_graph import trial
-from cellar.onnx_graph.host import host_graph
+from cellar.onnx_graph.publishing import trial
+from cellar.onnx_graph.publishing.host import host_graph
 from cellar.onnx_graph.spec import GraphOptions, HostedGraph
 from tests.onnx_graph.graphs import Type, constant, counter, loop, lstm, model, node, table, value
 

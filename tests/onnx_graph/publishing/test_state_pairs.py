@@ -6,8 +6,8 @@ from typing import Any
 import onnx
 import pytest
 
-from cellar.onnx_graph.shapes import value_of
-from cellar.onnx_graph.state_pairs import find_pairs
+from cellar.onnx_graph.publishing.shapes import value_of
+from cellar.onnx_graph.publishing.state_pairs import find_pairs
 from tests.onnx_graph.graphs import Type, lstm, model, node, value
 
 

@@ -1,0 +1,1 @@
+"""Publishing graphs of ONNX."""
