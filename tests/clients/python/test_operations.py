@@ -71,7 +71,7 @@ def test_versions_have_aliases_and_tags(client: Client) -> None:
     client.models.move_alias("tagged", "live", 2, expected=1)
     assert client.models.alias("tagged", "live")["version"] == client.models.get("tagged@live")["version"] == 2
     assert session.step([1, 2]).step == 1
-    assert (session.refresh()["model"], session.info["follows"]) == ("tagged@2", "live")
+    assert (session.refresh()["model"], session.info["follows"]) == ("tagged@2", "tagged@live")
     assert client.models.describe("tagged@1", tags=["old"], description="the first")["tags"] == ["old"]
     [found] = client.models.list(prefix="tagged", tag="old")
     assert [version["model"] for version in found["versions"]] == ["tagged@1"]
