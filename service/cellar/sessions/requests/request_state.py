@@ -34,7 +34,7 @@ WAITING.following = {
     ANSWERED: "cancelled, too late, or the request before it failed",
 }
 DISPATCHED.following = {
-    DISPATCHED: "record or model was fetched",
+    DISPATCHED: "record or model was fetched, or the session has followed its alias",
     RUNNING: "steps fit the record and the model",
     COMMITTING: "an edit has made the new state",
     WAITING: "it goes alone, behind the first of its group",
