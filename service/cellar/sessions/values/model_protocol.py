@@ -155,8 +155,17 @@ class Model(Protocol):
 
 
 def layout_of(sizes: Sizes) -> str:
-    """Return the layout of a network's state: `layer.name:size` for each, in order; "" if it has none."""
-    return ",".join(f"{place.layer}.{place.name}:{place.size}" for place in sizes.states)
+    """Return the layout of a network's state: `layer.name:size` for each, in order; "" if it has none.
+
+    A state of a hosted graph that is not float32 has its type behind it: its bits mean something else.
+    """
+    return ",".join(f"{place.layer}.{place.name}:{place.size}{_type(place)}" for place in sizes.states)
+
+
+def _type(place: StatePlace) -> str:
+    """Return the type of a state that is not float32, else ""."""
+    engine, _, type_ = place.cell.partition(".")
+    return f":{type_}" if engine == "onnx" and type_ not in ("", "float32") else ""
 
 
 def difference(mine: Sizes, its: Sizes) -> tuple[str, str, str] | None:
