@@ -38,6 +38,7 @@ def test_the_recipes() -> None:
         "a store operation",
         "a route",
         "a transport",
+        "a method to the Python client",
     ]
 
 
