@@ -45,7 +45,9 @@ async def test_a_file_becomes_a_model_with_a_session(
         assert answer.status_code == 200
         assert await run_sync(main, [*command[:-1], "lstm"]) == 1
         assert "head.bias" in capsys.readouterr().err
-        assert await run_sync(main, [*command, "--session", "a b"]) == 1
+        assert await run_sync(main, [*command, "--session", "a b"]) == 0
+        assert f"{url}/v1/sessions/a%20b/step" in capsys.readouterr().out
+        assert await run_sync(main, [*command, "--session", "a" * 257]) == 1
 
 
 async def test_a_graph_is_sent_as_it_is(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -294,5 +295,7 @@ def run(asked: Import, url: str, name: str, session: str | None, output: Path | 
     if session is None:
         lines.append(f"""curl -s {path} --json '{{"session": "{name}-1", "model": "{name}"}}'""")
     if not model["whole_sequences"]:
-        lines.append(f"""curl -s {path}/{session or f"{name}-1"}/step --json '{{"input": {example}}}'""")
+        lines.append(
+            f"""curl -s {path}/{quote(session or f"{name}-1", safe="")}/step --json '{{"input": {example}}}'"""
+        )
     return lines
