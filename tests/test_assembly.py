@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from cellar.main import create_app
+from cellar.memory.temporary_files import PREFIX
 from cellar.settings import Settings
 from tests.waiting import wait_until
 
@@ -20,6 +21,16 @@ async def run_until(settings: Settings, met: Callable[[], bool]) -> None:
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         await asyncio.to_thread(wait_until, met)
+
+
+def test_uploads_are_written_in_the_data_directory(redis_url: str, kernel_directory: Path, tmp_path: Path) -> None:
+    left = tmp_path / "tmp" / f"{PREFIX}of a killed process"
+    left.parent.mkdir()
+    left.write_bytes(b"weights")
+    app = create_app(Settings(redis_url=redis_url, cache_dir=kernel_directory, data_dir=tmp_path))
+    assert app.state.temporary_files.directory == tmp_path / "tmp"
+    assert app.state.services.registry.memory == app.state.temporary_files.allocate
+    assert not left.exists()
 
 
 async def test_whoever_starts_with_another_replay_window_is_warned(

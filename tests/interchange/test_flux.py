@@ -1,5 +1,7 @@
 """Arrays as Flux has them, against its equations in NumPy; what the arrays do not tell is asked for."""
 
+import io
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -135,3 +137,36 @@ def test_files_that_are_no_arrays_are_refused(tmp_path: Path) -> None:
     for name in ("a.safetensors", "b.npz", "c.npz", "d.npz"):
         with pytest.raises(ImportRefused):
             read_flux(tmp_path / name)
+
+
+def npy(shape: tuple[int, ...], data: bytes, kind: str = "<f4") -> bytes:
+    """Return an array of an npz file, whatever its header says."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": kind, "fortran_order": False, "shape": shape})
+    return stream.getvalue() + data
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (npy((130 * 2**20,), bytes(520 * 2**20)), "archive is too large"),
+        (npy((3, 4), bytes(64 * 2**20)), "another number of bytes"),
+        (npy((3, 4), bytes(47)), "another number of bytes"),
+        (npy((2**40,), b""), "is too large"),
+        (npy((-3, 4), b""), "another number of bytes"),
+        (npy((2**23,), b"", "<U4096"), "another number of bytes"),
+        (b"\x93NUMPY\x02\x00" + (2**26).to_bytes(4, "little") + b"(" * 2**26, "not an npz file"),
+        (npy((1,), b"\x80\x04N.", "|O"), "pickled objects"),
+    ],
+    ids=["archive", "more", "fewer", "numbers", "negative", "texts", "header", "objects"],
+)
+def test_archives_that_grow_or_lie_are_refused_in_little_memory(entry: bytes, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("layers.1.weight.npy", entry)
+    tracemalloc.start()
+    with pytest.raises(ImportRefused, match=said):
+        read_flux(path, ["layers.1"])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * 2**20

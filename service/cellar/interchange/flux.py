@@ -7,6 +7,7 @@ list of modules says it: `layers.1:embedding`, `layers.2`, `tanh`, `layers.4:rel
 """
 
 import io
+import math
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ Array = NDArray[np.float32]
 MAX_BYTES = 512 * 1024 * 1024
 MAX_ARRAYS = 1024
 MAX_MODULES = 128
+HEAD_BYTES = 8192
+"""Of an array in an npz file, in which its header must end."""
 
 FUNCTIONS: Mapping[str, Activation] = {
     "identity": Activation("identity"),
@@ -286,21 +289,32 @@ def _npz(path: Path) -> dict[str, NDArray[Any]]:
             entries = archive.infolist()
             if len(entries) > MAX_ARRAYS or sum(entry.file_size for entry in entries) > MAX_BYTES:
                 raise ImportRefused("the archive is too large", place=path.name, expected=f"at most {MAX_BYTES} bytes")
-            return {entry.filename.removesuffix(".npy"): _npy(archive.read(entry), entry.filename) for entry in entries}
+            return {entry.filename.removesuffix(".npy"): _npy(archive, entry) for entry in entries}
     except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, OSError) as error:
         raise ImportRefused(f"not an npz file: {str(error)[:200]}", place=path.name) from error
 
 
-def _npy(data: bytes, name: str) -> NDArray[Any]:
-    stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
-    reads = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    if version not in reads:
-        raise ImportRefused(f"the array {name!r} has a header of another version", place=name)
-    shape, _, dtype = reads[version](stream, max_header_size=4096)
-    if dtype.hasobject:
-        raise ImportRefused(f"the array {name!r} holds pickled objects", place=name, expected="float32")
-    check_size(shape, name)
-    stream.seek(0)
-    found: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False, max_header_size=4096)
+def _npy(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
+    name = entry.filename
+    with archive.open(entry) as file:
+        head = file.read(HEAD_BYTES)
+        stream = io.BytesIO(head)
+        version = np.lib.format.read_magic(stream)
+        reads = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in reads:
+            raise ImportRefused(f"the array {name!r} has a header of another version", place=name)
+        shape, _, dtype = reads[version](stream, max_header_size=HEAD_BYTES)
+        if dtype.hasobject:
+            raise ImportRefused(f"the array {name!r} holds pickled objects", place=name, expected="float32")
+        check_size(shape, name)
+        expected = stream.tell() + math.prod(shape) * dtype.itemsize
+        if entry.file_size != expected:
+            raise ImportRefused(
+                f"the array {name!r} has another number of bytes than its header says",
+                place=name,
+                expected=str(expected),
+                actual=str(entry.file_size),
+            )
+        whole = io.BytesIO(head + file.read())
+    found: NDArray[Any] = np.lib.format.read_array(whole, allow_pickle=False, max_header_size=HEAD_BYTES)
     return found
