@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,18 @@ def state_dict(hidden: int) -> dict[str, Any]:
     return {name: (rng.normal(size=shape) / hidden).astype(np.float32) for name, shape in shapes.items()}
 
 
-def native(storage: str) -> bytes:
+def stacked(hidden: int) -> bytes:
+    """Return these tensors as a file."""
+    return bytes(save(state_dict(hidden)))
+
+
+def native(storage: str, hidden: int) -> bytes:
     """Return the same as a file with Cellar's names, for matrices that are stored so."""
-    tensors = state_dict(HIDDEN)
+    tensors = state_dict(hidden)
     found = {f"0.Wi_{gate}": part for gate, part in zip("ifgo", np.split(tensors["weight_ih_l0"], 4), strict=True)}
     found |= {f"0.Wh_{gate}": part for gate, part in zip("ifgo", np.split(tensors["weight_hh_l0"], 4), strict=True)}
     found |= {f"0.b_{gate}": part for gate, part in zip("ifgo", np.split(tensors["bias_ih_l0"], 4), strict=True)}
-    layers = [{"type": "recurrent", "cell": "lstm", "hidden_size": HIDDEN}]
+    layers = [{"type": "recurrent", "cell": "lstm", "hidden_size": hidden}]
     network = {"in_size": IN, "layers": layers, "weight_storage": storage}
     return save({name: np.ascontiguousarray(part) for name, part in found.items()}, {"network": json.dumps(network)})
 
@@ -61,13 +67,16 @@ def memory_bytes(process: Path, what: str) -> int:
     return int(lines[what].split()[0]) * 1024
 
 
-def measure(data: bytes) -> Iterator[str]:
-    """Yield what is measured in a service that has sent and stepped a small model, with kernels of one before it."""
+def measure(data: bytes, small: bytes) -> Iterator[str]:
+    """Yield what is measured in a service that has sent and stepped a small model, with kernels of one before it.
+
+    The small model is of the same kind, so that its code is loaded, which takes memory of its own.
+    """
     with tempfile.TemporaryDirectory() as directory:
         with started(Path(directory)) as (url, _), httpx.Client(base_url=url, timeout=120) as http:
             bring(http, "kernels", data)
         with started(Path(directory)) as (url, process), httpx.Client(base_url=url, timeout=120) as http:
-            bring(http, "warm", save(state_dict(8)))
+            bring(http, "warm", small)
             (process / "clear_refs").write_text("5")  # the peak begins again
             before = memory_bytes(process, "VmRSS")
             began = time.perf_counter()
@@ -104,12 +113,13 @@ def bring(http: httpx.Client, name: str, data: bytes) -> None:
 def main() -> None:
     """Print the measurements."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    for what, data in (
-        ("state dict of PyTorch", save(state_dict(HIDDEN))),
-        ("Cellar's names", native("float32")),
-        ("bfloat16 storage", native("bfloat16")),
+    for what, made in (
+        ("state dict of PyTorch", stacked),
+        ("Cellar's names", partial(native, "float32")),
+        ("bfloat16 storage", partial(native, "bfloat16")),
     ):
-        print(f"{what}, {len(data) / 2**20:.1f} MiB: {', '.join(measure(data))}")
+        data = made(HIDDEN)
+        print(f"{what}, {len(data) / 2**20:.1f} MiB: {', '.join(measure(data, made(8)))}", flush=True)
 
 
 if __name__ == "__main__":
