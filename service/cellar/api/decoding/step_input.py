@@ -2,13 +2,25 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 from cellar.api.errors.validation_errors import below
 from cellar.api.http.body import validated
 from cellar.api.http.query_and_headers import of_query
 from cellar.api.schemas.session.steps import Advance, SequenceQuery, SequenceRequest, StepQuery, StepRequest
 from cellar.errors import IdUnknown, InvalidInput, ShapeMismatch, TypeMismatch, WholeSequencesOnly
-from cellar.ports import ROW, ROWS, Floats, RowFlags, SessionKey, StepCommand, StepKind
+from cellar.ports import (
+    NAME_IN_WORDS,
+    ROW,
+    ROWS,
+    Floats,
+    RowFlags,
+    SessionKey,
+    StepCommand,
+    StepKind,
+    is_name,
+    shown_name,
+)
 from cellar.sessions.values.row_flags import left_out_where
 from cellar.wire.arrays import npy
 from cellar.wire.arrays.layout import check_layout, parse_layout, to_tbf
@@ -18,6 +30,15 @@ from cellar.wire.numbers.numbers import depth_of, parse_array
 
 INPUT, INPUTS = "/input", "/inputs"
 """JSON pointers to the inputs of a step, and of a sequence."""
+
+
+@lru_cache(maxsize=16384)
+def session_key(tenant: str, name: str) -> SessionKey:
+    """Return the session of a tenant that a body or message names. Raise InvalidInput. The check is cached."""
+    if not is_name(name):
+        actual = shown_name(name)
+        raise InvalidInput("not a name for a session", pointer="/session", expected=NAME_IN_WORDS, actual=actual)
+    return SessionKey(tenant, name)
 
 
 def step_of_json(body: StepRequest, session: SessionKey, key: str | None, deadline_s: float | None) -> StepCommand:

@@ -35,6 +35,7 @@ from cellar.sessions.requests.request import Request, StepRequest
 from cellar.sessions.requests.request_state import COMMITTING, RUNNING
 from cellar.sessions.requests.step_batch import answer
 from cellar.sessions.scheduling.alias_follower import AliasFollower
+from cellar.sessions.scheduling.batches import Batches
 from cellar.sessions.scheduling.commit_builder import bad_number, edit_commit, steps_commit
 from cellar.sessions.scheduling.contention import MAX_WANTED_PAUSE_S, note_loss
 from cellar.sessions.scheduling.preparation import Found, Preparation, Preparing
@@ -69,6 +70,7 @@ class Lifecycle:
         self.follower = AliasFollower(store, uses, models, aliases)
         self._preparation = Preparation(store, models, self.follower, rules.kernel_rev)
         self.group_commit = GroupCommit()
+        self.batches = Batches(self.group_commit, self._commit_works)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- dispatched -------------------------------------------------------------------------------------------------
@@ -205,42 +207,7 @@ class Lifecycle:
         for request in group:
             request.move_to(RUNNING)
         work = BatchItem(cast("list[StepRequest]", group), record)
-        self.add(batcher, work, again=self.group_commit.is_recent(queue.group_number))
-
-    def add(self, batcher: MicroBatcher, work: BatchItem, *, again: bool) -> None:
-        """Have the work run in the next batch, after this call has returned."""
-        batcher.add(work, again=again)
-        if not batcher.is_claimed:  # works of the same turn of the event loop share the batch
-            batcher.is_claimed = True
-            asyncio.get_running_loop().call_soon(self._release, batcher)
-        elif batcher.asks:
-            self.group_commit.more(again=again)
-
-    def _release(self, batcher: MicroBatcher) -> None:
-        """Run a batch as soon as another group may be committed."""
-        batcher.asks = True
-        most = self.group_commit.ask(batcher.waiting, batcher.again, partial(self._run_batch, batcher))
-        if most:
-            self.group_commit.took(self._run_batch(batcher, most))
-
-    def _run_batch(self, batcher: MicroBatcher, most: int) -> int:
-        """Run up to `most` works, here or on a thread. Return how many."""
-        batcher.asks = False
-        begun, works, failure = batcher.start(most, partial(self._end_batch, batcher))
-        if works is not None:
-            self._end_batch(batcher, works, failure)
-        return begun
-
-    def _end_batch(self, batcher: MicroBatcher, works: Sequence[BatchItem], failure: Exception | None) -> None:
-        """Commit the works of a batch that have ended, and have the next batch run."""
-        try:
-            self._commit_works(batcher.keep_unfinished(works, failure), failure)
-        except Exception:
-            logger.exception("%d works that had run were not taken", len(works))
-        finally:
-            batcher.is_claimed = batcher.waiting > 0
-            if batcher.is_claimed:
-                asyncio.get_running_loop().call_soon(self._release, batcher)
+        self.batches.add(batcher, work, again=self.group_commit.is_recent(queue.group_number))
 
     # --- committing -------------------------------------------------------------------------------------------------
 

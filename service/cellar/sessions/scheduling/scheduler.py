@@ -109,7 +109,7 @@ class Scheduler:
             served = await self.models.fetch(record.key.tenant, record.meta)
             self._rules.check_sequence(record, inputs, flags, served.model.network.network)
             attempt = DryRun(record, inputs, flags, monotonic())
-            self._lifecycle.add(served.batcher, attempt, again=True)
+            self._lifecycle.batches.add(served.batcher, attempt, again=True)
             await attempt.request
         finally:
             self.admission.leave()
