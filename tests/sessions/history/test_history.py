@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import redis
 
 from cellar.errors import EpochChanged, FingerprintMismatch, InvalidInput, NotKept, OutOfReach
-from cellar.ports import APPEND, Identity, LogEntry, Position, SessionKey
+from cellar.ports import APPEND, Identity, LogEntry, Position, RowChoice, SessionKey
 from cellar.sessions.history.history import RewindTarget
 from cellar.sessions.values.position import start_of
 from tests.proxy import LossyProxy, first
@@ -204,3 +205,21 @@ async def test_the_log_is_read_in_pages(service: Service) -> None:
     assert [entry.after for entry in found] == places
     assert [entry.kind for entry in found] == ["create", *["step"] * 7]
     assert b"".join(entry.inputs for entry in found) == np.arange(7, dtype="<f4").tobytes()
+
+
+async def test_rows_that_are_left_out_have_a_field_of_their_own_in_the_log(
+    service: Service, redis_client: "redis.Redis"
+) -> None:
+    """Resets before the first step are stored as they were before there were other flags."""
+    key = await begin(service, batch_size=2, log=10)
+    await service.sessions.step(key, a_step(1, 2), APPEND, reset=[True, False])
+    await service.sessions.step(key, a_step(3), APPEND, rows=RowChoice(numbers=[1]), reset=True)
+    resets = [[False], [True, False]]
+    await service.sessions.sequence(key, np.ones((2, 2, 1), np.float32), APPEND, reset=resets)
+    await service.sessions.sequence(key, np.ones((2, 2, 1), np.float32), APPEND, rows=RowChoice(lengths=[2, 1]))
+    entries: Any = redis_client.xrange(service.store.keys.log(key))
+    found = [{name: value for name, value in fields.items() if name in (b"r", b"f")} for _, fields in entries[1:]]
+    assert found == [{b"r": b"\1\0"}, {b"f": b"\2\1"}, {b"f": b"\0\0\1\0"}, {b"f": b"\0\0\0\2"}]
+    logged = await service.histories.log(key, -1, 100)
+    for entry, fields in zip(logged.entries[1:], found, strict=False):  # a page has few entries
+        assert [entry.row_flags] == [*fields.values()]
