@@ -58,16 +58,14 @@ class BatchItem:
         """The steps that are left to run."""
         self.rows: int = self.inputs.shape[1]
         """The rows of the next call."""
-        flags = requests[0].flags
         self.schedule: RowSchedule | None = None
         """The calls of steps that some rows take no part in, or with resets inside; such a request runs alone."""
-        self.reset = None if flags is None else flags[0].view(np.bool_)
+        self.reset: Mask | None = None
         """The rows that are reset before the next call. Only the first request may reset rows."""
         self.state = record.state
         """The state before the next call, of its rows; after the last call of all rows."""
-        if flags is not None and not resets_only(flags):
-            self.schedule = RowSchedule(self.inputs, flags, record.state)
-            self.rows, self.state = self.schedule.rows, self.schedule.state
+        if requests[0].flags is not None:
+            self._begin_with(requests[0].flags)
         self.began = False
         """Whether a kernel was called for it. If not, one of its requests was answered before, and no step was run."""
         self.failure: Exception | None = None
@@ -131,6 +129,14 @@ class BatchItem:
                     position = Position(position.epoch, position.step + request.count, digests[-DIGEST_BYTES:])
                 self.positions.append(position)
                 self.digests.append(digests)
+
+    def _begin_with(self, flags: RowFlags) -> None:
+        """Reset rows before the first call, or divide the steps into calls."""
+        if resets_only(flags):
+            self.reset = flags[0].view(np.bool_)
+            return
+        self.schedule = RowSchedule(self.inputs, flags, self.record.state)
+        self.rows, self.state = self.schedule.rows, self.schedule.state
 
     def chunk(self, steps: int) -> Floats:
         """Return the inputs of the next call, (at most `steps`, rows, in_size)."""

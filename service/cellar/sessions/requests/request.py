@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -252,7 +252,7 @@ class Request(PendingResult[Result], ABC):
 class StepRequest(Request[StepResult]):
     """A request for steps."""
 
-    __slots__ = ("command", "flags", "inputs", "numbers", "shape", "size")
+    __slots__ = ("command", "flags", "inputs", "shape", "size")
 
     def __init__(
         self,
@@ -271,8 +271,6 @@ class StepRequest(Request[StepResult]):
         """(T, rows, in_size): those of the command, or of one step of its batch."""
         self.flags = flags
         """Rows that are reset or left out; None if there are none."""
-        self.numbers = None if command.rows is None else command.rows.numbers
-        """The numbers of the rows of the command; None: it has all rows."""
         steps, rows, _ = self.shape = inputs.shape
         self.size = (rows, steps)
 
@@ -280,10 +278,21 @@ class StepRequest(Request[StepResult]):
         self, position: Position, steps: int, output: bytes | None, replayed: bool, model: str | None = None
     ) -> None:
         """Answer the steps."""
-        if self.numbers is not None and output is not None:
-            found = np.frombuffer(output, np.float32).reshape(steps, self.inputs.shape[1], -1)
-            output = found[:, self.numbers].tobytes()
+        if self.command.rows is not None and output is not None:
+            output = self._of_numbered_rows(output, steps)
         self.finish(StepResult(self.command, position, steps, output, replayed, model))
+
+    @property
+    def numbers(self) -> Sequence[int] | None:
+        """The numbers of the rows of the command; None: it has all rows."""
+        return None if self.command.rows is None else self.command.rows.numbers
+
+    def _of_numbered_rows(self, output: bytes, steps: int) -> bytes:
+        """Return the output of the rows that the command names, of the output of all rows."""
+        if self.numbers is None:
+            return output
+        found = np.frombuffer(output, np.float32).reshape(steps, self.inputs.shape[1], -1)
+        return found[:, self.numbers].tobytes()
 
     def place_rows(self, batch_size: int) -> None:
         """Replace inputs of numbered rows by those of all rows of the session. Raise InvalidInput."""
