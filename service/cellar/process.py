@@ -10,7 +10,8 @@ from contextlib import suppress
 RESERVED_FILES = 256
 """Open files that are reserved for Redis, the compiler, the kernel cache and the log."""
 
-LARGE_BYTES = 4 * 1024 * 1024
+LARGE_BYTES = 1024 * 1024
+"""The scratch memory of a network of a thousand units has some megabytes, and its matrices four each."""
 
 _M_MMAP_THRESHOLD = -3
 """Of mallopt(3)."""
