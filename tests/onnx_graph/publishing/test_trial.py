@@ -4,13 +4,15 @@ import sys
 import threading
 import time
 
+import numpy as np
+import onnx
 import pytest
 
 from cellar.engine import while_wanted
 from cellar.errors import CompileAbandoned, ImportRefused, Overloaded
 from cellar.onnx_graph.publishing.host import host_graph
 from cellar.onnx_graph.spec import GraphOptions
-from tests.onnx_graph.graphs import loop, lstm
+from tests.onnx_graph.graphs import constant, loop, lstm
 
 
 def test_a_trial_ends_with_its_client() -> None:
@@ -20,6 +22,12 @@ def test_a_trial_ends_with_its_client() -> None:
     with while_wanted(lambda: not gone.is_set()), pytest.raises(CompileAbandoned):
         host_graph(loop(), GraphOptions(example={"count": 2**24 - 1}))
     assert time.monotonic() - began_s < 20
+
+
+def test_a_file_larger_than_a_pipe_is_tried() -> None:
+    made = onnx.load_from_string(lstm())
+    made.graph.initializer.append(constant("unused", np.zeros(500_000, np.float32)))
+    assert host_graph(made.SerializeToString(), GraphOptions()).micro_batches
 
 
 def test_a_process_that_is_killed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,13 @@
 import json
 import os
 import sys
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 from time import monotonic
-from typing import Any
+from typing import IO, Any
 
 from cellar.engine import is_wanted
 from cellar.errors import CompileAbandoned, ImportRefused, Overloaded
@@ -78,19 +80,25 @@ def _run(request: bytes) -> tuple[int | None, bytes]:
     except OSError as error:
         raise Overloaded(f"no process can be started to try the graph: {error.strerror}") from error
     end_s = monotonic() + TIMEOUT_S
-    unsent: bytes | None = request
+    # `communicate` sends nothing more once it was interrupted
+    pipe, process.stdin = process.stdin, None
+    threading.Thread(target=_send, args=(pipe, request), daemon=True).start()
     with process:
         while True:
-            try:
-                output, _ = process.communicate(unsent, timeout=POLL_S)
+            with suppress(TimeoutExpired):
+                output, _ = process.communicate(timeout=POLL_S)
                 return process.returncode, output
-            except TimeoutExpired:
-                unsent = None
             if monotonic() > end_s or not is_wanted():
                 process.kill()
                 if not is_wanted():
                     raise CompileAbandoned("the client has disconnected")
                 return None, b""
+
+
+def _send(pipe: IO[bytes], request: bytes) -> None:
+    """Write a request to the process. It may end before it has read all of it."""
+    with suppress(OSError), pipe:
+        pipe.write(request)
 
 
 def _failed(place: str, how: str) -> ImportRefused:
