@@ -81,24 +81,8 @@ def _hosted(
     together = trial.alone_because is None and options.micro_batches is not False
     because = trial.alone_because or (None if together else "the request says so")
     outputs = [_output(name, trial, index) for index, name in enumerate(answered)]
-    for index, state in enumerate(states, len(answered)):
-        found = (trial.types[index], trial.shapes[index])
-        if found != (state.type, state.full_shape(1)):
-            raise ImportRefused(
-                f"{state.output!r} is no next value of the state {state.name!r}",
-                place=state.name,
-                pointer="/graph/states",
-                expected=f"{state.type} {list(state.full_shape(1))}",
-                actual=f"{found[0]} {list(found[1])}",
-            )
-    counts = {
-        "inputs": sum(tensor.size for tensor in inputs),
-        "outputs": sum(tensor.size for tensor in outputs),
-        "numbers of state": sum(state.size * state.kind.words for state in states),
-    }
-    for what, count in counts.items():
-        if count > MAX_NUMBERS or (what == "outputs" and not count):
-            raise ImportRefused(f"a row has {count} {what}", place=place, expected=f"1 to {MAX_NUMBERS}")
+    _check_states(states, trial, len(answered))
+    _check_counts(inputs, outputs, states, place)
     sized = any(not tensor.kind.is_real for tensor in inputs) and facts.operators & SIZED
     return HostedGraph(
         inputs=tuple(inputs),
@@ -110,6 +94,34 @@ def _hosted(
         parameter_count=facts.parameter_count,
         bounded=not (facts.operators & LOOPS or sized),
     )
+
+
+def _check_states(states: Sequence[StateSpec], trial: Trial, first: int) -> None:
+    """Raise ImportRefused if the outputs of a trial from `first` on are no next values of the states."""
+    for index, state in enumerate(states, first):
+        found = (trial.types[index], trial.shapes[index])
+        if found != (state.type, state.full_shape(1)):
+            raise ImportRefused(
+                f"{state.output!r} is no next value of the state {state.name!r}",
+                place=state.name,
+                pointer="/graph/states",
+                expected=f"{state.type} {list(state.full_shape(1))}",
+                actual=f"{found[0]} {list(found[1])}",
+            )
+
+
+def _check_counts(
+    inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], states: Sequence[StateSpec], place: str
+) -> None:
+    """Raise ImportRefused if a row has too many numbers, or no outputs."""
+    counts = {
+        "inputs": sum(tensor.size for tensor in inputs),
+        "outputs": sum(tensor.size for tensor in outputs),
+        "numbers of state": sum(state.size * state.kind.words for state in states),
+    }
+    for what, count in counts.items():
+        if count > MAX_NUMBERS or (what == "outputs" and not count):
+            raise ImportRefused(f"a row has {count} {what}", place=place, expected=f"1 to {MAX_NUMBERS}")
 
 
 def _output(name: str, trial: Trial, index: int) -> TensorSpec:
