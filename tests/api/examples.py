@@ -2,13 +2,15 @@
 
 An example is a list of exchanges, whose bodies are JSON documents or lines of them. The service answers as written, but
 for what it makes up and how it words details; where a later request has a made-up text of an earlier answer, it sends
-what the service really said. Recording keeps the requests and writes down the answers:
-`python -m tests.api.examples URL`, on an empty service.
+what the service really said. Recording keeps the requests and made-up texts, and writes down the rest of the answers:
+`python -m tests.api.examples URL [NAME ...]`, on a service without sessions and models for each example.
 """
 
 import asyncio
 import json
 import sys
+from collections.abc import Collection
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -92,18 +94,33 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, list) else value
 
 
-async def record(url: str) -> None:
-    """Write down what the service answers to the requests of all examples."""
+def keep_made_up(example: Any, real: Any) -> Any:
+    """Return a real answer with the made-up texts of the example."""
+    if isinstance(example, dict) and isinstance(real, dict):
+        return {
+            name: example[name]
+            if name in MADE_UP and isinstance(example.get(name), str) and isinstance(member, str)
+            else keep_made_up(example.get(name), member)
+            for name, member in real.items()
+        }
+    if isinstance(example, list) and isinstance(real, list):
+        return [keep_made_up(one, other) for one, other in zip_longest(example[: len(real)], real)]
+    return real
+
+
+async def record(url: str, names: Collection[str]) -> None:
+    """Write down what the service answers to the requests of these examples, or of all."""
     async with httpx.AsyncClient(base_url=url, timeout=60) as client:
         for name, example in load().items():
+            if names and name not in names:
+                continue
             said: dict[str, str] = {}
             for exchange in example["exchanges"]:
                 answer = await play(client, exchange["request"], said)
                 learn(exchange.get("response"), answer, said)
-                exchange["request"] = replace(exchange["request"], said)
-                exchange["response"] = answer
+                exchange["response"] = keep_made_up(exchange.get("response"), answer)
             (FOLDER / f"{name}.json").write_text(json.dumps(example, indent=2, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
-    asyncio.run(record(sys.argv[1]))
+    asyncio.run(record(sys.argv[1], sys.argv[2:]))
