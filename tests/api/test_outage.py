@@ -20,6 +20,8 @@ NETWORK = {"in_size": 1, "layers": [{"type": "recurrent", "cell": "rnn", "hidden
 BODIES: dict[tuple[str, str], Any] = {
     ("/v1/models", "post"): {"name": "other", "network": NETWORK},
     ("/v1/models/{model}", "put"): {"network": NETWORK},
+    ("/v1/models/{model}", "patch"): {"tags": ["new"]},
+    ("/v1/models/{model}/aliases/{alias}", "put"): {"version": 1},
     ("/v1/cells", "post"): {"equations": "h = tanh(W @ x + h)", "sizes": {"in": 1, "hidden": 1}},
     ("/v1/sessions", "post"): {"model": "model"},
     ("/v1/sessions/{session}/step", "post"): {"input": [1]},
@@ -46,7 +48,8 @@ WITHOUT_REDIS = {("/healthz", "get"), ("/v1/cells", "post"), LINES}
 
 async def call(client: httpx.AsyncClient, path: str, method: str, session: str = "session") -> httpx.Response:
     """Send a request that the service can answer while Redis is there."""
-    place = path.format(model="model", session=session, job="job", snapshot="snapshot", writer="writer")
+    names = {"model": "model", "alias": "live", "job": "job", "snapshot": "snapshot", "writer": "writer"}
+    place = path.format(session=session, **names)
     if (path, method) == LINES:
         content = json.dumps({"session": "nobody", "input": [1]})
         return await client.request(method, place, content=content, headers={"Content-Type": lines.MEDIA_TYPE})
@@ -58,10 +61,10 @@ async def call(client: httpx.AsyncClient, path: str, method: str, session: str =
     return await client.request(method, place, json=BODIES.get((path, method)))
 
 
-def _ends_much(operation: tuple[str, str]) -> tuple[bool, int]:
-    """Sort what deletes behind all else, a part before the whole."""
+def _ends_much(operation: tuple[str, str]) -> tuple[bool, bool, int]:
+    """Sort what creates before all else, and what deletes behind it, a part before the whole."""
     path, method = operation
-    return method == "delete", -len(path) if method == "delete" else 0
+    return method == "delete", method != "put", -len(path) if method == "delete" else 0
 
 
 async def begin(client: httpx.AsyncClient, session: str) -> None:
