@@ -39,6 +39,10 @@ class AliasFollower:
         self._models = models
         self._aliases = aliases
 
+    def may_be_behind(self, record: SessionRecord) -> bool:
+        """Return whether the alias that a session follows may name another version than the one that runs it."""
+        return record.meta.following is not None and self._aliases.may_be_ahead(record.key.tenant, record.meta)
+
     async def follow(self, record: SessionRecord) -> SessionRecord | None:
         """Return the session on the version that its alias names now, None if it must be read again.
 

@@ -14,17 +14,7 @@ from typing import Any, cast
 from weakref import ref
 
 from cellar.errors import CellarError, StoreUnavailable
-from cellar.ports import (
-    Applied,
-    Commit,
-    CommitConflict,
-    CommitResult,
-    Committed,
-    ModelUses,
-    SessionRecord,
-    SessionStore,
-)
-from cellar.sessions.execution.aliases import Aliases
+from cellar.ports import Applied, Commit, CommitConflict, CommitResult, Committed, SessionRecord, SessionStore
 from cellar.sessions.execution.kernel_batch import BatchItem, DryRun
 from cellar.sessions.execution.micro_batcher import MicroBatcher
 from cellar.sessions.execution.model_cache import LoadedModel, ModelCache
@@ -34,11 +24,9 @@ from cellar.sessions.requests.group_commit import CommitInFlight, GroupCommit
 from cellar.sessions.requests.request import Request, StepRequest
 from cellar.sessions.requests.request_state import COMMITTING, RUNNING
 from cellar.sessions.requests.step_batch import answer
-from cellar.sessions.scheduling.alias_follower import AliasFollower
-from cellar.sessions.scheduling.batches import Batches
 from cellar.sessions.scheduling.commit_builder import bad_number, edit_commit, steps_commit
 from cellar.sessions.scheduling.contention import MAX_WANTED_PAUSE_S, note_loss
-from cellar.sessions.scheduling.preparation import Found, Preparation, Preparing
+from cellar.sessions.scheduling.preparation import Found, Preparation, PreparationTasks, Prepared, Preparing
 from cellar.sessions.scheduling.session_queues import SessionCache, SessionQueue, fits
 from cellar.sessions.scheduling.step_rules import StepRules
 from cellar.sessions.values.model_protocol import Network
@@ -54,24 +42,20 @@ class Lifecycle:
     def __init__(
         self,
         store: SessionStore,
-        uses: ModelUses,
+        preparation: Preparation,
         models: ModelCache,
-        aliases: Aliases,
         admission: Admission,
         cache: SessionCache,
         rules: StepRules,
     ) -> None:
         self._store = store
+        self._preparation = preparation
         self._models = models
-        self._aliases = aliases
         self._admission = admission
         self._cache = cache
         self._rules = rules
-        self.follower = AliasFollower(store, uses, models, aliases)
-        self._preparation = Preparation(store, models, self.follower, rules.kernel_rev)
         self.group_commit = GroupCommit()
-        self.batches = Batches(self.group_commit, self._commit_works)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = PreparationTasks()
 
     # --- dispatched -------------------------------------------------------------------------------------------------
 
@@ -119,7 +103,7 @@ class Lifecycle:
             if request.identity.ordered and (steps := queue.take_apart()):
                 return self._dispatch(queue, steps[0])
             return self._wait(queue, request, self._preparation.record(queue.key, request))
-        if self._must_follow(request, record):
+        if self._preparation.must_follow(request, record):
             return self._wait(queue, request, self._preparation.follow(record), record)
         if record.meta.deleted is not None:
             change, network = self._preparation.change_without_model(request, record)
@@ -129,41 +113,30 @@ class Lifecycle:
             return self._wait(queue, request, self._preparation.model(queue.key, request, record), record)
         return self._run(queue, request, record, served)
 
-    def _must_follow(self, request: Request[Any], record: SessionRecord) -> bool:
-        """Return whether the session may have to move to the version that its alias names, before the request."""
-        if record.meta.following is None or request.any_model:
-            return False
-        return self._aliases.may_be_ahead(record.key.tenant, record.meta)
-
     def _wait(
         self, queue: SessionQueue, request: Request[Any], way: Preparing, record: SessionRecord | None = None
     ) -> None:
-        """Await a preparation in a task, and continue with its result."""
-        # not in the task of a caller, which may be cancelled
-        task = asyncio.create_task(self._go_on(queue, request, way, record))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        """Continue with the result of a preparation."""
+        self._tasks.start(way, partial(self._go_on, queue, request, record), partial(self._fail, queue, request))
 
-    async def _go_on(
-        self, queue: SessionQueue, request: Request[Any], way: Preparing, record: SessionRecord | None
-    ) -> None:
-        try:
-            found = await way
-            if isinstance(found, Committed | Exception):
-                self.end(queue, [found])
-            elif isinstance(found, Found):
-                self._cache.set_record(queue, found.record)
-                self._dispatch(queue, request)
-            elif request.done():
-                self._next(queue)
-            elif isinstance(found, Commit):
-                self._commit([(queue, found)])
-            else:
-                assert record is not None
-                self._run(queue, request, record, found)
-        except CellarError as error:
+    def _go_on(self, queue: SessionQueue, request: Request[Any], record: SessionRecord | None, found: Prepared) -> None:
+        if isinstance(found, Committed | Exception):
+            self.end(queue, [found])
+        elif isinstance(found, Found):
+            self._cache.set_record(queue, found.record)
+            self._dispatch(queue, request)
+        elif request.done():
+            self._next(queue)
+        elif isinstance(found, Commit):
+            self._commit([(queue, found)])
+        else:
+            assert record is not None
+            self._run(queue, request, record, found)
+
+    def _fail(self, queue: SessionQueue, request: Request[Any], error: Exception) -> None:
+        if isinstance(error, CellarError):
             self._refuse(queue, request, error)
-        except Exception as error:
+        else:
             self.end(queue, [error])
 
     def _change(self, queue: SessionQueue, request: ChangeRequest, record: SessionRecord, network: Network) -> None:
@@ -176,7 +149,7 @@ class Lifecycle:
 
     def _run(self, queue: SessionQueue, request: Request[Any], record: SessionRecord, served: LoadedModel) -> None:
         """Run the request on the record, together with steps that wait behind it."""
-        if self._must_follow(request, record):  # the alias has moved while the model was loaded
+        if self._preparation.must_follow(request, record):  # the alias has moved while the model was loaded
             return self._wait(queue, request, self._preparation.follow(record), record)
         network = served.model.network
         served.used_s = request.tried_s
@@ -207,7 +180,42 @@ class Lifecycle:
         for request in group:
             request.move_to(RUNNING)
         work = BatchItem(cast("list[StepRequest]", group), record)
-        self.batches.add(batcher, work, again=self.group_commit.is_recent(queue.group_number))
+        self.add(batcher, work, again=self.group_commit.is_recent(queue.group_number))
+
+    def add(self, batcher: MicroBatcher, work: BatchItem, *, again: bool) -> None:
+        """Have the work run in the next batch of its model, after this call has returned."""
+        batcher.add(work, again=again)
+        if not batcher.is_claimed:  # works of the same turn of the event loop share the batch
+            batcher.is_claimed = True
+            asyncio.get_running_loop().call_soon(self._release, batcher)
+        elif batcher.asks:
+            self.group_commit.more(again=again)
+
+    def _release(self, batcher: MicroBatcher) -> None:
+        """Run a batch as soon as another group may be committed."""
+        batcher.asks = True
+        most = self.group_commit.ask(batcher.waiting, batcher.again, partial(self._run_batch, batcher))
+        if most:
+            self.group_commit.took(self._run_batch(batcher, most))
+
+    def _run_batch(self, batcher: MicroBatcher, most: int) -> int:
+        """Run up to `most` works, here or on a thread. Return how many."""
+        batcher.asks = False
+        begun, works, failure = batcher.start(most, partial(self._end_batch, batcher))
+        if works is not None:
+            self._end_batch(batcher, works, failure)
+        return begun
+
+    def _end_batch(self, batcher: MicroBatcher, works: Sequence[BatchItem], failure: Exception | None) -> None:
+        """Commit the works of a batch that have ended, and have the next batch run."""
+        try:
+            self._commit_works(batcher.keep_unfinished(works, failure), failure)
+        except Exception:
+            logger.exception("%d works that had run were not taken", len(works))
+        finally:
+            batcher.is_claimed = batcher.waiting > 0
+            if batcher.is_claimed:
+                asyncio.get_running_loop().call_soon(self._release, batcher)
 
     # --- committing -------------------------------------------------------------------------------------------------
 

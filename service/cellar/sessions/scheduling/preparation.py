@@ -3,7 +3,8 @@
 Each coroutine returns what it has found, with which the lifecycle continues. An error that it raises is the answer.
 """
 
-from collections.abc import Coroutine
+import asyncio
+from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any
 
@@ -50,6 +51,10 @@ class Preparation:
             return Found(await self._store.load(key))
         found = await self._store.find(key, identity, request.fingerprint)
         return await self._committed(key, request, found) if isinstance(found, Committed) else Found(found)
+
+    def must_follow(self, request: Request[Any], record: SessionRecord) -> bool:
+        """Return whether the session may have to move to the version that its alias names, before the request."""
+        return not request.any_model and self._follower.may_be_behind(record)
 
     async def follow(self, record: SessionRecord) -> Prepared:
         """Return the session on the version that its alias names. Raise ModelUnfit."""
@@ -113,3 +118,24 @@ class Preparation:
         if request.prepare is None:
             return edit_commit(now, request, network, self._kernel_rev)
         return await self.change(key, request, now, network)
+
+
+class PreparationTasks:
+    """Awaits preparations, each in a task of its own: that of a caller may be cancelled."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, way: Preparing, then: Callable[[Prepared], None], failed: Callable[[Exception], None]) -> None:
+        """Call `then` with the result of a preparation, or `failed` with the error of either."""
+
+        async def prepare() -> None:
+            """Await the preparation, and pass on its result."""
+            try:
+                then(await way)
+            except Exception as error:
+                failed(error)
+
+        task = asyncio.create_task(prepare())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -18,7 +18,9 @@ from cellar.sessions.execution.model_cache import ModelCache, ModelSource
 from cellar.sessions.execution.thread_shares import ThreadShares
 from cellar.sessions.requests.admission import Admission
 from cellar.sessions.requests.request import Request
+from cellar.sessions.scheduling.alias_follower import AliasFollower
 from cellar.sessions.scheduling.lifecycle import Lifecycle
+from cellar.sessions.scheduling.preparation import Preparation
 from cellar.sessions.scheduling.session_queues import SessionCache, SessionQueue
 from cellar.sessions.scheduling.step_rules import StepRules
 from cellar.sessions.values.limits import SessionLimits
@@ -42,7 +44,9 @@ class Scheduler:
         self._rules = StepRules(limits)
         self._cache = SessionCache(limits.cache_bytes)
         self.aliases = Aliases(source, self._cache.forget_models_of_followers)
-        self._lifecycle = Lifecycle(store, uses, self.models, self.aliases, self.admission, self._cache, self._rules)
+        self._follower = AliasFollower(store, uses, self.models, self.aliases)
+        preparation = Preparation(store, self.models, self._follower, self._rules.kernel_rev)
+        self._lifecycle = Lifecycle(store, preparation, self.models, self.admission, self._cache, self._rules)
         self._held: list[SessionQueue] | None = None
         """Sessions whose requests are taken up at the end of `together`; None outside it."""
         self._store = store
@@ -109,7 +113,7 @@ class Scheduler:
             served = await self.models.fetch(record.key.tenant, record.meta)
             self._rules.check_sequence(record, inputs, flags, served.model.network.network)
             attempt = DryRun(record, inputs, flags, monotonic())
-            self._lifecycle.batches.add(served.batcher, attempt, again=True)
+            self._lifecycle.add(served.batcher, attempt, again=True)
             await attempt.request
         finally:
             self.admission.leave()
@@ -117,8 +121,8 @@ class Scheduler:
 
     async def follow(self, record: SessionRecord) -> SessionRecord:
         """Return a session on the version that its alias names, once it has moved there. Raise as its steps."""
-        while self.aliases.may_be_ahead(record.key.tenant, record.meta):
-            record = await self._lifecycle.follower.follow(record) or await self._store.load(record.key)
+        while self._follower.may_be_behind(record):
+            record = await self._follower.follow(record) or await self._store.load(record.key)
         return record
 
     def forget(self, key: SessionKey) -> None:
