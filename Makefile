@@ -9,7 +9,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet
 	--allow-unsafe --strip-extras --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
-.PHONY: help install lint test test-below check faults golden matrix interchange contract demo bench-engine bench-training bench-service openapi requirements clean
+.PHONY: help install lint test test-below check faults golden matrix interchange contract demo bench-engine bench-training bench-service bench-scale openapi requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -58,6 +58,9 @@ bench-training: .venv-bench/installed-bench ## updates of training against PyTor
 
 bench-service: .venv-bench/installed-bench-service ## sessions against FastAPI, PyTorch with Redis, and LitServe (QUICK=1, ARGS=)
 	.venv-bench/bin/python -m benchmarks.service $(if $(QUICK),--quick) $(ARGS)
+
+bench-scale: .venv-bench/installed-bench-service ## how the cost of a step grows with models and sessions (QUICK=1, ARGS="--only models")
+	.venv-bench/bin/python -m benchmarks.scale $(if $(QUICK),--quick) $(ARGS)
 
 openapi: .venv/installed-dev ## write openapi/openapi.json, openapi/streams.yaml and the tables of docs/ that follow from the code
 	$(BIN)/python -m tests.docs.tables

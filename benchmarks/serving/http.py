@@ -1,5 +1,6 @@
 """The HTTP/1.1 of the load generator: requests that are built beforehand, and a parser that counts answers."""
 
+import json
 import re
 from collections.abc import Callable
 
@@ -21,6 +22,16 @@ def request(path: str, body: bytes, content_type: str = "application/json", acce
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+def post(path: str, document: object) -> bytes:
+    """Return a POST request of a JSON document."""
+    return request(path, json.dumps(document).encode())
+
+
+def get(path: str) -> bytes:
+    """Return a GET request."""
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n".encode()
 
 
 class Answers:

@@ -5,13 +5,16 @@ import signal
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from cellar.process import end_with_parent
+
 
 class Process:
-    """A process with all its children, on given cores. A context manager that kills it."""
+    """A process with all its children, on given cores, which ends with this one. A context manager that kills it."""
 
     def __init__(
         self,
@@ -32,6 +35,7 @@ class Process:
                 stdout=output,
                 text=True,
                 start_new_session=True,
+                preexec_fn=partial(end_with_parent, os.getpid()),  # noqa: PLW1509  # started on the one thread
             )
         finally:
             os.sched_setaffinity(0, mine)

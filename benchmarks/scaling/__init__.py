@@ -1,0 +1,1 @@
+"""The rows of `benchmarks.scale`: what grows, and what a step or a request then costs."""
