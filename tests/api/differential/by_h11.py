@@ -27,7 +27,8 @@ BLANK = (b" ", b"\t")
 FRAMING = re.compile(rb"(?im)^(transfer-encoding|content-length):")
 CLOSING = re.compile(rb"(?im)^connection:([^\r\n]*,)?[ \t]*close[ \t]*[,\r]")
 TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]*"
-SIZE_LINE = re.compile(rb'[0-9A-Fa-f]{1,16}(;%s(=(%s|"[^"\r\n]*"))?)*\r\n' % (TOKEN, TOKEN))
+SIZE_LINE = re.compile(rb'[0-9A-Fa-f]{1,16}(;%s(=(%s|"[^"\r\n]*"))?)*(?<!;)\r\n' % (TOKEN, TOKEN))
+"""The parser refuses a semicolon before the end (RFC 9112, 7.1.1), and takes other extensions without a name."""
 
 
 @dataclass(frozen=True)
