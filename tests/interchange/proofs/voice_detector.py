@@ -35,8 +35,9 @@ def prove(_: KernelCache, count: int, seed: int) -> Outcome:
                 state = http.get("/sessions/voice/state").raise_for_status().json()["layers"][0]["state"]
                 same = np.array(state, np.float32).tobytes() == bare.state.tobytes()
                 outcome.counts["states read with the same bits"] += same
-                replica.kill()
-                outcome.counts["kills"] += 1
+                if begun + STEPS_A_LIFE < count:  # the last one ends its private Redis
+                    replica.kill()
+                    outcome.counts["kills"] += 1
     return outcome
 
 
