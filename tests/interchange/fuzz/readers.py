@@ -45,7 +45,10 @@ class Fuzz:
 
 
 def run(fuzz: Fuzz, examples: int, seed: int | None = None) -> Counts:
-    """Read so many damaged inputs, and return how many were read and refused. Raise whatever else a reader raises."""
+    """Read `examples` damaged inputs, and return how many were read and how many were refused.
+
+    Any other error of a reader is raised.
+    """
     counts: Counts = Counter()
 
     @settings(

@@ -48,7 +48,7 @@ def test_a_refused_step_raises_the_class_of_its_type(client: Client) -> None:
     assert isinstance(caught.value, client_errors.Refused | Problem)
     assert session.step([1]).step == 1
     with pytest.raises(client_errors.SessionUnknown):
-        client.session("nobody-has-made-it")
+        client.session("unknown")
 
 
 def test_state_changes_forks_and_snapshots(client: Client) -> None:

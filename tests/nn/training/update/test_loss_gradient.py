@@ -204,7 +204,10 @@ ROWS = len(LENGTHS)
 
 
 def make(spec: dict[str, Any], weights: dict[str, Array] | None, steps: int | None, cache: KernelCache) -> LossGradient:
-    """Return the gradient of the mean squared error, in segments of so many steps; weights of None are new ones."""
+    """Return the gradient of the mean squared error, which is computed in segments of `steps` steps.
+
+    If there are no weights, new ones are drawn.
+    """
     compiled = CompiledNetwork(oracle.make_network(spec), cache)
     loss = CompiledLoss(MeanSquaredError(type="mse"), compiled.network.out_size, compiled.arithmetic)
     trainee = Trainee(compiled)
@@ -215,7 +218,7 @@ def make(spec: dict[str, Any], weights: dict[str, Array] | None, steps: int | No
 def learnt(
     lengths: Lengths | None, steps: int | None, skip: int, cache: KernelCache
 ) -> tuple[float, Array, dict[str, Array]]:
-    """Return the loss, the state and the gradients of a window of NESTED that is run in segments of so many steps."""
+    """Return the loss, the state and the gradients of a window of NESTED, run in segments of `steps` steps."""
     built = oracle.make_network(NESTED)
     rng = np.random.default_rng(0)
     weights = {name: rng.normal(size=shape).astype(np.float32) * np.float32(0.7) for name, shape in built.parameters}
@@ -299,7 +302,7 @@ class Counted(ScratchPool):
 
 
 def peak_bytes(window: int, recompute: int | None, cache: KernelCache, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Return the most scratch memory at once of two updates, each of a window of so many steps."""
+    """Return the peak of the scratch memory, in bytes, over two updates with windows of `window` steps."""
     pool = Counted()
     monkeypatch.setattr("cellar.engine.execution.invocation.ARENAS", pool)
     compiled = CompiledNetwork(oracle.make_network(network(3, recurrent("rnn", 3), dropout(0.5), dense(2))), cache)
