@@ -20,7 +20,7 @@ from benchmarks.serving.generator import Generator
 from benchmarks.serving.load import Job
 from benchmarks.serving.redis_server import RedisServer
 from benchmarks.serving.rounds import THOROUGH as EFFORT
-from benchmarks.serving.rounds import Series, Watch, interleave
+from benchmarks.serving.rounds import Watch, interleave
 from benchmarks.serving.stage import names, requests
 from benchmarks.timing import paired_ratio
 
@@ -35,11 +35,6 @@ WAYS: dict[str, Callable[[Contestant], Job]] = {
     "WebSocket, 32 in flight": lambda service: streams.job(service, "stream", streams.IN_FLIGHT, SAMPLE_S),
     "frames, 32 in flight": lambda service: streams.job(service, "frames", streams.IN_FLIGHT, SAMPLE_S),
 }
-
-
-def cpu_us(series: Series) -> list[float]:
-    """Return the CPU time of the service for one step in each sample, in microseconds."""
-    return [1e6 * sample.service / sample.found.rate for sample in series.samples]
 
 
 def start(stack: ExitStack, name: str, checkout: Path, redis: RedisServer, core: int) -> Contestant:
@@ -69,7 +64,7 @@ def main() -> None:
         for name, job in WAYS.items():
             ways = {key: (each.process, partial(generator.run, job(each))) for key, each in both.items()}
             found = interleave(watch, name, ways, replace(EFFORT, rounds=asked.rounds))
-            ours, theirs = cpu_us(found["here"]), cpu_us(found["there"])
+            ours, theirs = found["here"].cpu_us, found["there"].cpu_us
             ratio = paired_ratio(ours, theirs)
             interval = f"[{ratio.low:.3f} {ratio.high:.3f}]"
             print(f"{name:26}{median(ours):9.1f}{median(theirs):9.1f}{ratio.median:8.3f} {interval}", flush=True)

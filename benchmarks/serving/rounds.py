@@ -71,6 +71,11 @@ class Series:
         """Return the median of answers a second."""
         return median(self.rates)
 
+    @property
+    def cpu_us(self) -> list[float]:
+        """Return the CPU time of the contestant for one answer, in microseconds."""
+        return [1e6 * sample.service / sample.found.rate for sample in self.samples]
+
     def percentiles_s(self, percent: float) -> list[float]:
         """Return a percentile of each sample, in seconds."""
         return [sample.found.percentile_s(percent) for sample in self.samples]

@@ -37,15 +37,15 @@ def throughput(stage: Stage, effort: Effort) -> Outcome:
     found = interleave(stage.watch, f"step json, {CLIENTS} clients", ways, effort)
     ours = found["cellar"]
     bars = [
-        Bar("http_json_echo", ours.faster_than(found["fastapi-echo"]).median, 2.0, means="rate over the FastAPI echo's")
+        Bar("http_json_echo", ours.faster_than(found["fastapi-echo"]).median, 3.0, means="rate over the FastAPI echo's")
     ]
     if "torch-redis" in found:
         lit = max((found[name] for name in found if name.startswith("litserve")), key=lambda series: series.rate)
         bars += [
             Bar(
-                "http_json_torch_redis", ours.faster_than(found["torch-redis"]).median, 5, means="rate over the peer's"
+                "http_json_torch_redis", ours.faster_than(found["torch-redis"]).median, 10, means="rate over the peer's"
             ),
-            Bar("http_json_litserve", ours.faster_than(lit).median, 8, means=f"rate over that of {lit.contestant}"),
+            Bar("http_json_litserve", ours.faster_than(lit).median, 24, means=f"rate over that of {lit.contestant}"),
         ]
     return Outcome(list(found.values()), bars)
 
@@ -88,7 +88,7 @@ def steadiness(stage: Stage, effort: Effort) -> Outcome:
     always = found["cellar"]
     ratios = [late / middle for late, middle in zip(always.percentiles_s(99), always.percentiles_s(50), strict=True)]
     return Outcome(
-        list(found.values()), [Bar("p99_over_p50", median(ratios), 4, at_most=True, means="at 70% of capacity")]
+        list(found.values()), [Bar("p99_over_p50", median(ratios), 3, at_most=True, means="at 70% of capacity")]
     )
 
 

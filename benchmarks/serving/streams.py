@@ -11,23 +11,25 @@ from benchmarks.serving.contestants import Contestant
 from benchmarks.serving.load import Found, Job, Speech
 from benchmarks.serving.outcome import Outcome
 from benchmarks.serving.redis_server import Fsync
-from benchmarks.serving.rounds import Effort, Way, interleave
-from benchmarks.serving.stage import VARIANTS, Stage, draw, names
+from benchmarks.serving.rounds import Effort, Series, Way, interleave
+from benchmarks.serving.stage import VARIANTS, Stage, draw, names, requests
+from benchmarks.timing import paired_ratio
 from cellar.wire.frames import frames
 
 Thing = TypeVar("Thing")
 
-CLIENTS = 16
+CLIENTS = 32
 
 IN_FLIGHT = 32
 """Steps in flight, as many as the service allows for a session."""
 
 
 def throughput(stage: Stage, effort: Effort) -> Outcome:
-    """Measure 16 clients, each with a session of its own."""
+    """Measure 32 clients, each with a session of its own."""
     entries: dict[str, tuple[Speech, int, Fsync]] = {
         "cellar": ("stream", 1, "always"),
         "cellar everysec": ("stream", 1, "everysec"),
+        "http": ("http", 1, "always"),
         "echo": ("echo", 1, "always"),
         "cellar, 32": ("stream", IN_FLIGHT, "always"),
         "cellar frames, 32": ("frames", IN_FLIGHT, "always"),
@@ -40,28 +42,41 @@ def throughput(stage: Stage, effort: Effort) -> Outcome:
         }
     ways = {name: _way(stage, *entry, effort) for name, entry in entries.items()}
     found = interleave(stage.watch, f"websocket, {CLIENTS} clients", ways, effort)
-    best = max(("cellar, 32", "cellar frames, 32"), key=lambda name: found[name].rate)
+    ours, echo = found["cellar"], found["echo"]
     return Outcome(
         list(found.values()),
         [
             Bar(
-                "websocket_lockstep",
-                found["cellar"].faster_than(found["echo"]).median,
-                0.7,
-                means="rate over the echo's",
+                "websocket_over_http_cpu",
+                _cost(ours, found["http"]),
+                1.1,
+                at_most=True,
+                means="CPU of a step in lock-step over that of a step by HTTP",
             ),
             Bar(
-                "websocket_inflight32",
-                found[best].faster_than(found["echo"]).median,
-                3,
-                means=f"rate of {best} in flight over the echo's in lock-step",
+                "websocket_over_echo_cpu",
+                _cost(ours, echo),
+                1.7,
+                at_most=True,
+                means="CPU of a step in lock-step over that of an echo",
+            ),
+            Bar(
+                "frames_inflight32",
+                found["cellar frames, 32"].faster_than(echo).median,
+                2.2,
+                means="rate of frames in flight over the echo's in lock-step",
             ),
         ],
     )
 
 
+def _cost(ours: Series, other: Series) -> float:
+    """Return the CPU time of our steps over that of the other's: the median over the rounds."""
+    return paired_ratio(ours.cpu_us, other.cpu_us).median
+
+
 def job(contestant: Contestant, speech: Speech, window: int, seconds: float) -> Job:
-    """Return the load of 16 clients, each with `window` steps in flight."""
+    """Return the load of 32 clients, each with `window` steps in flight."""
     if speech == "frames":
         sent = window
         messages = [_frame(rows[:count]) for rows in _dealt(draw(CLIENTS * sent), sent) for count in range(1, sent + 1)]
@@ -75,7 +90,10 @@ def job(contestant: Contestant, speech: Speech, window: int, seconds: float) -> 
 
 def _way(stage: Stage, speech: Speech, window: int, fsync: Fsync, effort: Effort) -> Way:
     contestant = stage.all["websocket-echo"] if speech == "echo" else stage.cellar
-    load = job(contestant, speech, window, effort.sample_s)
+    if speech == "http":
+        load = Job((contestant.port,), requests(contestant, CLIENTS), effort.sample_s)
+    else:
+        load = job(contestant, speech, window, effort.sample_s)
 
     def measure() -> Found:
         stage.redis.set_fsync(fsync)
