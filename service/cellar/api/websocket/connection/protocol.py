@@ -24,8 +24,6 @@ from cellar.api.websocket.connection.frame_codec import (
     HEAD_BYTES,
     KNOWN,
     MASK_BYTES,
-    MASKED,
-    SHORT,
     WHOLE,
     framed,
     payload_place,
@@ -43,6 +41,9 @@ LINGER_S = 1.0
 
 CLOSE_S = 10.0
 """Time that a client has to answer a close frame."""
+
+SINGLE_BYTES = 1024
+"""Largest message that is passed on without a look at the time: one step. CELLAR_MAX_BODY_BYTES is not smaller."""
 
 WHOLE_FRAME = 0x80
 """The bit of a frame's first byte that ends a message."""
@@ -172,18 +173,18 @@ class StreamProtocol(asyncio.Protocol):
         self._listener.eased()
 
     def data_received(self, data: bytes) -> None:
-        """Read bytes: nearly always a single short message."""
-        size = len(data) - HEAD_BYTES
+        """Read bytes: nearly always a single whole message, for which nothing must be held, joined or shared."""
+        start, size = payload_place(data, 0) if len(data) >= HEAD_BYTES else (0, -1)
         if (
-            0 <= size < SHORT
+            0 <= size <= SINGLE_BYTES
+            and start + size == len(data)
             and self._taking
-            and size == data[1] - MASKED
             and data[0] in WHOLE
             and self._fragments is None
             and not self._held
         ):
             self._load.round_robin.single += 1
-            self._taking = self._listener.take(unmasked(data[HEAD_BYTES:], data[2:HEAD_BYTES]), data[0])
+            self._taking = self._listener.take(unmasked(data[start:], data[start - MASK_BYTES : start]), data[0])
         elif self._serving is None:
             self._shake_hands(data)
         elif self._faulty:
