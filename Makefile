@@ -59,8 +59,8 @@ bench-training: .venv-bench/installed-bench ## updates of training against PyTor
 bench-service: .venv-bench/installed-bench-service ## sessions against FastAPI, PyTorch with Redis, and LitServe (QUICK=1, ARGS=)
 	.venv-bench/bin/python -m benchmarks.service $(if $(QUICK),--quick) $(ARGS)
 
-bench-scale: .venv-bench/installed-bench-service ## how the cost of a step grows with models and sessions (QUICK=1, ARGS="--only models")
-	.venv-bench/bin/python -m benchmarks.scale $(if $(QUICK),--quick) $(ARGS)
+bench-scale: .venv/installed-dev ## how the cost of a step or request grows with the fleet (QUICK=1, ARGS="--only models")
+	$(BIN)/python -m benchmarks.scale $(if $(QUICK),--quick) $(ARGS)
 
 openapi: .venv/installed-dev ## write openapi/openapi.json, openapi/streams.yaml and the tables of docs/ that follow from the code
 	$(BIN)/python -m tests.docs.tables
