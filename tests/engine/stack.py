@@ -1,11 +1,22 @@
 """Two layers in one program, and what their kernels answer one after the other."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import CompiledCell, NetworkProgram, PlanNode, Run
+from cellar.engine import (
+    CompiledCell,
+    KernelCache,
+    NetworkCode,
+    NetworkProgram,
+    NodeWeights,
+    PackedWeights,
+    PlanNode,
+    Run,
+)
 from cellar.engine.execution.network_plan import INPUT, Signal
 from tests.engine import oracle
 
@@ -18,15 +29,42 @@ SIZE = 21
 """Leaves rest in every block."""
 
 
+@dataclass(frozen=True)
+class Layer:
+    """A node of a network, with weights."""
+
+    kernel: CompiledCell
+    packed: PackedWeights
+    reads: tuple[Signal, ...]
+    offset: int | None
+    initial: Floats
+    reverse: bool = False
+
+    @property
+    def node(self) -> PlanNode:
+        """Return it without weights."""
+        return PlanNode(self.kernel, self.reads, self.offset, self.reverse)
+
+    @property
+    def weights(self) -> NodeWeights:
+        """Return its weights."""
+        return NodeWeights(self.packed, self.initial)
+
+
 def node(
     kernel: CompiledCell, seed: int, reads: tuple[Signal, ...], offset: int | None, *, reverse: bool = False
-) -> PlanNode:
+) -> Layer:
     """Return a node with drawn weights; one without a place in the state begins with ones."""
     weights = oracle.draw(kernel.cell, 1, 1, seed=seed).weights
-    size = kernel.cell.state_size
-    return PlanNode(
-        kernel, kernel.pack(weights), reads, offset, np.ones(size, np.float32), np.empty(size, np.float32), reverse
-    )
+    return Layer(kernel, kernel.pack(weights), reads, offset, np.ones(kernel.cell.state_size, np.float32), reverse)
+
+
+def program_of(
+    layers: Sequence[Layer], output: Signal, in_size: int, state_size: int, cache: KernelCache
+) -> NetworkProgram:
+    """Return the network of these layers."""
+    code = NetworkCode([each.node for each in layers], output, in_size, state_size, cache)
+    return NetworkProgram(code, [each.weights for each in layers])
 
 
 class Stack:
@@ -39,7 +77,7 @@ class Stack:
         for place in self.nodes:
             place.initial[:] = oracle.draw(place.kernel.cell, 1, 1, seed=3).state[0]
         self.initial = np.concatenate([place.initial for place in self.nodes])
-        self.program = NetworkProgram(self.nodes, (1,), 3, 2 * self.width, compiled.cache)
+        self.program = program_of(self.nodes, (1,), 3, 2 * self.width, compiled.cache)
 
     def plain(self, inputs: Floats, state: Floats, lengths: NDArray[np.int32] | None = None) -> Run:
         """Run the kernels one after the other."""
@@ -67,5 +105,5 @@ def same(found: Run, wanted: Run) -> None:
 
 
 def kept_bytes(program: NetworkProgram) -> int:
-    """Return the bytes of the frames that a program keeps for later calls."""
-    return sum(frame.size for pool in program._pools.values() for frame in pool)
+    """Return the bytes of the frames that the code of a program keeps for later calls."""
+    return sum(frame.size for pool in program.code._pools.values() for frame in pool)

@@ -53,8 +53,8 @@ def test_one_bit_of_a_step_or_of_a_sequence_is_found(cache: KernelCache, single:
     call = own.advance
     self_test.check(own)
 
-    def advance(words: Any, inputs: Any, *others: Any) -> int:
-        status: int = call(words, inputs, *others)
+    def advance(words: Any, models: bytes, inputs: Any, *others: Any) -> int:
+        status: int = call(words, models, inputs, *others)
         outputs = others[-2]
         if (len(inputs) == 1) == single:
             outputs[-1, -1, -1] = np.nextafter(outputs[-1, -1, -1], np.float32(np.inf))

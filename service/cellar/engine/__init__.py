@@ -15,8 +15,8 @@ from cellar.engine.execution.compiled_cell import (
     kernel_texts,
 )
 from cellar.engine.execution.invocation import Invocation
-from cellar.engine.execution.network_plan import INPUT, PlanNode, Run, Signal
-from cellar.engine.execution.network_program import NetworkProgram
+from cellar.engine.execution.network_plan import INPUT, NodeWeights, PlanNode, Run, Signal
+from cellar.engine.execution.network_program import NetworkCode, NetworkProgram
 from cellar.engine.execution.packed_weights import PackedWeights
 from cellar.engine.native_calls.command_list_call import command_list_text
 from cellar.engine.numerics import KERNEL_REV, TRAINING_REV

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from cellar.engine.backend.kernel_cache import KernelCache
 from cellar.engine.cell import Cell, build_cell
 from cellar.engine.execution.compiled_cell import CompiledCell, compile_cells
-from cellar.engine.execution.network_plan import INPUT, PlanNode, Run
-from cellar.engine.execution.network_program import NetworkProgram
+from cellar.engine.execution.network_plan import INPUT, NodeWeights, PlanNode, Run
+from cellar.engine.execution.network_program import NetworkCode, NetworkProgram
 from cellar.engine.numerics import KERNEL_REV, TRAINING_REV
 from cellar.errors import StartupError
 
@@ -81,7 +81,7 @@ def digest(cache: KernelCache, name: str) -> str:
 def _served(kernels: list[CompiledCell], cache: KernelCache, *, bfloat16: bool) -> Iterator[NDArray[np.float32]]:
     """Yield outputs and states of the network, run in each way in which the service runs networks."""
     program = _program(kernels, cache, bfloat16=bfloat16)
-    inputs, state = _inputs(_IN), _values((_ROWS, program.state_size), 101)
+    inputs, state = _inputs(_IN), _values((_ROWS, program.code.state_size), 101)
     lengths = np.arange(_ROWS, dtype=np.int32) % (_STEPS + 1)
     reset = np.arange(_ROWS) % 2 == 0
     yield from _results(program.run(inputs, state))
@@ -102,15 +102,15 @@ def _results(run: Run) -> Iterator[NDArray[np.float32]]:
 
 def _program(kernels: list[CompiledCell], cache: KernelCache, *, bfloat16: bool) -> NetworkProgram:
     """Return the network: one cell on the other, each with a state that is not zero at first."""
-    nodes, offset = list[PlanNode](), 0
+    nodes, bound, offset = list[PlanNode](), list[NodeWeights](), 0
     for number, kernel in enumerate(kernels):
         cell = kernel.cell
         weights = {param.name: _values(param.shape, 10 * number + seed) for seed, param in enumerate(cell.params)}
-        initial, discarded = _values((cell.state_size,), 200 + number), np.empty(cell.state_size, np.float32)
-        reads = INPUT if number == 0 else (number - 1,)
-        nodes.append(PlanNode(kernel, kernel.pack(weights, bfloat16=bfloat16), (reads,), offset, initial, discarded))
+        initial = _values((cell.state_size,), 200 + number)
+        nodes.append(PlanNode(kernel, (INPUT if number == 0 else (number - 1,),), offset))
+        bound.append(NodeWeights(kernel.pack(weights, bfloat16=bfloat16), initial))
         offset += cell.state_size
-    return NetworkProgram(nodes, (len(nodes) - 1,), _IN, offset, cache)
+    return NetworkProgram(NetworkCode(nodes, (len(nodes) - 1,), _IN, offset, cache), bound)
 
 
 def _gradients(kernel: CompiledCell) -> Iterator[NDArray[np.float32]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cellar.engine import KernelCache, NetworkProgram, PlanNode, self_test
+from cellar.engine import KernelCache, NetworkCode, NetworkProgram, NodeWeights, PlanNode, self_test
 from cellar.engine.backend.loaded_code import Footprint, LoadedKernels
 from cellar.engine.backend.loader import NativeFunction, link
 from cellar.engine.execution.network_plan import INPUT
@@ -94,9 +94,8 @@ def test_a_program_holds_what_it_uses(cache: KernelCache, bfloat16: bool) -> Non
     def program(kernels: KernelCache) -> NetworkProgram:
         cell = Compiled(kernels)("lstm", 21)
         weights = {param.name: np.full(param.shape, 0.1, np.float32) for param in cell.cell.params}
-        state = np.zeros(42, np.float32)
-        node = PlanNode(cell, cell.pack(weights, bfloat16=bfloat16), (INPUT,), 0, state, state.copy())
-        return NetworkProgram([node], (0,), 3, 42, kernels)
+        bound = NodeWeights(cell.pack(weights, bfloat16=bfloat16), np.zeros(42, np.float32))
+        return NetworkProgram(NetworkCode([PlanNode(cell, (INPUT,), 0)], (0,), 3, 42, kernels), [bound])
 
     made, wanted = program(forgetful), program(cache)
     gc.collect()

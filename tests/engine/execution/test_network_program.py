@@ -1,21 +1,25 @@
 """One call of a network: the bits of its kernels one after the other, for every shape, chunking and thread count."""
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cellar.engine import NetworkProgram, PackedWeights, PlanNode, Run
+from cellar.engine import NetworkProgram, PackedWeights, Run, States
 from cellar.engine.execution.arrays import rounded
 from cellar.engine.execution.network_frame import new_frame
 from cellar.engine.execution.network_plan import INPUT, LARGE_BYTES, MOST_CAPACITY
+from cellar.engine.execution.network_program import joined_runs
 from cellar.engine.execution.scratch_pool import ARENAS
+from cellar.engine.native_calls.call_header import Status
+from cellar.engine.passes.memory_plan import HEAD_INDEX
 from cellar.errors import ShapeMismatch
 from tests.engine import oracle
 from tests.engine.conftest import Compiled
-from tests.engine.stack import SIZE, Floats, Stack, kept_bytes, node, same
+from tests.engine.stack import SIZE, Floats, Layer, Stack, kept_bytes, node, program_of, same
 
 
 @pytest.mark.parametrize(("steps", "rows"), [(1, 1), (1, 64), (7, 3), (200, 9), (1, MOST_CAPACITY + 1), (0, 2), (2, 0)])
@@ -172,7 +176,7 @@ def test_both_directions_side_by_side(compiled: Compiled) -> None:
         node(kernel, 2, (INPUT,), None, reverse=True),
         node(upper, 3, ((0, 1),), 0),
     ]
-    program = NetworkProgram(nodes, (2,), 3, 2 * SIZE, compiled.cache)
+    program = program_of(nodes, (2,), 3, 2 * SIZE, compiled.cache)
     rng = np.random.default_rng(5)
     inputs = rng.normal(size=(9, 4, 3)).astype(np.float32)
     lengths = np.array([9, 4, 0, 1], np.int32)
@@ -185,7 +189,7 @@ def test_both_directions_side_by_side(compiled: Compiled) -> None:
     wanted = upper.forward(nodes[2].packed, (signal,), state, lengths)
     same(program.run(inputs, state, lengths), Run(wanted.outputs, wanted.state))
     # What a network answers may be the two outputs themselves, at a length that all rows have.
-    both = NetworkProgram(nodes[:2], (0, 1), 3, 0, compiled.cache)
+    both = program_of(nodes[:2], (0, 1), 3, 0, compiled.cache)
     whole = kernel.forward(nodes[1].packed, (inputs[::-1].copy(),), ones).outputs[::-1]
     found = both.run(inputs, np.empty((4, 0), np.float32)).outputs
     np.testing.assert_array_equal(found[:, :, SIZE:], whole)
@@ -210,9 +214,7 @@ def test_bfloat16_weights_are_the_rounded_ones_bit_for_bit(compiled: Compiled) -
     zeros = np.zeros(2 * SIZE, np.float32)
 
     def program(packed: PackedWeights) -> NetworkProgram:
-        return NetworkProgram(
-            [PlanNode(kernel, packed, (INPUT,), 0, zeros, zeros.copy())], (0,), 3, 2 * SIZE, compiled.cache
-        )
+        return program_of([Layer(kernel, packed, (INPUT,), 0, zeros)], (0,), 3, 2 * SIZE, compiled.cache)
 
     rng = np.random.default_rng(6)
     for rows in (1, 2, 7, 64):
@@ -232,7 +234,7 @@ def test_memory_is_bounded(stack: Stack) -> None:
 def test_large_memory_is_no_program_s_own(compiled: Compiled) -> None:
     """A long sequence that must be read in one piece: the next one, of whichever program, finds its memory."""
     kernel = compiled("lstm", SIZE)
-    program = NetworkProgram([node(kernel, 1, (INPUT,), None, reverse=True)], (0,), 3, 0, compiled.cache)
+    program = program_of([node(kernel, 1, (INPUT,), None, reverse=True)], (0,), 3, 0, compiled.cache)
     inputs, state = np.ones((20_000, 1, 3), np.float32), np.empty((1, 0), np.float32)
     before = kept_bytes(program)
     first = program.run(inputs, state)
@@ -243,14 +245,111 @@ def test_large_memory_is_no_program_s_own(compiled: Compiled) -> None:
     assert kept_bytes(program) == before
 
 
-def test_a_frame_without_an_address_that_its_kernels_use_is_refused(stack: Stack) -> None:
-    plan = stack.program._plan
+def test_weights_without_an_address_that_kernels_use_are_refused(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = stack.nodes[1].kernel.kernel
+    for missing in range(len(kernel.weight_places)):
+        with monkeypatch.context() as patch:
+            found = kernel.weight_addresses(stack.nodes[1].packed)
+            found[missing] = 0
+            patch.setattr(kernel, "weight_addresses", lambda _, found=found: list(found))
+            with pytest.raises(ValueError, match="no address for a weight"):
+                NetworkProgram(stack.program.code, [each.weights for each in stack.nodes])
+
+
+def test_a_frame_without_an_address_that_its_kernels_use_is_refused(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A word of the weights that no model would fill in."""
+    plan = stack.program.code.plan
     for part in plan.nodes:
         kernel = part.kernel.kernel
-        slot = next(place for (kind, _), place in kernel.slot_index.items() if kind in ("group", "vector"))
-        descriptor = part.packed.descriptors[kernel]
-        before, descriptor[slot] = int(descriptor[slot]), 0
-        with pytest.raises(ValueError, match=r"no address for: (group|vector) "):
-            new_frame(plan, 4)
-        descriptor[slot] = before
+        places = [place for place in kernel.weight_places if place != HEAD_INDEX["product"]]
+        with monkeypatch.context() as patch:
+            patch.setattr(kernel, "weight_places", places[1:])
+            with pytest.raises(ValueError, match=r"no address for: product, (group|vector) "):
+                new_frame(plan, 4)
     new_frame(plan, 4)
+
+
+class Fleet:
+    """Models of one network with weights of their own."""
+
+    def __init__(self, stack: Stack, count: int) -> None:
+        self.code = stack.program.code
+        self.models = [
+            [node(each.kernel, 10 * model + place, each.reads, each.offset) for place, each in enumerate(stack.nodes)]
+            for model in range(count)
+        ]
+        for layers in self.models:
+            for place, each in enumerate(layers):
+                each.initial[:] = oracle.draw(each.kernel.cell, 1, 1, seed=place + 7).state[0]
+        self.programs = [NetworkProgram(self.code, [each.weights for each in layers]) for layers in self.models]
+
+    def together(
+        self,
+        rows: Sequence[int],
+        inputs: Floats,
+        state: States,
+        lengths: NDArray[np.int32] | None = None,
+        reset: NDArray[np.bool_] | None = None,
+    ) -> Run:
+        """Run so many rows of each model in one call."""
+        models = b"".join(program.rows(count) for program, count in zip(self.programs, rows, strict=True))
+        return self.code.run(models, inputs, state, lengths, reset)
+
+    def apart(
+        self,
+        rows: Sequence[int],
+        inputs: Floats,
+        state: Floats,
+        lengths: NDArray[np.int32] | None = None,
+        reset: NDArray[np.bool_] | None = None,
+    ) -> Run:
+        """Run the rows of each model in a call of its own."""
+        ends = np.cumsum(rows)
+        runs = []
+        for program, begin, end in zip(self.programs, ends - rows, ends, strict=True):
+            mine = (None if array is None else array[begin:end] for array in (lengths, reset))
+            runs.append(program.run(inputs[:, begin:end], state[begin:end], *mine))  # type: ignore[arg-type]
+        return joined_runs(runs)
+
+
+@pytest.mark.parametrize("steps", [1, 5, 300])
+@pytest.mark.parametrize("rows", [(1, 1, 1), (1, 20, 3), (2, 0, 5), (0, 0, 4), (70, 1, 90)])
+def test_models_of_one_network_share_a_call_bit_for_bit(stack: Stack, steps: int, rows: tuple[int, ...]) -> None:
+    fleet, (inputs, state) = Fleet(stack, 3), stack.draw(steps, sum(rows))
+    lengths = np.resize(np.array([steps, 0, 1, steps // 2], np.int32), sum(rows))
+    reset = np.arange(sum(rows)) % 3 == 1
+    for given in ({}, {"lengths": lengths}, {"reset": reset}, {"lengths": lengths, "reset": reset}):
+        wanted = fleet.apart(rows, inputs, state, **given)
+        same(fleet.together(rows, inputs, state, **given), wanted)
+        same(fleet.together(rows, inputs, tuple(row.tobytes() for row in state), **given), wanted)
+    alone = stack.program.run(inputs, state)
+    fleet.together(rows, inputs, state)
+    same(stack.program.run(inputs, state), alone)
+
+
+def test_faults_of_models_in_one_call_are_those_of_their_rows(stack: Stack) -> None:
+    fleet, (inputs, state) = Fleet(stack, 3), stack.draw(4, 6)
+    inputs[2, 1], inputs[1, 5] = np.nan, np.inf
+    found = fleet.together((2, 2, 2), inputs, state)
+    assert found.bad_step is not None
+    assert found.bad_step.tolist() == [-1, 2, -1, -1, -1, 1]
+    assert fleet.together((2, 2, 2), *stack.draw(4, 6)).bad_step is None
+
+
+@pytest.mark.parametrize("models", [b"", b"12345678", None, 5, (1, 2)])
+def test_what_names_no_model_is_refused(stack: Stack, models: object) -> None:
+    code, (inputs, state) = stack.program.code, stack.draw(1, 2)
+    frame = new_frame(code.plan, 64)
+    outputs, after = np.empty((1, 2, code.out_size), np.float32), np.empty_like(state)
+    status = code._advance(frame.words, models, inputs, state, None, None, outputs, after)
+    assert status == Status.BAD_ARGUMENTS
+
+
+@pytest.mark.parametrize("count", [-5, 0, 2**40])
+def test_rows_of_a_model_are_at_most_those_of_the_call(stack: Stack, count: int) -> None:
+    fleet, (inputs, state) = Fleet(stack, 2), stack.draw(2, 3)
+    models = fleet.programs[0].rows(count) + fleet.programs[1].rows(0)
+    mine = fleet.programs[0 if count > 0 else 1]
+    same(fleet.code.run(models, inputs, state), mine.run(inputs, state))

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cellar.engine import NetworkProgram
 from cellar.engine.execution.network_frame import new_frame
 from cellar.engine.execution.network_plan import INPUT, LEAST_CAPACITY
 from cellar.engine.native_calls.call_header import Status
 from cellar.errors import ShapeMismatch
 from tests.engine.conftest import Compiled
-from tests.engine.stack import Floats, Stack, kept_bytes, node, same
+from tests.engine.stack import Floats, Stack, kept_bytes, node, program_of, same
 
 SHAPES = [(1, 1), (1, 9), (7, 3), (300, 7)]
 """One step; small calls; many chunks."""
@@ -28,13 +27,13 @@ Native = Callable[..., int]
 @pytest.fixture
 def native(stack: Stack) -> Native:
     """Return the native call on a frame of small calls: it returns the status, and copies no argument."""
-    program, frame = stack.program, new_frame(stack.program._plan, LEAST_CAPACITY)
+    program, code, frame = stack.program, stack.program.code, new_frame(stack.program.code.plan, LEAST_CAPACITY)
 
     def call(inputs: Floats, state: object, lengths: object = None, reset: object = None) -> int:
         steps, rows, _ = inputs.shape
-        outputs = np.empty((steps, rows, program.out_size), np.float32)
-        after = np.empty((rows, program.state_size), np.float32)
-        return int(program._advance(frame.words, inputs, state, lengths, reset, outputs, after))
+        outputs = np.empty((steps, rows, code.out_size), np.float32)
+        after = np.empty((rows, code.state_size), np.float32)
+        return int(code._advance(frame.words, program.all_rows, inputs, state, lengths, reset, outputs, after))
 
     return call
 
@@ -166,7 +165,7 @@ def test_objects_that_are_no_arrays_are_never_read_as_such(stack: Stack, native:
 
 
 def test_a_network_without_state_has_empty_records(compiled: Compiled) -> None:
-    program = NetworkProgram([node(compiled("lstm", 5), 1, (INPUT,), None)], (0,), 3, 0, compiled.cache)
+    program = program_of([node(compiled("lstm", 5), 1, (INPUT,), None)], (0,), 3, 0, compiled.cache)
     inputs = np.ones((2, 4, 3), np.float32)
     wanted = program.run(inputs, np.empty((4, 0), np.float32))
     for given in ((b"",) * 4, (b"", b""), ()):

@@ -62,20 +62,35 @@ class CellKernel:
         return found.copy()
 
     def _filled(self, packed: PackedWeights) -> Words:
+        descriptor = self.unbound_descriptor()
+        descriptor[self.weight_places] = self.weight_addresses(packed)
+        return descriptor
+
+    def unbound_descriptor(self) -> Words:
+        """Return a new descriptor with the sizes filled in, and without weights."""
         descriptor = np.zeros(len(DESCRIPTOR_HEAD) + len(self.slot_index), np.int64)
         for (kind, index), position in self.slot_index.items():
             if kind == "size":
                 descriptor[position] = self.cell.sizes[str(index)]
-            elif kind == "vector":
-                descriptor[position] = address(packed.vectors[str(index)])
-            elif kind == "group":
-                descriptor[position] = address(packed.group(self.memory_plan.groups[int(index)]))
         descriptor[HEAD_INDEX["subnormal_probe"]] = address(_PROBE)
-        descriptor[HEAD_INDEX["product"]] = (
-            self.products.bfloat16 if packed.bfloat16 else self.products.float32
-        ).address
         descriptor[HEAD_INDEX["product_float32"]] = self.products.float32.address
         return descriptor
+
+    @functools.cached_property
+    def weight_places(self) -> list[int]:
+        """The positions in a descriptor of the addresses that depend on the weights."""
+        slots = [position for (kind, _), position in self.slot_index.items() if kind in ("vector", "group")]
+        return [HEAD_INDEX["product"], *slots]
+
+    def weight_addresses(self, packed: PackedWeights) -> list[int]:
+        """Return the addresses for `weight_places`."""
+        found = [(self.products.bfloat16 if packed.bfloat16 else self.products.float32).address]
+        for kind, index in self.slot_index:
+            if kind == "vector":
+                found.append(address(packed.vectors[str(index)]))
+            elif kind == "group":
+                found.append(address(packed.group(self.memory_plan.groups[int(index)])))
+        return found
 
     def check_bound(self, descriptor: Words, later: Collection[int] = ()) -> None:
         """Raise ValueError for an address that the kernel would use and that is 0, which would crash the process.

@@ -7,12 +7,13 @@ import numpy as np
 
 from cellar.engine.backend.loader import python_function
 from cellar.engine.execution.arguments import BOOL, FLOAT32, INT32
-from cellar.engine.execution.arrays import Bytes, Words, address, aligned
+from cellar.engine.execution.arrays import Bytes, Ints, Words, address, aligned
 from cellar.engine.execution.network_plan import (
     INPUT,
     LARGE_BYTES,
     NetworkFrame,
     NetworkPlan,
+    NodeWeights,
     OutputPlacement,
     PlanNode,
 )
@@ -40,6 +41,8 @@ class _LayerBinding:
     begin: int
     """Position of the descriptor in the frame."""
     patches: list[_Patch]
+    discarded: int
+    """Address where the final state is written if it is not part of the network's."""
 
     def bind(self, arrays: list[int]) -> None:
         """Write all addresses; `arrays` are those of the arrays between layers."""
@@ -61,13 +64,11 @@ class _LayerBinding:
         """Write where the state is read and written: at its offset in the network's, or in arrays of the node."""
         node, offset = self.node, self.node.offset
         if offset is None:
-            self.word("carry_in", 0, address(node.initial))
-            self.word("carry_out", 0, address(node.discarded))
+            self.word("carry_out", 0, self.discarded)
             return
         if ("carry_in", 0) in node.kernel.kernel.slot_index:
             pointers = self.begin + HEAD_INDEX["state_pointers"]
             self.patches.append(_Patch(pointers, HeaderField.STATE_POINTERS, 1, 0))
-            self.descriptor[HEAD_INDEX["initial_state"]] = address(node.initial)
             self.descriptor[HEAD_INDEX["state_offset"]] = 4 * offset
         self.patch("carry_in", 0, HeaderField.STATE, addend=4 * offset)
         self.patch("carry_out", 0, HeaderField.AFTER, addend=4 * offset)
@@ -115,9 +116,10 @@ class _FrameBuilder:
     def frame(self) -> NetworkFrame:
         """Return the frame."""
         plan = self.plan
-        descriptors = [node.kernel.kernel.descriptor(node.packed) for node in plan.nodes]
+        descriptors = [node.kernel.kernel.unbound_descriptor() for node in plan.nodes]
         begins = np.cumsum([int(HeaderField.COUNT), *(len(d) for d in descriptors)])
         arrays = [self._reserve(self.capacity * width) for width in plan.widths]
+        discarded = self._reserve(4 * max(node.kernel.cell.state_size for node in plan.nodes))
         shared = self.end
         lengths = [self._place_shared(node, d, shared) for node, d in zip(plan.nodes, descriptors, strict=True)]
         length = max([shared, *lengths])
@@ -127,7 +129,8 @@ class _FrameBuilder:
         for node, descriptor, begin in zip(plan.nodes, descriptors, begins, strict=False):
             at = node.kernel.kernel.slot_index
             descriptor[[at["buffer", i] for i in range(len(node.kernel.kernel.memory_plan.buffers))]] += base
-            _LayerBinding(plan, node, descriptor, int(begin), self.patches).bind([base + place for place in arrays])
+            binding = _LayerBinding(plan, node, descriptor, int(begin), self.patches, base + discarded)
+            binding.bind([base + place for place in arrays])
         return self._assembled(descriptors, begins, arena, length)
 
     def _reserve(self, size: int) -> int:
@@ -146,21 +149,22 @@ class _FrameBuilder:
         plan = self.plan
         layers = int(begins[-1])
         patches = layers + 2 * len(plan.nodes)
-        rows = patches + 4 * len(self.patches)
+        weights = patches + 4 * len(self.patches)
+        places = [
+            int(begin) + place for node, begin in zip(plan.nodes, begins, strict=False) for place in weight_places(node)
+        ]
+        rows = weights + len(places)
         words: Words = np.zeros(rows + self.capacity, np.int64)
         base, faults, lengths = (
             address(words),
             np.zeros((2, self.capacity), np.int32),
             np.zeros(self.capacity, np.int32),
         )
-        bad_step, bad_kind = address(faults[0]), address(faults[1])
-        for node, begin, descriptor in zip(plan.nodes, begins.tolist(), descriptors, strict=False):
-            descriptor[HEAD_INDEX["bad_step"]], descriptor[HEAD_INDEX["bad_kind"]] = bad_step, bad_kind
-            node.kernel.kernel.check_bound(descriptor, [patch.position - begin for patch in self.patches])
-            words[begin : begin + len(descriptor)] = descriptor
+        self._write_descriptors(words, descriptors, begins, faults)
         kernels = [node.kernel.kernel.code.address for node in plan.nodes]
         words[layers:patches] = np.column_stack([kernels, base + 8 * begins[:-1]]).reshape(-1)
-        words[patches:rows] = [word for place, *rest in self.patches for word in (base + 8 * place, *rest)]
+        words[patches:weights] = [word for place, *rest in self.patches for word in (base + 8 * place, *rest)]
+        words[weights:rows] = [base + 8 * place for place in places]
         head = _surroundings() | {
             HeaderField.CAPACITY: self.capacity,
             HeaderField.IN_SIZE: plan.in_size,
@@ -171,14 +175,40 @@ class _FrameBuilder:
             HeaderField.LAYER_COUNT: len(plan.nodes),
             HeaderField.PATCHES: base + 8 * patches,
             HeaderField.PATCH_COUNT: len(self.patches),
+            HeaderField.WEIGHT_PLACES: base + 8 * weights,
+            HeaderField.WEIGHT_COUNT: rows - weights,
             HeaderField.ROW_TABLE: base + 8 * rows,
             HeaderField.LENGTH_TABLE: address(lengths),
-            HeaderField.BAD_STEP: bad_step,
-            HeaderField.BAD_KIND: bad_kind,
+            HeaderField.BAD_STEP: address(faults[0]),
+            HeaderField.BAD_KIND: address(faults[1]),
         }
         words[list(head)] = list(head.values())
         size = words.nbytes + length + faults.nbytes + lengths.nbytes
         return NetworkFrame(words, arena, lengths, faults[0], faults[1], size)
+
+    def _write_descriptors(self, words: Words, descriptors: list[Words], begins: Words, faults: Ints) -> None:
+        """Write the descriptors to the frame. Raise ValueError for an address that nothing will fill in."""
+        for node, begin, descriptor in zip(self.plan.nodes, begins.tolist(), descriptors, strict=False):
+            descriptor[[HEAD_INDEX["bad_step"], HEAD_INDEX["bad_kind"]]] = address(faults[0]), address(faults[1])
+            later = *weight_places(node), *(patch.position - begin for patch in self.patches)
+            node.kernel.kernel.check_bound(descriptor, later)
+            words[begin : begin + len(descriptor)] = descriptor
+
+
+def weight_places(node: PlanNode) -> list[int]:
+    """Return the positions in a node's descriptor of the addresses that depend on the weights."""
+    initial = node.initial_state_place
+    return [*node.kernel.kernel.weight_places, *(() if initial is None else (initial,))]
+
+
+def weight_addresses(node: PlanNode, weights: NodeWeights) -> list[int]:
+    """Return the addresses for these positions, in the same order. Raise ValueError if one is missing."""
+    found = node.kernel.kernel.weight_addresses(weights.packed)
+    if node.initial_state_place is not None:
+        found.append(address(weights.initial))
+    if not all(found):
+        raise ValueError("a kernel has no address for a weight")
+    return found
 
 
 def _surroundings() -> dict[HeaderField, int]:

@@ -8,7 +8,7 @@ from cellar.engine.execution.arrays import Bytes, Floats, Ints, Words
 from cellar.engine.execution.compiled_cell import CompiledCell
 from cellar.engine.execution.packed_weights import PackedWeights
 from cellar.engine.execution.scratch_pool import Scratch
-from cellar.engine.passes.memory_plan import row_bytes
+from cellar.engine.passes.memory_plan import HEAD_INDEX, row_bytes
 
 Signal = tuple[int, ...]
 """Numbers of nodes whose outputs are side by side in memory."""
@@ -24,25 +24,34 @@ LEAST_CAPACITY, MOST_CAPACITY = 64, 1024
 
 
 LARGE_BYTES = 16 * 1024 * 1024
-"""Scratch memory of this size and more is taken from the process's pool, and not kept by a program."""
+"""Scratch memory of this size and more is taken from the process's pool, and not kept by a network."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlanNode:
-    """A cell with its weights in a network: the signals that it reads, and the place of its state."""
+    """A cell in a network, without weights: the signals that it reads, and the place of its state."""
 
     kernel: CompiledCell
-    packed: PackedWeights
     reads: tuple[Signal, ...]
     """A signal for each input of the cell."""
     offset: int | None
-    """Where its state begins in a row of the network's; None: at every call it begins with `initial`."""
-    initial: Floats
-    """(S,)"""
-    discarded: Floats
-    """(S,), where the final state is written if it is not part of the network's."""
+    """Where its state begins in a row of the network's; None: at every call it begins with its initial state."""
     reverse: bool = False
     """Each row is read from its end to its start."""
+
+    @property
+    def initial_state_place(self) -> int | None:
+        """The position in the descriptor of the address of the initial state, None if the kernel reads none."""
+        carry_in = self.kernel.kernel.slot_index.get(("carry_in", 0))
+        return HEAD_INDEX["initial_state"] if carry_in is not None and self.offset is not None else carry_in
+
+
+class NodeWeights(NamedTuple):
+    """The weights of a node."""
+
+    packed: PackedWeights
+    initial: Floats
+    """(S,), the state with which a row begins."""
 
 
 @dataclass(frozen=True, slots=True)

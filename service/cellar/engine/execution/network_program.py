@@ -5,6 +5,7 @@ call, and their scratch memory. Frames are made for powers of two of rows times 
 """
 
 import os
+import struct
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from itertools import pairwise
@@ -24,10 +25,18 @@ from cellar.engine.execution.arguments import (
     joined_state,
     shape_mismatch,
 )
-from cellar.engine.execution.arrays import Floats, Ints
+from cellar.engine.execution.arrays import Floats, Ints, Words, address
 from cellar.engine.execution.invocation import check_status
-from cellar.engine.execution.network_frame import new_frame
-from cellar.engine.execution.network_plan import LARGE_BYTES, NetworkFrame, NetworkPlan, PlanNode, Run, Signal
+from cellar.engine.execution.network_frame import new_frame, weight_addresses
+from cellar.engine.execution.network_plan import (
+    LARGE_BYTES,
+    NetworkFrame,
+    NetworkPlan,
+    NodeWeights,
+    PlanNode,
+    Run,
+    Signal,
+)
 from cellar.engine.native_calls.call_header import Status
 from cellar.errors import ShapeMismatch
 
@@ -46,19 +55,22 @@ class _Shape(NamedTuple):
     state: tuple[int, int]
 
 
-class NetworkProgram:
-    """The kernels of a network that run as one. Thread-safe: every call has a frame of its own."""
+class NetworkCode:
+    """The kernels of a network that run as one, without weights, and the memory of their calls.
+
+    All models of the network share it. Thread-safe: every call has a frame of its own.
+    """
 
     def __init__(
         self, nodes: Sequence[PlanNode], output: Signal, in_size: int, state_size: int, cache: KernelCache
     ) -> None:
-        self._plan = NetworkPlan(tuple(nodes), output, in_size, state_size)
-        self.in_size, self.out_size, self.state_size = in_size, self._plan.out_size, state_size
+        self.plan = NetworkPlan(tuple(nodes), output, in_size, state_size)
+        self.in_size, self.out_size, self.state_size = in_size, self.plan.out_size, state_size
         self._advance = cache.advance
-        self.flops = self._plan.flops
+        self.flops = self.plan.flops
         """Of one row and step."""
         self._pools: dict[int, list[NetworkFrame]] = {}
-        """By capacity. The frame of small calls is made with the program, so that no step has to make it."""
+        """By capacity. The frame of small calls is made with the code, so that no step has to make it."""
         self._shapes: dict[tuple[int, ...], _Shape] = {}
         """By the shape of the inputs."""
         self._made: dict[int, int] = {}
@@ -66,8 +78,14 @@ class NetworkProgram:
         shape, frame = self._find_frame((1, 1, in_size))
         shape.pool.append(frame)
 
+    @property
+    def size_bytes(self) -> int:
+        """The memory of the frames that are kept."""
+        return sum(min(size, LARGE_BYTES) for size in self._made.values())
+
     def run(
         self,
+        models: bytes,
         inputs: Floats,
         state: States,
         lengths: Ints | None = None,
@@ -75,8 +93,9 @@ class NetworkProgram:
     ) -> Run:
         """Step T times: `inputs` (T, B, in), `state` (B, S) or its records, `lengths` (B,) or None for T each.
 
-        A row stops at its length, with its state kept and its outputs zero. Rows under the mask `reset` (B,) begin with
-        the network's initial state, whatever `state` says. Records are read where they are if they come as a tuple of
+        `models` are the joined `NetworkProgram.rows` of the models whose rows these are, one after the other. A row
+        stops at its length, with its state kept and its outputs zero. Rows under the mask `reset` (B,) begin with the
+        network's initial state, whatever `state` says. Records are read where they are if they come as a tuple of
         bytes. Arguments are never changed. Raise ShapeMismatch.
         """
         try:
@@ -87,9 +106,9 @@ class NetworkProgram:
         pool, outputs_shape, state_shape = shape
         try:
             outputs, after = _empty(outputs_shape, FLOAT32), _empty(state_shape, FLOAT32)
-            status = self._advance(frame.words, inputs, state, lengths, reset, outputs, after)
+            status = self._advance(frame.words, models, inputs, state, lengths, reset, outputs, after)
             if not status:
-                return _make(Run, (outputs, after, None, None, None))
+                return _make(Run, (outputs, after, None, None))
             steps, rows, _ = inputs.shape
             if status != Status.BAD_ARGUMENTS:
                 check_status(status)
@@ -98,11 +117,54 @@ class NetworkProgram:
             pool.append(frame)
         # Kernels cannot read these arguments as they are laid out: run on copies.
         return self.run(
+            models,
             dense_copy("inputs", inputs, (steps, rows, self.in_size)),
             dense_state(state, rows, self.state_size),
             None if lengths is None else dense_lengths(lengths, steps, rows),
             None if reset is None else dense_reset(reset, rows),
         )
+
+    def _find_frame(self, shape: tuple[int, ...]) -> tuple[_Shape, NetworkFrame]:
+        """Return pool and shapes for calls with inputs (T, B, in) of this shape, and a frame. Raise ShapeMismatch."""
+        if len(shape) != 3 or shape[2] != self.in_size:
+            expected = f"(T, B, {self.in_size})"
+            raise ShapeMismatch("the inputs have another shape", expected=expected, actual=str(shape))
+        steps, rows, _ = shape
+        capacity = self.plan.capacity(steps, rows)
+        pool = self._pools.setdefault(capacity, [])
+        found = _Shape(pool, (steps, rows, self.out_size), (rows, self.state_size))
+        if len(self._shapes) < _SHAPES_KEPT:
+            self._shapes[shape] = found
+        try:
+            return found, pool.pop()
+        except IndexError:
+            frame = new_frame(self.plan, capacity)
+            self._made[capacity] = self._made.get(capacity, 0) + frame.size
+            # Beyond the limit a frame is used for this call only.
+            return found if self._made[capacity] <= LARGE_BYTES else found._replace(pool=[]), frame
+
+
+class NetworkProgram:
+    """The code of a network with the weights of one model. Thread-safe."""
+
+    __slots__ = ("_weights", "_words", "all_rows", "code")
+
+    def __init__(self, code: NetworkCode, weights: Sequence[NodeWeights]) -> None:
+        self.code = code
+        self._weights = weights
+        """Whose memory the kernels read."""
+        nodes = zip(code.plan.nodes, weights, strict=True)
+        self._words: Words = np.array([word for pair in nodes for word in weight_addresses(*pair)], np.int64)
+        self.all_rows = self.rows(0)
+        """Of a call that has rows of this model only."""
+
+    def rows(self, count: int) -> bytes:
+        """Return the words that give this model `count` rows of a call, or all that are left if it is the last."""
+        return _PAIR.pack(count, address(self._words))
+
+    def run(self, inputs: Floats, state: States, lengths: Ints | None = None, reset: Mask | None = None) -> Run:
+        """Do `NetworkCode.run` with rows of this model only."""
+        return self.code.run(self.all_rows, inputs, state, lengths, reset)
 
     def run_parts(
         self,
@@ -122,7 +184,7 @@ class NetworkProgram:
         if inputs.ndim != 3:
             raise shape_mismatch("inputs", inputs, "(T, B, in)")
         if not isinstance(state, np.ndarray):  # a part may end within a record
-            state = joined_state(tuple(state), inputs.shape[1], self.state_size)
+            state = joined_state(tuple(state), inputs.shape[1], self.code.state_size)
         rows = state.shape[0]
         if inputs.shape[1] != rows:  # a part would not see that rows are left over
             raise shape_mismatch("inputs", inputs, f"(T, {rows}, in)")
@@ -144,27 +206,10 @@ class NetworkProgram:
 
     def parts(self, steps: int, rows: int) -> int:
         """Return the number of threads to use for this number of steps and rows."""
-        return max(1, min(THREADS, rows, steps * rows * self.flops // PART_FLOPS))
+        return max(1, min(THREADS, rows, steps * rows * self.code.flops // PART_FLOPS))
 
-    def _find_frame(self, shape: tuple[int, ...]) -> tuple[_Shape, NetworkFrame]:
-        """Return pool and shapes for calls with inputs (T, B, in) of this shape, and a frame. Raise ShapeMismatch."""
-        if len(shape) != 3 or shape[2] != self.in_size:
-            expected = f"(T, B, {self.in_size})"
-            raise ShapeMismatch("the inputs have another shape", expected=expected, actual=str(shape))
-        steps, rows, _ = shape
-        capacity = self._plan.capacity(steps, rows)
-        pool = self._pools.setdefault(capacity, [])
-        found = _Shape(pool, (steps, rows, self.out_size), (rows, self.state_size))
-        if len(self._shapes) < _SHAPES_KEPT:
-            self._shapes[shape] = found
-        try:
-            return found, pool.pop()
-        except IndexError:
-            frame = new_frame(self._plan, capacity)
-            self._made[capacity] = self._made.get(capacity, 0) + frame.size
-            # Beyond the limit a frame is used for this call only.
-            return found if self._made[capacity] <= LARGE_BYTES else found._replace(pool=[]), frame
 
+_PAIR = struct.Struct("=2q")
 
 _SHAPES_KEPT = 4096
 

@@ -38,6 +38,9 @@ class HeaderField(IntEnum):
     """Address of a table of words in descriptors that change with a chunk of steps, four numbers each: the address of
     the word, and a field, a factor and an addend. The word becomes field * factor + addend."""
     PATCH_COUNT = auto()
+    WEIGHT_PLACES = auto()
+    """Address of a table of the addresses of the words in descriptors that depend on the weights."""
+    WEIGHT_COUNT = auto()
     NONE = auto()
     FLOAT32 = auto()
     INT32 = auto()

@@ -131,6 +131,30 @@ def locate_rows(frame: int, records: int, rows: int) -> bool:
 
 
 @kernel_function
+def are_models(frame: int, models: int) -> bool:
+    """Return whether an object is bytes of at least one pair of words."""
+    return is_exactly(frame, models, HeaderField.BYTES) and read_int(models + _COUNT) >= 16
+
+
+@kernel_function
+def model_count(models: int) -> int:
+    """Return the number of pairs."""
+    return read_int(models + _COUNT) // 16
+
+
+@kernel_function
+def model_rows(models: int, index: int) -> int:
+    """Return the number of rows of a model."""
+    return read_int(models + _CONTENT + 16 * index)
+
+
+@kernel_function
+def model_weights(models: int, index: int) -> int:
+    """Return the address of the words of a model's weights."""
+    return read_int(models + _CONTENT + 16 * index + 8)
+
+
+@kernel_function
 def inputs_fit(frame: int, inputs: int, state: int, lengths: int, reset: int) -> bool:
     """Return whether kernels can read these arguments; where the state is records, their rows are located."""
     none = header(frame, HeaderField.NONE)

@@ -15,7 +15,9 @@ from cellar.engine import (
     Ints,
     KernelCache,
     Mask,
+    NetworkCode,
     NetworkProgram,
+    NodeWeights,
     PackedWeights,
     PlanNode,
     Run,
@@ -72,6 +74,8 @@ class CompiledNetwork:
         with _pointing_to_cells(network.layers):
             compiled = compile_cells([layer.cell for layer in network.layers], cache)
         self.kernels: tuple[CompiledCell, ...] = tuple(compiled)
+        self.columns = tuple(_columns(network))
+        """Of the state of each layer in a row of the network's state; None if no call continues it."""
 
     def prepare_training(self, differentiated: Sequence[Cell], plain: Sequence[Cell]) -> None:
         """Compile the kernels for training, of the layers and of other cells, all at once. Raise CompileFailed.
@@ -83,11 +87,11 @@ class CompiledNetwork:
         with _pointing_to_cells(self.network.layers):
             self._cache.load(texts)
 
-    def program(self, parts: Sequence[Part]) -> NetworkProgram:
-        """Return the program that runs these layers in one native call, without dropout."""
-        layers = self.network.layers
-        kept = [index for index, layer in enumerate(layers) if layer.dropout is None]
-        node_of = {-1: -1} | {index: number for number, index in enumerate(kept)}
+    @functools.cached_property
+    def code(self) -> NetworkCode:
+        """The code that runs all layers in one native call, without dropout. Models of the network share it."""
+        layers, network = self.network.layers, self.network
+        node_of = {-1: -1} | {index: number for number, index in enumerate(self.served_layers)}
 
         def read(signal: Signal) -> Signal:
             """Return the nodes of a signal, without layers that exist only in training."""
@@ -95,19 +99,20 @@ class CompiledNetwork:
 
         nodes = [
             PlanNode(
-                part.kernel,
-                part.packed,
-                tuple(read(signal) for signal in part.layer.reads),
-                None if part.columns is None else part.columns.start,
-                part.initial[0],
-                np.empty_like(part.initial[0]),
-                part.layer.reverse,
+                self.kernels[index],
+                tuple(read(signal) for signal in layers[index].reads),
+                None if (columns := self.columns[index]) is None else columns.start,
+                layers[index].reverse,
             )
-            for part in (parts[index] for index in kept)
+            for index in self.served_layers
         ]
-        network = self.network
         in_size = network.in_size if network.embedding is None else network.embedding.out_size
-        return NetworkProgram(nodes, read(network.output), in_size, network.state_size, self._cache)
+        return NetworkCode(nodes, read(network.output), in_size, network.state_size, self._cache)
+
+    @functools.cached_property
+    def served_layers(self) -> tuple[int, ...]:
+        """The indices of the layers without those that exist only in training."""
+        return tuple(index for index, layer in enumerate(self.network.layers) if layer.dropout is None)
 
     def bind(self, weights: Mapping[str, Floats], *, inference: bool = False) -> "BoundNetwork":
         """Return the network with these weights, packed for its kernels as the network says.
@@ -175,7 +180,8 @@ class BoundNetwork:
     @functools.cached_property
     def program(self) -> NetworkProgram:
         """The program that runs all layers, created when it is first needed. Training may not need it."""
-        return self._compiled.program(self.parts)
+        kept = (self.parts[index] for index in self._compiled.served_layers)
+        return NetworkProgram(self._compiled.code, [NodeWeights(part.packed, part.initial[0]) for part in kept])
 
     @functools.cached_property
     def advance(self) -> Callable[[Floats, States, Ints | None, Mask | None], Run]:
@@ -183,7 +189,9 @@ class BoundNetwork:
 
         Sessions call it for single steps, for which the time of each Python call matters.
         """
-        return self.program.run if self._table is None else self._advance_ids
+        if self._table is not None:
+            return self._advance_ids
+        return functools.partial(self.program.code.run, self.program.all_rows)
 
     def _advance_ids(self, inputs: Floats, state: States, lengths: Ints | None, reset: Mask | None) -> Run:
         return self.run(inputs, state, lengths, reset=reset)
@@ -224,22 +232,27 @@ class BoundNetwork:
     @property
     def flops(self) -> int:
         """Return the number of floating-point operations of a step of one row."""
-        return self.program.flops
+        return self._compiled.code.flops
 
 
 def _parts(
     compiled: CompiledNetwork, weights: Mapping[str, Floats], *, bfloat16: bool, inference: bool
 ) -> tuple[Part, ...]:
-    """Return the layers with their weights. The states of layers that carry one are consecutive in a row."""
+    """Return the layers with their weights."""
     found: list[Part] = []
-    offset = 0
-    for kernel, layer in zip(compiled.kernels, compiled.network.layers, strict=True):
+    for kernel, layer, columns in zip(compiled.kernels, compiled.network.layers, compiled.columns, strict=True):
         own = {param.name: weights[f"{layer.name}.{param.name}"] for param in layer.cell.params}
         packed = kernel.pack(own, bfloat16=bfloat16, inference=inference)
-        columns = None if compiled.network.whole_sequences else slice(offset, offset + layer.cell.state_size)
         found.append(Part(layer, kernel, packed, columns, _initial(layer, weights)[None]))
-        offset += layer.cell.state_size
     return tuple(found)
+
+
+def _columns(network: Network) -> Iterator[slice | None]:
+    """Yield the columns of each layer's state. The states of layers that carry one are consecutive in a row."""
+    offset = 0
+    for layer in network.layers:
+        yield None if network.whole_sequences else slice(offset, offset + layer.cell.state_size)
+        offset += layer.cell.state_size
 
 
 def _initial(layer: Layer, weights: Mapping[str, Floats]) -> Floats:
