@@ -4,6 +4,7 @@ It prints functions by the microseconds of an answer that are spent in them alon
 append-only file is synced every second, because the time of the disk is not of interest here.
 """
 
+import json
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -13,12 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.serving import contestants, many, sequences, single_steps, streams
-from benchmarks.serving.contestants import Contestant
+from benchmarks.serving.contestants import MODEL, Contestant
 from benchmarks.serving.cores import choose
 from benchmarks.serving.generator import Generator
+from benchmarks.serving.http import get, post, request
 from benchmarks.serving.load import Job
 from benchmarks.serving.redis_server import RedisServer
-from benchmarks.serving.stage import SESSIONS, names, requests
+from benchmarks.serving.stage import SESSIONS, draw, names, requests
 
 LINES = 50
 
@@ -34,6 +36,25 @@ def _sequences(cellar: Contestant) -> Job:
     return sequences.job(cellar, "npy", SECONDS)
 
 
+def _created(cellar: Contestant) -> Job:
+    return _of_all(cellar, [post("/v1/sessions", {"model": MODEL, "ttl_s": 3600})])
+
+
+def _states(cellar: Contestant) -> Job:
+    return _of_all(cellar, [get(f"/v1/sessions/{name}/state") for name in names(SESSIONS)])
+
+
+def _lines(cellar: Contestant) -> Job:
+    """Return requests with steps of all sessions in JSON."""
+    body = {"input": draw(1)[0]}
+    lines = [json.dumps({"session": name, **body}) + "\n" for name in names(SESSIONS)]
+    return _of_all(cellar, [request("/v1/steps", "".join(lines).encode(), "application/x-ndjson")])
+
+
+def _of_all(cellar: Contestant, each: list[bytes]) -> Job:
+    return Job((cellar.port,), (tuple(each),) * single_steps.CLIENTS, SECONDS)
+
+
 LOADS: dict[str, Callable[[Contestant], Job]] = {
     "json": _json,
     "websocket": lambda cellar: streams.job(cellar, "stream", 1, SECONDS),
@@ -41,9 +62,13 @@ LOADS: dict[str, Callable[[Contestant], Job]] = {
     "frames": lambda cellar: streams.job(cellar, "frames", streams.IN_FLIGHT, SECONDS),
     "many": lambda cellar: many.job(cellar, names(many.SESSIONS), SECONDS),
     "sequences": _sequences,
+    "create": _created,
+    "states": _states,
+    "lines": _lines,
 }
 """Loads by name: 32 clients with single steps over HTTP; streams one by one, with 32 in flight, and the same in frames;
-1,024 sessions in a request; sequences as npy."""
+1,024 sessions in a request; sequences as npy; sessions that are created, states that are read, and steps of 128
+sessions in a request as JSON."""
 
 
 def profile(name: str, data: Path | None) -> None:

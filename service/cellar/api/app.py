@@ -1,6 +1,7 @@
 """The FastAPI application: its routes, its middleware, and the state that its connections share."""
 
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -19,6 +20,7 @@ from cellar.api.http.conventions import EndingNewlines, HeadRequests, RoutedPath
 from cellar.api.http.parameters import POSITION, RAN_ON, REPLAYED, STEP_NUMBER
 from cellar.api.limits.limits import Limits, Load
 from cellar.api.routes import router
+from cellar.api.routes.direct import direct_routes
 from cellar.api.routes.session.step_dispatch import StepDispatch
 from cellar.api.sequence_stream.response import OpenSequences
 from cellar.api.specs import openapi
@@ -27,11 +29,15 @@ from cellar.memory.temporary_files import TemporaryFiles
 
 DOCS = Path(__file__).parent / "swagger"
 
-CORS_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
-"""Methods that a page of an allowed origin may use."""
-
 EXPOSED_HEADERS = ("Location", "Retry-After", REPLAYED, POSITION, STEP_NUMBER, RAN_ON)
-"""Headers of answers that such a page may read, besides those that every page may."""
+"""Headers of answers that a page of an allowed origin may read, besides those that every page may."""
+
+CORS: dict[str, Any] = {
+    "allow_methods": ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"),
+    "allow_headers": ["*"],
+    "expose_headers": EXPOSED_HEADERS,
+}
+"""The rights of pages of allowed origins."""
 
 
 def create_app(
@@ -55,6 +61,7 @@ def create_app(
     app.state.max_body_bytes = max_body_bytes
     app.state.temporary_files = temporary_files
     app.state.forms = HeadTemplates()
+    app.state.direct = direct_routes(app)
     app.state.access = access
     app.state.load = Load(limits or Limits())
     app.include_router(router)
@@ -70,12 +77,6 @@ def create_app(
     app.add_middleware(HeadRequests)
     app.add_middleware(RoutedPaths)
     if access.origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=access.origins,
-            allow_methods=CORS_METHODS,
-            allow_headers=["*"],
-            expose_headers=EXPOSED_HEADERS,
-        )
+        app.add_middleware(CORSMiddleware, allow_origins=access.origins, **CORS)
     app.add_middleware(AccessControl, access=access)
     return app

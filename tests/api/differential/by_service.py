@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from cellar.api.fast_http import protocol
+from cellar.api.fast_http.direct_cycle import DirectRoutes
 from cellar.api.fast_http.head_template import HeadTemplates
 from cellar.api.fast_http.request_cycle import OK
 from cellar.api.fast_http.request_head import Head, Terms
@@ -91,6 +92,7 @@ class App:
             services=None,
             max_body_bytes=MOST_BODY_BYTES,
             forms=HeadTemplates(),
+            direct=DirectRoutes(),
             access=Access(["*"], []),
             load=Load(Limits()),
         )

@@ -8,8 +8,6 @@ from asyncio import TimerHandle, Transport
 from time import monotonic
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-
 from cellar.api.fast_http.flow_control import HoldingFlow, UnreadAnswers
 from cellar.api.fast_http.keep_alive import KeepAliveProtocol
 from cellar.api.http.body import STREAMS
@@ -231,7 +229,7 @@ class BoundedProtocol(KeepAliveProtocol):
         """Stop writing, and check from now on that the client reads what was written."""
         super().pause_writing()
         cycle: Any = self.cycle
-        in_parts = isinstance(cycle, RequestResponseCycle) and _is_read_in_parts(cycle.scope)
+        in_parts = _is_read_in_parts(getattr(cycle, "scope", {}))
         self._untaken.begin(*self._pace(in_parts=in_parts or self._is_endless()))
 
     def resume_writing(self) -> None:

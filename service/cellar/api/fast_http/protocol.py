@@ -13,7 +13,9 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from cellar.api.dependencies import Services
+from cellar.api.fast_http import direct_cycle
 from cellar.api.fast_http.bounded import BoundedProtocol
+from cellar.api.fast_http.direct_cycle import DirectCycle, DirectRoutes
 from cellar.api.fast_http.head_template import HeadTemplate, HeadTemplates, form_of
 from cellar.api.fast_http.request_cycle import StepCycle
 from cellar.api.fast_http.request_head import Head, read_head
@@ -37,8 +39,11 @@ class StepProtocol(BoundedProtocol):
         self._forms: HeadTemplates = config.app.state.forms
         self._known: HeadTemplate | None = self._forms.latest
         """The template that a head is compared with: of a form that came twice, or the last one of the process."""
+        self._direct: DirectRoutes = config.app.state.direct
         self._step: StepCycle | None = None
         """The request that the parser reads, if it is a plain step."""
+        self._request: DirectCycle | None = None
+        """The request that the parser reads, if it is one of a direct route."""
         self._data = b""
         """Received bytes that begin with a request of which nothing is parsed yet."""
         self._backoff = self._load.backoff
@@ -68,54 +73,75 @@ class StepProtocol(BoundedProtocol):
 
     def on_message_begin(self) -> None:
         """Note that a request has begun."""
-        self._step = None
+        self._step = self._request = None
         super().on_message_begin()
 
     def on_request(self) -> None:
-        """Begin the request as a plain step if it is one and no other request is running, else leave it to uvicorn."""
+        """Begin a plain step or a request of a direct route, if no other is running, else leave it to uvicorn."""
         data, self._data = self._data, b""
-        found = None
-        if not self._busy() and self.parser.get_method() == b"POST" and self.parser.get_http_version() == "1.1":
-            found = read_head(self.url, self.headers, self._most_bytes, self._access.caller(self.headers))
-            if found is not None and not self._access.admits_host(self._host()):
-                found = None
-        if found is None:
+        if self._busy() or self.parser.get_http_version() != "1.1":
             return super().on_request()
+        method, caller = self.parser.get_method(), self._access.caller(self.headers)
         keep_alive = self.parser.should_keep_alive()
-        self._remember(found, data if keep_alive else b"")
-        self._step = step = StepCycle(self, *found, keep_alive=keep_alive)
-        self.cycle = step  # type: ignore[assignment]
-        return None
+        found = read_head(self.url, self.headers, self._most_bytes, caller) if method == b"POST" else None
+        if found is not None and self._access.admits_host(self._host()):
+            self._remember(found, data if keep_alive else b"")
+            self._step = step = StepCycle(self, *found, keep_alive=keep_alive)
+            self.cycle = step  # type: ignore[assignment]
+            return None
+        direct = None if found is not None else self._direct.find(method, self.url, self.headers, self._most_bytes)
+        if direct is not None and self._access.admits_host(self._host()):
+            route, session = direct
+            request = self._direct.request(method, self.url, self.headers, caller)
+            self._request = cycle = DirectCycle(self, route, request, session, keep_alive=keep_alive)
+            self.cycle = cycle  # type: ignore[assignment]
+            return None
+        return super().on_request()
 
     def on_body(self, body: bytes) -> None:
         """Add a piece of the body. The parser checks it against the Content-Length."""
-        if self._step is not None:
+        direct = self._step or self._request
+        if direct is not None:
             self.body_bytes += len(body)
-            if self._step.pieces:
+            if direct.pieces:
                 self.share.resize(self.body_bytes)
-            self._step.pieces.append(body)
+            direct.pieces.append(body)
         else:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Run the step, whose body is complete."""
+        """Run the request, whose body is complete."""
         step, self._step = self._step, None
-        if step is None:
-            return super().on_message_complete()
-        self.share.release()
-        self.note_end()
-        return step.run(b"".join(step.pieces))
+        request, self._request = self._request, None
+        if step is not None:
+            self.share.release()
+            self.note_end()
+            return step.run(b"".join(step.pieces))
+        if request is not None:
+            return self._run_direct(request)
+        return super().on_message_complete()
 
-    def write(self, cycle: StepCycle, status: bytes, head: bytes, *content: bytes | memoryview) -> None:
+    def _run_direct(self, cycle: DirectCycle) -> None:
+        """Run a request of a direct route, or give it to the framework if it is not to be decoded here."""
+        self.share.release()
+        body = b"".join(cycle.pieces)
+        call = cycle.route.bind(cycle.request, cycle.session, body)
+        if call is not None:
+            self.note_end()
+            return direct_cycle.start(cycle, call, body, self.tasks)
+        cycle.response_complete = True
+        super().on_request()
+        if body:
+            super().on_body(body)
+        return super().on_message_complete()
+
+    def write(self, cycle: StepCycle | DirectCycle, status: bytes, head: bytes, *content: bytes | memoryview) -> None:
         """Send an answer in one piece, and continue with the next request."""
         cycle.response_complete = True
         if cycle.disconnected or self.transport.is_closing():
             return
-        if self._defaults is not self.server_state.default_headers:  # uvicorn replaces them each second
-            self._defaults = self.server_state.default_headers
-            self._default_lines = b"".join([b"%s: %s\r\n" % header for header in self._defaults])
         close = b"" if cycle.keep_alive else b"connection: close\r\n"
-        start = status, self._default_lines, close, head, b"\r\n"
+        start = status, self._lines(), close, head, b"\r\n"
         if len(content) == 1:
             self.transport.write(b"".join((*start, *content)))
         else:
@@ -123,6 +149,30 @@ class StepProtocol(BoundedProtocol):
         if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()
+
+    def begin(self, cycle: DirectCycle, status: bytes, head: bytes) -> None:
+        """Send the head of an answer in parts."""
+        if not (cycle.disconnected or self.transport.is_closing()):
+            close = b"" if cycle.keep_alive else b"connection: close\r\n"
+            self.transport.write(b"".join((status, self._lines(), close, head, b"\r\n")))
+
+    def go_on(self, cycle: DirectCycle, part: bytes, *, last: bool) -> None:
+        """Send a part of an answer; after the last one, continue with the next request."""
+        cycle.response_complete = last
+        if cycle.disconnected or self.transport.is_closing():
+            return
+        self.transport.write(part)
+        if last:
+            if not cycle.keep_alive:
+                self.transport.close()
+            self.on_response_complete()
+
+    def _lines(self) -> bytes:
+        """Return the lines of the headers of every answer."""
+        if self._defaults is not self.server_state.default_headers:  # uvicorn replaces them each second
+            self._defaults = self.server_state.default_headers
+            self._default_lines = b"".join([b"%s: %s\r\n" % header for header in self._defaults])
+        return self._default_lines
 
     def note_answer(self) -> None:
         """Count an answered step: it pays for a share of a refusal."""

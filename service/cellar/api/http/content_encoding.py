@@ -115,14 +115,14 @@ class GzipAnswers:
             if start is not None:
                 head, start = start, None
                 if message["type"] == "http.response.body" and not message.get("more_body", False):
-                    message = await _encoded(head, message)
+                    message = await encoded(head, message)
                 await send(head)
             await send(message)
 
         return await self._app(scope, receive, encoding)
 
 
-async def _encoded(start: Message, message: Message) -> Message:
+async def encoded(start: Message, message: Message) -> Message:
     """Return the body encoded, and set the headers, if the body is long and of a type that is compressed."""
     headers, body = MutableHeaders(raw=start["headers"]), message.get("body", b"")
     kind = headers.get("content-type", "").partition(";")[0]
