@@ -20,6 +20,7 @@ from cellar.jobs.submission import Jobs
 from cellar.jobs.sweeper import Sweeper
 from cellar.memory.temporary_files import TemporaryFiles
 from cellar.ports import TENANTS, BlobStore, repeat
+from cellar.process import memory_bytes
 from cellar.registry import Registry
 from cellar.sessions.events.hub import EventHub
 from cellar.sessions.execution.aliases import EVERY_S as ALIASES_S
@@ -50,6 +51,9 @@ from cellar.store.sessions.expiry import SWEEP_S
 from cellar.store.sessions.store import RedisSessions
 from cellar.store.topology.factory import find_pubsub_server, open_router, sync_client
 from cellar.store.topology.health import CHECK_INTERVAL_S
+
+CACHE_SHARE = 8
+"""The part of the memory that sessions may use: Redis has up to a half, models and compilers have some hundred MiB."""
 
 SETTLE_S = 2.0
 """Longest time for commits of requests that were cut off at the end of the drain."""
@@ -151,6 +155,7 @@ class Api(Parts):
             max_batch_size=settings.max_batch_size,
             max_sequence_steps=settings.max_sequence_steps,
             max_numbers=settings.max_numbers,
+            cache_bytes=_cache_bytes(settings),
             model_cache_bytes=settings.model_cache_bytes,
             any_revision=settings.accept_revisions,
             queue_limit=settings.queue_limit,
@@ -192,6 +197,12 @@ class Api(Parts):
             for part in (self._store, self.services.event_hub, self._events, self._second_router):
                 await part.aclose()
             await asyncio.to_thread(sweeping.join)
+
+
+def _cache_bytes(settings: Settings, processes: int = 1) -> int:
+    """Return the memory that one of the processes of the api may use for sessions."""
+    given = settings.cache_bytes
+    return (memory_bytes() // CACHE_SHARE if given is None else given) // processes
 
 
 def _blobs(settings: Settings, client: redis.Redis) -> BlobStore:

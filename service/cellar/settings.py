@@ -134,6 +134,13 @@ class Settings(BaseSettings):
         description="Memory for loaded models in each process, bytes. The least recently used models are dropped"
         " and loaded again when needed, in milliseconds. Default: 512 MiB.",
     )
+    cache_bytes: int | None = Field(
+        None,
+        ge=MEBIBYTE,
+        description="Memory for sessions in the api, bytes, which its processes share. The least recently used"
+        " sessions are dropped, and read from Redis again when needed. Default: an eighth of the memory of the"
+        " machine or of its control group.",
+    )
     default_ttl_s: int = Field(
         30 * DAY_S,
         ge=1,

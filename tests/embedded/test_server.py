@@ -12,8 +12,9 @@ import pytest
 import redis
 
 from cellar.embedded.directory import Directory
-from cellar.embedded.server import PrivateRedis, memory_bytes
+from cellar.embedded.server import PrivateRedis
 from cellar.errors import StartupError
+from cellar.process import memory_bytes
 from tests.waiting import wait_until
 
 
@@ -146,18 +147,3 @@ def test_its_memory_is_bounded_and_nothing_is_evicted(data: Path) -> None:
         with pytest.raises(redis.OutOfMemoryError):
             fill(client)
         assert client.get("first") == "kept"
-
-
-MACHINE = memory_bytes([])
-
-
-@pytest.mark.parametrize(
-    ("said", "expected"),
-    [(None, MACHINE), ("max\n", MACHINE), ("104857600\n", 104857600), (f"{2**63}\n", MACHINE)],
-)
-def test_the_control_group_may_have_less(tmp_path: Path, said: str | None, expected: int) -> None:
-    limit = tmp_path / "memory.max"
-    if said is not None:
-        limit.write_text(said)
-    assert memory_bytes([limit]) == expected
-    assert MACHINE > 2**20

@@ -16,7 +16,7 @@ from cellar.sessions.execution.micro_batcher import MicroBatcher
 from cellar.sessions.requests.request import PendingSteps
 from cellar.sessions.scheduling import lifecycle, session_queues
 from cellar.sessions.scheduling.lifecycle import Lifecycle
-from cellar.sessions.scheduling.session_queues import SessionCache
+from cellar.sessions.scheduling.session_cache import SessionCache
 from cellar.sessions.scheduling.step_rules import StepRules
 from cellar.store.sessions.commits.fast_path import FastCommitEncoder
 from tests.sessions.conftest import Service, StartService

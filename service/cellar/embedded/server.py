@@ -4,9 +4,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
@@ -17,6 +15,7 @@ from redis.retry import Retry
 from cellar.embedded.binary import Release, choose_binary
 from cellar.embedded.directory import Directory
 from cellar.errors import StartupError
+from cellar.process import memory_bytes
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +34,6 @@ OPTIONS = {
     "--daemonize": "no",
 }
 """No eviction, and only a socket that other users cannot open."""
-
-MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-"""Files with the memory limit of the control group, of cgroup version 2 and of version 1."""
 
 SILENCE = [
     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
@@ -228,12 +224,3 @@ def _release(found: dict[str, Any]) -> Release:
     release = Release.parse(f"{kind} {found[f'{kind}_version']}")
     assert release, found
     return release
-
-
-def memory_bytes(limits: Sequence[Path] = MEMORY_LIMITS) -> int:
-    """Return the memory of the machine, or of the control group if that has less."""
-    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for path in limits:
-        with suppress(OSError, ValueError):  # no such file, or "max"
-            found = min(found, int(path.read_text()))
-    return found

@@ -15,7 +15,8 @@ from cellar.errors import (
 )
 from cellar.ports import Commit, Committed, Identity, Position, SessionRecord
 from cellar.store.sessions.deduplication import judge
-from cellar.store.sessions.record_codec import Entry, Keyed, pack_entry, unpack_entry
+from cellar.store.sessions.keyed_answer import Keyed
+from cellar.store.sessions.record_codec import Entry, pack_entry, unpack_entry
 from tests.store.session_values import a_change, a_commit, a_record, a_reset, after, answered, at, only
 
 BODY = b"f" * 16

@@ -11,16 +11,13 @@ from cellar.ports import MAX_WRITERS, NO_WRITERS, DeletedModel, Following, Ident
 from cellar.ports.sessions.record import MOST_VERSIONS
 from cellar.store.sessions.record_codec import (
     Entry,
-    Keyed,
     pack_entry,
     pack_head,
-    pack_keyed,
     pack_meta,
     pack_past,
     pack_writers,
     unpack_entry,
     unpack_head,
-    unpack_keyed,
     unpack_past,
     unpack_writers,
     who,
@@ -105,24 +102,6 @@ def test_an_entry_of_a_change_that_moves_nothing() -> None:
     assert (entry.before, entry.after) == (here, here)
 
 
-def test_a_keyed_answer_says_whose_it_is() -> None:
-    record = a_record()
-    change, meta = a_change(record.position, 1.0), record.meta
-    packed = pack_keyed(change, meta, 1000)
-    assert unpack_keyed(packed) == Keyed(meta.incarnation, change.fingerprint, change.after, 1, change.output)
-    assert packed[:8] == meta.incarnation  # where the commit script looks for it
-    assert unpack_keyed(pack_keyed(change, meta, 3)).output is None
-
-
-def test_a_keyed_answer_of_a_session_that_follows_an_alias_says_which_version_ran() -> None:
-    record = a_record()
-    meta = dataclasses.replace(record.meta, following=Following.of("live", 5, record.meta.model))
-    change = a_change(record.position, 1.0)
-    for cap, output in ((1000, change.output), (3, None)):
-        found = unpack_keyed(pack_keyed(change, meta, cap))
-        assert found == Keyed(meta.incarnation, change.fingerprint, change.after, 1, output, meta.model)
-
-
 @pytest.mark.parametrize("deleted", [None, DeletedModel(1, 3, False, ((0, "h", 2, "gru"),))])
 @pytest.mark.parametrize("following", [None, Following("live", 1_700_000_000_123, ((0, "co2@1"), (7, "co2@2")))])
 def test_metadata_are_read_as_they_were_written(deleted: DeletedModel | None, following: Following | None) -> None:
@@ -166,8 +145,6 @@ def test_cut_entries_are_refused() -> None:
     change = a_change(a_record().position, 1.0)
     with pytest.raises(StoreCorrupt):
         unpack_entry(pack_entry(change, 0, 0)[:-1])
-    with pytest.raises(StoreCorrupt):
-        unpack_keyed(pack_keyed(change, a_record().meta, 0)[:-1])
     with pytest.raises(StoreCorrupt):
         unpack_writers(b"short")
     with pytest.raises(StoreCorrupt):

@@ -56,9 +56,9 @@ MOST_VERSIONS = 32
 """Most versions of a session whose revisions are known."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SessionMeta:
-    """The part of a session that steps do not change."""
+    """The part of a session that steps do not change. Like the values of steps it is not frozen, and never changed."""
 
     model: str
     """The version that runs it, `name@3`."""

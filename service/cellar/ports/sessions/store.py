@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from cellar.errors import CellarError
 from cellar.ports.sessions.changes import Identity, Position
 from cellar.ports.sessions.commit import Commit, CommitCallback, Committed, CommittedChange
 from cellar.ports.sessions.record import (
@@ -28,6 +29,15 @@ class SessionStore(Protocol):
 
     async def load(self, key: SessionKey) -> SessionRecord:
         """Return the session. Raise SessionUnknown, SessionExpired or StoreUnavailable."""
+
+    async def load_all(self, keys: Sequence[SessionKey]) -> Sequence[SessionRecord | CellarError]:
+        """Return each session, or the error for one that is not there, read together. Raise StoreUnavailable."""
+
+    def compact(self, record: SessionRecord) -> bytes:
+        """Return a session as one bytes object of this process, which takes less memory."""
+
+    def expand(self, key: SessionKey, data: bytes) -> SessionRecord:
+        """Return the session that `compact` has packed."""
 
     async def find(self, key: SessionKey, identity: Identity, fingerprint: bytes) -> Committed | SessionRecord:
         """Return the answer to a repeated request, or the session if the request is new and may run on it.

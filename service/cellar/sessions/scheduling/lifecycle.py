@@ -27,7 +27,8 @@ from cellar.sessions.requests.step_batch import answer
 from cellar.sessions.scheduling.commit_builder import bad_number, edit_commit, steps_commit
 from cellar.sessions.scheduling.contention import MAX_WANTED_PAUSE_S, note_loss
 from cellar.sessions.scheduling.preparation import Found, Preparation, PreparationTasks, Prepared, Preparing
-from cellar.sessions.scheduling.session_queues import SessionCache, SessionQueue, fits
+from cellar.sessions.scheduling.session_cache import SessionCache
+from cellar.sessions.scheduling.session_queues import SessionQueue, fits
 from cellar.sessions.scheduling.step_rules import StepRules
 from cellar.sessions.values.model_protocol import Network
 
@@ -55,7 +56,7 @@ class Lifecycle:
         self._cache = cache
         self._rules = rules
         self.group_commit = GroupCommit()
-        self._tasks = PreparationTasks()
+        self._tasks = PreparationTasks(store)
 
     # --- dispatched -------------------------------------------------------------------------------------------------
 
@@ -99,7 +100,9 @@ class Lifecycle:
         """Run the request on the record at hand, if its position is there; else read the record from the store."""
         request.begin(monotonic())
         record = queue.record
-        if record is None or not fits(request.identity, record):
+        if record is None:
+            return self._tasks.load(queue.key, partial(self._loaded, queue, request))
+        if not fits(request.identity, record):
             if request.identity.ordered and (steps := queue.take_apart()):
                 return self._dispatch(queue, steps[0])
             return self._wait(queue, request, self._preparation.record(queue.key, request))
@@ -132,6 +135,16 @@ class Lifecycle:
         else:
             assert record is not None
             self._run(queue, request, record, found)
+
+    def _loaded(self, queue: SessionQueue, request: Request[Any], found: Prepared) -> None:
+        """Continue with the record of a session that was not known, or refuse the request."""
+        try:
+            if isinstance(found, Exception):
+                self._fail(queue, request, found)
+            else:
+                self._go_on(queue, request, None, found)
+        except Exception as error:  # a fault of the service, which must not reach the other sessions
+            self._fail(queue, request, error)
 
     def _fail(self, queue: SessionQueue, request: Request[Any], error: Exception) -> None:
         if isinstance(error, CellarError):

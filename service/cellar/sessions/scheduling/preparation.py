@@ -4,7 +4,7 @@ Each coroutine returns what it has found, with which the lifecycle continues. An
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from time import monotonic
 from typing import Any
 
@@ -45,7 +45,7 @@ class Preparation:
         self._kernel_rev = kernel_rev
 
     async def record(self, key: SessionKey, request: Request[Any]) -> Prepared:
-        """Return the session's record, or the answer if the same request was committed before."""
+        """Return the session's record, read again, or the answer if the same request was committed before."""
         identity = request.identity
         if not identity.ordered:
             return Found(await self._store.load(key))
@@ -120,13 +120,19 @@ class Preparation:
         return await self.change(key, request, now, network)
 
 
+Then = Callable[[Prepared], None]
+"""Continues with the result of a preparation."""
+
+
 class PreparationTasks:
     """Awaits preparations, each in a task of its own: that of a caller may be cancelled."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: SessionStore) -> None:
+        self._store = store
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unknown: list[tuple[SessionKey, Then]] = []
 
-    def start(self, way: Preparing, then: Callable[[Prepared], None], failed: Callable[[Exception], None]) -> None:
+    def start(self, way: Preparing, then: Then, failed: Callable[[Exception], None]) -> None:
         """Call `then` with the result of a preparation, or `failed` with the error of either."""
 
         async def prepare() -> None:
@@ -136,6 +142,31 @@ class PreparationTasks:
             except Exception as error:
                 failed(error)
 
-        task = asyncio.create_task(prepare())
+        self._spawn(prepare())
+
+    def load(self, key: SessionKey, then: Then) -> None:
+        """Call `then` with the record of a session, or with the error.
+
+        All that are asked for in a turn of the event loop are read together.
+        """
+        if not self._unknown:
+            asyncio.get_running_loop().call_soon(self._load_unknown)
+        self._unknown.append((key, then))
+
+    def _load_unknown(self) -> None:
+        asked, self._unknown = self._unknown, []
+        self._spawn(self._load(asked))
+
+    async def _load(self, asked: Sequence[tuple[SessionKey, Then]]) -> None:
+        """Read sessions, and pass on the record of each."""
+        try:
+            found: Sequence[SessionRecord | Exception] = await self._store.load_all([key for key, _ in asked])
+        except Exception as error:
+            found = len(asked) * [error]
+        for (_, then), each in zip(asked, found, strict=True):
+            then(Found(each) if isinstance(each, SessionRecord) else each)
+
+    def _spawn(self, way: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(way)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -21,7 +21,8 @@ from cellar.sessions.requests.request import Request
 from cellar.sessions.scheduling.alias_follower import AliasFollower
 from cellar.sessions.scheduling.lifecycle import Lifecycle
 from cellar.sessions.scheduling.preparation import Preparation
-from cellar.sessions.scheduling.session_queues import SessionCache, SessionQueue
+from cellar.sessions.scheduling.session_cache import SessionCache
+from cellar.sessions.scheduling.session_queues import SessionQueue
 from cellar.sessions.scheduling.step_rules import StepRules
 from cellar.sessions.values.limits import SessionLimits
 
@@ -42,7 +43,7 @@ class Scheduler:
         shares = ThreadShares(kernels, threads)
         self.models = ModelCache(source, shares, self.admission, max_bytes=limits.model_cache_bytes)
         self._rules = StepRules(limits)
-        self._cache = SessionCache(limits.cache_bytes)
+        self._cache = SessionCache(limits.cache_bytes, store, self.models)
         self.aliases = Aliases(source, self._cache.forget_models_of_followers)
         self._follower = AliasFollower(store, uses, self.models, self.aliases)
         preparation = Preparation(store, self.models, self._follower, self._rules.kernel_rev)
@@ -130,6 +131,7 @@ class Scheduler:
         queue = self._cache.known(key)
         if queue is not None:
             self._cache.set_record(queue, None)
+            self._cache.evict()
 
     async def drain(self) -> None:
         """Take no more requests and wait until those that wait are answered."""

@@ -1,9 +1,9 @@
-"""The queue of waiting requests of each session, and a bounded cache of records of sessions.
+"""The queue of waiting requests of each session.
 
 Requests of a session are run in the order in which they were submitted.
 """
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,67 +79,6 @@ class SessionQueue:
         return self.current[0]
 
 
-QUEUE_BYTES = 2560
-"""Memory of a queue without its state, with the parts that the store keeps packed: measured at 2.4 KB."""
-
-MOST_BUSY = 64
-"""The number of sessions in use that one eviction passes over; the next eviction begins behind them."""
-
-WRITER_BYTES = 160
-"""Memory of a writer."""
-
-
-class SessionCache:
-    """The queues of a process, which take up to `max_bytes` of memory with their records."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._queues: OrderedDict[SessionKey, SessionQueue] = OrderedDict()
-        self._bytes = 0
-
-    def queue(self, key: SessionKey) -> SessionQueue:
-        """Return the queue of a session, a new one if there is none."""
-        queue = self._queues.get(key)
-        if queue is None:
-            queue = self._queues[key] = SessionQueue(key)
-            self._bytes += QUEUE_BYTES
-        else:
-            self._queues.move_to_end(key)
-        return queue
-
-    def known(self, key: SessionKey) -> SessionQueue | None:
-        """Return the queue of a session if there is one."""
-        return self._queues.get(key)
-
-    def set_record(self, queue: SessionQueue, record: SessionRecord | None) -> None:
-        """Set the record of a session. Model and checked shape stay if the metadata are the same, as after steps."""
-        before, queue.record = queue.record, record
-        if record is None or before is None or record.meta is not before.meta:
-            queue.served = queue.checked_shape = None
-        elif record.writers is before.writers:  # mostly: a step changes no sizes
-            return
-        self._bytes += _bytes_of(record) - _bytes_of(before)
-
-    def forget_models_of_followers(self) -> None:
-        """Forget which model runs each session that follows an alias, because an alias has moved."""
-        for queue in self._queues.values():
-            if queue.record is not None and queue.record.meta.following is not None:
-                queue.served = queue.checked_shape = None
-
-    def evict(self) -> None:
-        """Remove the least recently used sessions while the cache is too large. One in use counts as used now."""
-        looks = MOST_BUSY
-        while self._bytes > self._max_bytes and looks:
-            queue = next(iter(self._queues.values()))
-            if queue.idle:
-                self.set_record(queue, None)
-                del self._queues[queue.key]
-                self._bytes -= QUEUE_BYTES
-            else:
-                self._queues.move_to_end(queue.key)
-                looks -= 1
-
-
 MOST_STEPS = 512
 """The most steps of requests that run together. A longer request runs alone."""
 
@@ -205,7 +144,3 @@ def _follows(identity: Identity, step: int, writers: Writers) -> bool:
     if identity.writer is not None:
         return identity.seq == writers.last(identity.writer) + 1
     return identity.step is None or identity.step == step
-
-
-def _bytes_of(record: SessionRecord | None) -> int:
-    return 0 if record is None else len(record.state) + WRITER_BYTES * len(record.writers.all)

@@ -16,7 +16,8 @@ from cellar.errors import (
     WriterUnknown,
 )
 from cellar.ports import Committed, CommittedChange, Identity, Position, SessionRecord
-from cellar.store.sessions.record_codec import Entry, Keyed, who
+from cellar.store.sessions.keyed_answer import Keyed
+from cellar.store.sessions.record_codec import Entry, who
 
 
 def judge(

@@ -43,7 +43,8 @@ from cellar.store.protocol.resp import Reply, raw
 
 SCHEMA = 1
 
-_HEAD = Struct("<B8s8sQ16sQI16s")
+HEAD_FORMAT = "<B8s8sQ16sQI16s"
+_HEAD = Struct(HEAD_FORMAT)
 """schema, incarnation, epoch, step, digest, revision, kernel_rev, model mark. Scripts read the incarnation: bytes 2 to
 9."""
 
@@ -58,9 +59,6 @@ ENTRY = Struct("<QB8sQ16s8sI16s16s")
 
 ENTRY_BYTES, _WHO_BYTES = ENTRY.size, 16
 
-_KEYED = Struct("<8s16s8sQ16sIB")
-"""incarnation (scripts read it: bytes 1 to 8), fingerprint, then after: epoch, step, digest; steps, flags"""
-
 _WRITER = Struct("<16sQQ")
 """mark, seq, revision"""
 
@@ -74,8 +72,11 @@ OPTIONS = 5
 """Number of optional members of the metadata. A sixth follows if the model was deleted or the session follows an alias,
 and a seventh if it follows one."""
 
-ORDERED, KEPT, NUMBERED, OF_MODEL = 1, 2, 4, 8
-"""Flags of an entry, and of the answer for an Idempotency-Key (the second and the last)."""
+_BEFORE_OPTIONS = 5
+"""Number of the members before them."""
+
+ORDERED, KEPT, NUMBERED = 1, 2, 4
+"""Flags of an entry."""
 
 
 @lru_cache(maxsize=1024)
@@ -104,9 +105,10 @@ def head_ends(head: bytes) -> tuple[bytes, bytes]:
     return ends[0], ends[-1]
 
 
-def pack_meta(meta: SessionMeta) -> bytes:
-    """Return the metadata that is not in the head, as JSON."""
-    found: list[object] = [meta.model, meta.model_digest, meta.batch_size, meta.ttl_s, meta.created_s]
+def pack_meta(meta: SessionMeta, created_s: float | None = None) -> bytes:
+    """Return the metadata that is not in the head, as JSON, with another time of creation if one is given."""
+    created_s = meta.created_s if created_s is None else created_s
+    found: list[object] = [meta.model, meta.model_digest, meta.batch_size, meta.ttl_s, created_s]
     options: list[object] = [meta.history, meta.log, meta.events, meta.pinned, meta.migrated]
     if meta.deleted is not None or meta.following is not None:
         options.append(meta.deleted and list(meta.deleted))
@@ -121,9 +123,7 @@ def unpack_head(head: bytes, meta: bytes) -> tuple[SessionMeta, Position, int]:
         raise StoreCorrupt("a session record that this version of Cellar cannot read")
     _, incarnation, epoch, step, digest, revision, kernel_rev, mark = _HEAD.unpack(head)
     try:
-        model, model_digest, batch_size, ttl_s, created_s, *options = orjson.loads(meta)
-        if len(options) > OPTIONS:
-            options[OPTIONS:] = _deleted(options[OPTIONS]), _following(*options[OPTIONS + 1 :])
+        model, model_digest, batch_size, ttl_s, created_s, *options = unpack_meta(meta)
         found = SessionMeta(model, model_digest, batch_size, kernel_rev, ttl_s, created_s, incarnation, *options)
         is_of_model = mark == model_mark(model_digest, deleted=found.deleted is not None)
     except (ValueError, TypeError) as error:  # no JSON, no list, or more or fewer members than this version knows
@@ -131,6 +131,15 @@ def unpack_head(head: bytes, meta: bytes) -> tuple[SessionMeta, Position, int]:
     if not is_of_model:
         raise StoreCorrupt("a session record whose head and metadata name different models")
     return found, Position(epoch, step, digest), revision
+
+
+def unpack_meta(meta: bytes) -> list[Any]:
+    """Return the members of packed metadata. Raise ValueError or TypeError."""
+    found: list[Any] = orjson.loads(meta)
+    if len(found) > _BEFORE_OPTIONS + OPTIONS:
+        deleted, *following = found[_BEFORE_OPTIONS + OPTIONS :]
+        found[_BEFORE_OPTIONS + OPTIONS :] = _deleted(deleted), _following(*following)
+    return found
 
 
 def _deleted(packed: list[Any] | None) -> DeletedModel | None:
@@ -289,53 +298,3 @@ def unpack_entry(data: bytes) -> Entry:
     output = data[end:] if flags & KEPT else None
     before = Position(epoch, step, digest)
     return Entry(revision, bool(flags & ORDERED), before, after, steps, mark, whose, output)
-
-
-@dataclass(frozen=True, slots=True)
-class Keyed:
-    """The stored answer to a request with an Idempotency-Key."""
-
-    incarnation: bytes
-    fingerprint: bytes
-    after: Position
-    steps: int
-    output: bytes | None
-    model: str | None = None
-    """The version that ran the steps, of a session that followed an alias."""
-
-    def answer(self) -> Committed:
-        """Return the answer to a repetition of the request."""
-        return Committed(self.after, self.steps, self.output, replayed=True, model=self.model)
-
-
-def pack_keyed(change: Change, meta: SessionMeta, cap: int) -> bytes:
-    """Return the packed answer for the change's Idempotency-Key, without an output over `cap` bytes.
-
-    `meta` are those of the session before the change. If it follows an alias, its version stands before the output: a
-    byte with its length, then the reference.
-    """
-    kept = len(change.output) <= cap
-    after = change.after
-    model = b"" if meta.following is None else meta.model.encode()
-    return _KEYED.pack(
-        meta.incarnation,
-        change.fingerprint,
-        after.epoch,
-        after.step,
-        after.digest,
-        change.steps,
-        KEPT * kept | OF_MODEL * bool(model),
-    ) + b"".join((bytes([len(model)]) if model else b"", model, change.output if kept else b""))
-
-
-def unpack_keyed(data: bytes) -> Keyed:
-    """Return the stored answer for an Idempotency-Key. Raise StoreCorrupt."""
-    if len(data) < _KEYED.size:
-        raise StoreCorrupt("a damaged idempotency record")
-    incarnation, fingerprint, epoch, step, digest, steps, flags = _KEYED.unpack_from(data)
-    begin, model = _KEYED.size, None
-    if flags & OF_MODEL:
-        begin, end = begin + 1, begin + 1 + data[begin]
-        begin, model = end, data[begin:end].decode()
-    output = data[begin:] if flags & KEPT else None
-    return Keyed(incarnation, fingerprint, Position(epoch, step, digest), steps, output, model)

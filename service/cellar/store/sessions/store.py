@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from cellar.errors import ModelDeleted, StoreUnavailable
+from cellar.errors import CellarError, ModelDeleted, StoreUnavailable
 from cellar.ports import (
     EVERY_SESSION,
     MAX_WRITERS,
@@ -26,11 +26,14 @@ from cellar.store.protocol.script import Script, load_script
 from cellar.store.sessions.commits.command import CommitEncoder, Retention, first_entries, leftovers
 from cellar.store.sessions.commits.fast_path import FastCommitEncoder
 from cellar.store.sessions.commits.pipeline import CommitPipeline
+from cellar.store.sessions.compact_record import compact, expand
 from cellar.store.sessions.deduplication import changes_since, committed_changes, judge
 from cellar.store.sessions.expiry import SWEEP_S, ExpirySweeper
 from cellar.store.sessions.index import Expired, SessionIndex, ignore, read_summary, summary_commands
+from cellar.store.sessions.keyed_answer import unpack_keyed
 from cellar.store.sessions.model_uses import RedisModelUses, enlist, use
 from cellar.store.sessions.record_codec import (
+    HEAD_BYTES,
     Entry,
     absent,
     bytes_or_none,
@@ -38,7 +41,6 @@ from cellar.store.sessions.record_codec import (
     pack_meta,
     unpack_entry,
     unpack_head,
-    unpack_keyed,
     unpack_record,
 )
 from cellar.store.topology import health
@@ -125,6 +127,27 @@ class RedisSessions:
         fields, dead = await self._client.read([(b"HMGET", record, *_FIELDS), (b"EXISTS", tombstone)])
         return self._record(key, items(fields), dead)
 
+    async def load_all(self, keys: Sequence[SessionKey]) -> Sequence[SessionRecord | CellarError]:
+        """Return each session, or the error for one that is not there. Raise StoreUnavailable."""
+        replies = await self._client.read([(b"HMGET", self.keys.record(key), *_FIELDS) for key in keys])
+        found = [self._loaded(key, items(reply)) for key, reply in zip(keys, replies, strict=True)]
+        absences = [index for index, each in enumerate(found) if each is None]
+        if absences:
+            dead = await self._client.read([(b"EXISTS", self.keys.tombstone(keys[index])) for index in absences])
+            for index, tombstone in zip(absences, dead, strict=True):
+                found[index] = absent(keys[index], tombstone)
+        return [each for each in found if each is not None]
+
+    def compact(self, record: SessionRecord) -> bytes:
+        """Return a session in the compact form of this process."""
+        return compact(record, self.fast_encoder.head(record))
+
+    def expand(self, key: SessionKey, data: bytes) -> SessionRecord:
+        """Return the session that has this compact form, ready for its next commit."""
+        record = expand(key, data)
+        self.fast_encoder.prepare(record, data[:HEAD_BYTES])
+        return record
+
     async def find(self, key: SessionKey, identity: Identity, fingerprint: bytes) -> Committed | SessionRecord:
         """Return the answer to a repeated request, else the session. Raise PositionConflict or FingerprintMismatch."""
         entries = self._slots if identity.writer is None else (*self._slots, *_PLACES)
@@ -209,6 +232,16 @@ class RedisSessions:
     def _seen(self, key: SessionKey, fields: Sequence[Reply], dead: Reply) -> tuple[SessionRecord, Sequence[Entry]]:
         record = self._record(key, fields[: len(_FIELDS)], dead)
         return record, [unpack_entry(entry) for entry in fields[len(_FIELDS) :] if isinstance(entry, bytes)]
+
+    def _loaded(self, key: SessionKey, fields: Sequence[Reply]) -> SessionRecord | CellarError | None:
+        """Return a session that is loaded with others, None if it has no record."""
+        head, meta, state, writers = fields
+        if head is None:
+            return None
+        try:
+            return unpack_record(key, raw(head), raw(meta), raw(state), bytes_or_none(writers))
+        except CellarError as error:  # which concerns no other session
+            return error
 
     def _record(self, key: SessionKey, fields: Sequence[Reply], dead: Reply) -> SessionRecord:
         head, meta, state, writers = fields

@@ -7,7 +7,8 @@ from functools import lru_cache, partial
 from cellar.ports import ROW_RESET, Change, Commit, Origin, SessionKey, SessionMeta, SessionRecord
 from cellar.store.keys import TOMBSTONE, SessionKeys
 from cellar.store.protocol.script import Script, ScriptCall
-from cellar.store.sessions.record_codec import pack_entry, pack_head, pack_keyed, pack_meta, pack_past, pack_writers
+from cellar.store.sessions.keyed_answer import pack_keyed
+from cellar.store.sessions.record_codec import pack_entry, pack_head, pack_meta, pack_past, pack_writers
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class FastCommitEncoder:
         before, changes, state = commit.before, commit.changes, commit.state
         packed = before.packed
         if packed is None or packed[1].writer is not self:
-            packed = self._know(before)
+            packed = self.prepare(before, pack_head(before.meta, before.position, before.revision))
         head, fixed, writers = packed
         if not fixed.eligible or commit.meta is not None or commit.wanted_pause_s or len(state) != fixed.state_bytes:
             return None
@@ -139,16 +139,22 @@ class FastCommitEncoder:
         parts[3] = _middle(self._retention.lifetimes(meta.ttl_s, meta.pinned), count, more)
         return data
 
-    def _know(self, record: SessionRecord) -> "tuple[bytes, _Fixed, bytes]":
-        meta, size = record.meta, len(record.state)
+    def head(self, record: SessionRecord) -> bytes:
+        """Return the head of a record as it is stored."""
+        packed = record.packed
+        return packed[0] if packed is not None else pack_head(record.meta, record.position, record.revision)
+
+    def prepare(self, record: SessionRecord, head: bytes) -> "tuple[bytes, _Fixed, bytes]":
+        """Pack what the commits of a session have in common, and keep it in the record. `head` is its head."""
+        meta, size, name = record.meta, len(record.state), self._keys.record(record.key)
         eligible = not (meta.history or meta.log or meta.events)
-        head, name = pack_head(meta, record.position, record.revision), self._keys.record(record.key)
         start, model = head_ends(head)
-        keys = self._name + _arguments(name, name + TOMBSTONE) + SIZES[len(head)]
+        tombstone = SIZES[len(name) + len(TOMBSTONE)]
+        keys = b"".join((self._name, SIZES[len(name)], name, tombstone, name, TOMBSTONE, SIZES[HEAD_BYTES]))
         middles = self._middles(meta.ttl_s, meta.pinned)
-        fixed = _Fixed(self, eligible, start, model, keys, middles, size, _arguments(b"s") + SIZES[size])
-        record.packed = head, fixed, pack_writers(record.writers)
-        return head, fixed, record.packed[2]
+        fixed = _Fixed(self, eligible, start, model, keys, middles, size, _STATE + SIZES[size])
+        packed = record.packed = head, fixed, pack_writers(record.writers)
+        return packed
 
 
 @dataclass(slots=True, eq=False)
@@ -211,7 +217,7 @@ def _arguments(*arguments: bytes) -> bytes:
     return b"".join(part for argument in arguments for part in (SIZES[len(argument)], argument))
 
 
-_WRITERS = _arguments(b"v")
+_WRITERS, _STATE = _arguments(b"v"), _arguments(b"s")
 
 
 def _middles(retention: Retention, ttl_s: int, pinned: bool) -> list[bytes]:

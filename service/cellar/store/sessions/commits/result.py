@@ -8,12 +8,12 @@ from cellar.ports import Applied, Change, Commit, CommitConflict, CommitResult, 
 from cellar.store.connection.retry import CommandOutcome
 from cellar.store.protocol.resp import Reply, items, raw
 from cellar.store.sessions.deduplication import replay
+from cellar.store.sessions.keyed_answer import unpack_keyed
 from cellar.store.sessions.record_codec import (
     Entry,
     absent,
     bytes_or_none,
     unpack_entry,
-    unpack_keyed,
     unpack_record,
 )
 
