@@ -14,9 +14,9 @@ from cellar.ports import APPEND, Floats, Identity, ModelVersion, SessionKey
 from cellar.sessions.execution import kernel_batch
 from cellar.sessions.execution.micro_batcher import MicroBatcher
 from cellar.sessions.requests.request import PendingSteps
-from cellar.sessions.scheduling import lifecycle, session_queues
+from cellar.sessions.scheduling import join_waiting, lifecycle
 from cellar.sessions.scheduling.lifecycle import Lifecycle
-from cellar.sessions.scheduling.session_cache import SessionCache
+from cellar.sessions.scheduling.session_queues import SessionCache
 from cellar.sessions.scheduling.step_rules import StepRules
 from cellar.store.sessions.commits.fast_path import FastCommitEncoder
 from tests.sessions.conftest import Service, StartService
@@ -202,7 +202,7 @@ async def test_a_load_that_fails_is_told_to_all_who_wait_for_it(redis_url: str, 
 async def test_a_fault_in_a_step_that_others_wait_behind(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps that are numbered and went together: the first is told, and those behind it get an answer of their own."""
     key = await begin(service)
-    Place(session_queues, "_follows", anybody).put(monkeypatch, None)
+    Place(join_waiting, "_follows", anybody).put(monkeypatch, None)
     with service.sessions.steps.together():
         coming = [service.sessions.ask(key, "step", a_sequence(value), Identity(step=value)) for value in range(4)]
     told = await outcomes(coming)

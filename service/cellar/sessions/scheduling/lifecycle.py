@@ -27,13 +27,11 @@ from cellar.sessions.requests.step_batch import answer
 from cellar.sessions.scheduling.commit_builder import bad_number, edit_commit, steps_commit
 from cellar.sessions.scheduling.contention import MAX_WANTED_PAUSE_S, note_loss
 from cellar.sessions.scheduling.preparation import Found, Preparation, PreparationTasks, Prepared, Preparing
-from cellar.sessions.scheduling.session_cache import SessionCache
-from cellar.sessions.scheduling.session_queues import SessionQueue, fits
+from cellar.sessions.scheduling.session_queues import SessionCache, SessionQueue, fits
 from cellar.sessions.scheduling.step_rules import StepRules
 from cellar.sessions.values.model_protocol import Network
 
 logger = logging.getLogger(__name__)
-
 CommitGroup = list[tuple[SessionQueue, Commit]]
 
 
@@ -101,7 +99,8 @@ class Lifecycle:
         request.begin(monotonic())
         record = queue.record
         if record is None:
-            return self._tasks.load(queue.key, partial(self._loaded, queue, request))
+            then, failed = partial(self._go_on, queue, request, None), partial(self._fail, queue, request)
+            return self._tasks.load(queue.key, then, failed)
         if not fits(request.identity, record):
             if request.identity.ordered and (steps := queue.take_apart()):
                 return self._dispatch(queue, steps[0])
@@ -136,21 +135,10 @@ class Lifecycle:
             assert record is not None
             self._run(queue, request, record, found)
 
-    def _loaded(self, queue: SessionQueue, request: Request[Any], found: Prepared) -> None:
-        """Continue with the record of a session that was not known, or refuse the request."""
-        try:
-            if isinstance(found, Exception):
-                self._fail(queue, request, found)
-            else:
-                self._go_on(queue, request, None, found)
-        except Exception as error:  # a fault of the service, which must not reach the other sessions
-            self._fail(queue, request, error)
-
     def _fail(self, queue: SessionQueue, request: Request[Any], error: Exception) -> None:
         if isinstance(error, CellarError):
-            self._refuse(queue, request, error)
-        else:
-            self.end(queue, [error])
+            return self._refuse(queue, request, error)
+        return self.end(queue, [error])
 
     def _change(self, queue: SessionQueue, request: ChangeRequest, record: SessionRecord, network: Network) -> None:
         """Commit a change that is not a step, at once or after its preparation."""

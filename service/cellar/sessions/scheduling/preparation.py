@@ -34,6 +34,12 @@ Prepared = Found | LoadedModel | Commit | Committed | Exception
 
 Preparing = Coroutine[Any, Any, Prepared]
 
+Then = Callable[[Prepared], None]
+"""Continues with the result of a preparation."""
+
+Failed = Callable[[Exception], None]
+"""Continues with its error."""
+
 
 class Preparation:
     """Asks the store and the models for the requests of sessions."""
@@ -120,19 +126,15 @@ class Preparation:
         return await self.change(key, request, now, network)
 
 
-Then = Callable[[Prepared], None]
-"""Continues with the result of a preparation."""
-
-
 class PreparationTasks:
     """Awaits preparations, each in a task of its own: that of a caller may be cancelled."""
 
     def __init__(self, store: SessionStore) -> None:
         self._store = store
         self._tasks: set[asyncio.Task[None]] = set()
-        self._unknown: list[tuple[SessionKey, Then]] = []
+        self._missing: list[tuple[SessionKey, Then, Failed]] = []
 
-    def start(self, way: Preparing, then: Then, failed: Callable[[Exception], None]) -> None:
+    def start(self, way: Preparing, then: Then, failed: Failed) -> None:
         """Call `then` with the result of a preparation, or `failed` with the error of either."""
 
         async def prepare() -> None:
@@ -144,27 +146,33 @@ class PreparationTasks:
 
         self._spawn(prepare())
 
-    def load(self, key: SessionKey, then: Then) -> None:
-        """Call `then` with the record of a session, or with the error.
+    def load(self, key: SessionKey, then: Then, failed: Failed) -> None:
+        """Call `then` with the record of a session, or `failed` with the error of either.
 
         All that are asked for in a turn of the event loop are read together.
         """
-        if not self._unknown:
-            asyncio.get_running_loop().call_soon(self._load_unknown)
-        self._unknown.append((key, then))
+        if not self._missing:
+            asyncio.get_running_loop().call_soon(self._load_missing)
+        self._missing.append((key, then, failed))
 
-    def _load_unknown(self) -> None:
-        asked, self._unknown = self._unknown, []
+    def _load_missing(self) -> None:
+        asked, self._missing = self._missing, []
         self._spawn(self._load(asked))
 
-    async def _load(self, asked: Sequence[tuple[SessionKey, Then]]) -> None:
+    async def _load(self, asked: Sequence[tuple[SessionKey, Then, Failed]]) -> None:
         """Read sessions, and pass on the record of each."""
         try:
-            found: Sequence[SessionRecord | Exception] = await self._store.load_all([key for key, _ in asked])
+            found: Sequence[SessionRecord | Exception] = await self._store.load_all([key for key, *_ in asked])
         except Exception as error:
             found = len(asked) * [error]
-        for (_, then), each in zip(asked, found, strict=True):
-            then(Found(each) if isinstance(each, SessionRecord) else each)
+        for (_, then, failed), each in zip(asked, found, strict=True):
+            try:
+                if isinstance(each, SessionRecord):
+                    then(Found(each))
+                else:
+                    failed(each)
+            except Exception as error:  # must not reach the other sessions
+                failed(error)
 
     def _spawn(self, way: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(way)

@@ -21,8 +21,7 @@ from cellar.sessions.requests.request import Request
 from cellar.sessions.scheduling.alias_follower import AliasFollower
 from cellar.sessions.scheduling.lifecycle import Lifecycle
 from cellar.sessions.scheduling.preparation import Preparation
-from cellar.sessions.scheduling.session_cache import SessionCache
-from cellar.sessions.scheduling.session_queues import SessionQueue
+from cellar.sessions.scheduling.session_queues import SessionCache, SessionQueue
 from cellar.sessions.scheduling.step_rules import StepRules
 from cellar.sessions.values.limits import SessionLimits
 

@@ -1,19 +1,22 @@
-"""The queue of waiting requests of each session.
+"""The queues of the sessions that a process uses, in a cache of the sessions that it knows, limited in bytes.
 
 Requests of a session are run in the order in which they were submitted.
+
+The sessions that were used last, and those in use, have their queues with all their objects. The others are kept in the
+compact form of the store, one bytes object each: a third of the memory, and nothing that the garbage collector must
+visit. It would stop the event loop for a second to look through the objects of 300,000 sessions.
 """
 
-from collections import deque
-from collections.abc import Callable
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 from weakref import ref
 
-from cellar.ports import APPEND, Identity, SessionKey, SessionRecord, Writers
-from cellar.sessions.execution.model_cache import LoadedModel
+from cellar.ports import APPEND, Identity, SessionKey, SessionRecord, SessionStore
+from cellar.sessions.execution.model_cache import LoadedModel, ModelCache
 from cellar.sessions.requests.request import Request, StepRequest
 from cellar.sessions.requests.request_state import WAITING
-from cellar.sessions.values.row_flags import resets_only
 
 
 @dataclass(slots=True, eq=False)
@@ -79,10 +82,6 @@ class SessionQueue:
         return self.current[0]
 
 
-MOST_STEPS = 512
-"""The most steps of requests that run together. A longer request runs alone."""
-
-
 def fits(identity: Identity, record: SessionRecord) -> bool:
     """Return whether a request with this identity may run on the record, as far as the record shows."""
     if identity is APPEND:
@@ -94,53 +93,139 @@ def fits(identity: Identity, record: SessionRecord) -> bool:
     return identity.step is None or identity.step == record.position.step
 
 
-def join_waiting(queue: SessionQueue, record: SessionRecord, most: int, admits: Callable[[StepRequest], bool]) -> None:
-    """Move waiting steps to the current ones, with which they then run: up to `most` requests in all.
+QUEUE_BYTES = 2560
+"""Memory of a queue without its state, with the parts that the store keeps packed: measured at 2.4 KB."""
 
-    A step is moved if `admits` returns true and if it may run at the position that the steps before it lead to.
-    """
-    first = queue.current[0]
-    if not isinstance(first, StepRequest) or not _may_share(first, record):
-        return
-    step, steps, count = record.position.step + len(first.inputs), len(first.inputs), first.count
-    writers = record.writers.after(first.identity.writer, first.identity.seq, record.revision)
-    while queue.waiting and count + queue.waiting[0].count <= most:
-        request = queue.waiting[0]
-        if request.is_over():  # it is dropped when it is taken up
-            break
-        if not isinstance(request, StepRequest):
-            break
-        inputs = request.inputs
-        if inputs.shape[1:] != first.inputs.shape[1:] or steps + len(inputs) > MOST_STEPS:
-            break
-        if request.flags is not None or not _may_share(request, record):
-            break
-        if not (_follows(request.identity, step, writers) and admits(request)):
-            break
-        request.begin(first.tried_s)
-        queue.current.append(queue.waiting.popleft())
-        step, steps = step + len(inputs), steps + len(inputs)
-        writers = writers.after(request.identity.writer, request.identity.seq, record.revision + count)
-        count += request.count
+WRITER_BYTES = 160
+"""Memory of a writer of a queue."""
+
+COMPACT_BYTES = 192
+"""Memory of a compact session without its bytes and its name: two objects and its place in a table."""
+
+MOST_QUEUES = 4096
+"""Most queues besides those in use, as many as CELLAR_QUEUE_LIMIT lets wait: a collection visits them in 10 ms."""
+
+MOST_BUSY = 64
+"""The number of sessions in use that one eviction passes over; the next eviction begins behind them."""
+
+TABLES = 64
+"""Tables of compact sessions: to make a table of a million larger would take 30 ms, and so would to look for the oldest
+of a table from which many were removed."""
+
+REMOVED = 128
+"""The part of a table that one eviction removes: to find the oldest in a large one takes as long as to remove ten."""
 
 
-def _may_share(request: StepRequest, record: SessionRecord) -> bool:
-    """Return whether the request may share a commit.
+class SessionCache:
+    """The sessions that a process knows, which take up to `max_bytes` of memory."""
 
-    A request with an Idempotency-Key may not, because its answer is stored by itself. Requests of a session that keeps
-    earlier states may not, because it keeps the states before each commit. Steps that some rows take no part in run in
-    several calls.
-    """
-    is_plain = request.flags is None or resets_only(request.flags)
-    return is_plain and request.identity.key is None and not record.meta.history
+    def __init__(self, max_bytes: int, store: SessionStore, models: ModelCache, most_queues: int = MOST_QUEUES) -> None:
+        self._max_bytes = max_bytes
+        self._store = store
+        self._models = models
+        self._most_queues = most_queues
+        self._queues: OrderedDict[SessionKey, SessionQueue] = OrderedDict()
+        self._tables: list[dict[str, bytes]] = [{} for _ in range(TABLES)]
+        """Compact sessions by tenant and name; in each table, those put there first come first."""
+        self._next_table = 0
+        self.bytes = 0
+        """Memory of all of it."""
 
+    def queue(self, key: SessionKey) -> SessionQueue:
+        """Return the queue of a session, a new one if there is none."""
+        queue = self._queues.get(key)
+        if queue is None:
+            return self._expand(key) or self._add(SessionQueue(key))
+        self._queues.move_to_end(key)
+        return queue
 
-def _follows(identity: Identity, step: int, writers: Writers) -> bool:
-    """Return whether a request may run at `step`, whose digest is known when the steps before it have run."""
-    if identity is APPEND:
+    def known(self, key: SessionKey) -> SessionQueue | None:
+        """Return the queue of a session if the session is known."""
+        return self._queues.get(key) or self._expand(key)
+
+    def set_record(self, queue: SessionQueue, record: SessionRecord | None) -> None:
+        """Set the record of a session. Model and checked shape stay if the metadata are the same, as after steps."""
+        before, queue.record = queue.record, record
+        if record is None or before is None or record.meta is not before.meta:
+            queue.served = queue.checked_shape = None
+        elif record.writers is before.writers:  # mostly: a step changes no sizes
+            return
+        self.bytes += _bytes_of(record) - _bytes_of(before)
+
+    def forget_models_of_followers(self) -> None:
+        """Forget which model runs each session that follows an alias, because an alias has moved."""
+        for queue in self._queues.values():
+            if queue.record is not None and queue.record.meta.following is not None:
+                queue.served = queue.checked_shape = None
+
+    def evict(self) -> None:
+        """Make the least recently used sessions compact, or remove them, while there are too many or too much memory.
+
+        A session in use counts as used now.
+        """
+        if len(self._queues) > self._most_queues or self.bytes > self._max_bytes:
+            self._evict()
+
+    def _evict(self) -> None:
+        looks = MOST_BUSY
+        while looks and len(self._queues) > self._most_queues:
+            looks -= not self._take_queue(compact=True)
+        while self.bytes > self._max_bytes and self._remove_compact():
+            pass
+        while looks and self._queues and self.bytes > self._max_bytes:
+            looks -= not self._take_queue(compact=False)
+
+    def _take_queue(self, *, compact: bool) -> bool:
+        """Remove the least recently used queue, and keep its session if `compact`; return whether it was idle."""
+        key, queue = next(iter(self._queues.items()))
+        if not queue.idle:
+            self._queues.move_to_end(key)
+            return False
+        del self._queues[key]
+        record = queue.record
+        self.bytes -= QUEUE_BYTES + _bytes_of(record)
+        if compact and record is not None:
+            table, name = self._place(key)
+            data = table[name] = self._store.compact(record)
+            self.bytes += COMPACT_BYTES + len(name) + len(data)
         return True
-    if identity.position is not None:
+
+    def _remove_compact(self) -> bool:
+        """Remove the oldest compact sessions of the next table that has any; return whether there was one."""
+        for _ in range(TABLES):
+            self._next_table = (self._next_table + 1) % TABLES
+            table = self._tables[self._next_table]
+            if table:
+                for name in list(islice(table, 1 + len(table) // REMOVED)):
+                    self.bytes -= COMPACT_BYTES + len(name) + len(table.pop(name))
+                return True
         return False
-    if identity.writer is not None:
-        return identity.seq == writers.last(identity.writer) + 1
-    return identity.step is None or identity.step == step
+
+    def _expand(self, key: SessionKey) -> SessionQueue | None:
+        """Return the queue of a session that was compact, ready to run the next step, None if there is none."""
+        table, name = self._place(key)
+        data = table.pop(name, None)
+        if data is None:
+            return None
+        self.bytes -= COMPACT_BYTES + len(name) + len(data)
+        queue = self._add(SessionQueue(key))
+        record = queue.record = self._store.expand(key, data)
+        self.bytes += _bytes_of(record)
+        served = self._models.cached(key.tenant, record.meta)
+        if served is not None and record.meta.following is None:
+            queue.served = ref(served)
+        return queue
+
+    def _add(self, queue: SessionQueue) -> SessionQueue:
+        self._queues[queue.key] = queue
+        self.bytes += QUEUE_BYTES
+        return queue
+
+    def _place(self, key: SessionKey) -> tuple[dict[str, bytes], str]:
+        """Return the table that has a session in its compact form, and its name there."""
+        name = f"{key.tenant}/{key.session}"  # a tenant has no slash
+        return self._tables[hash(name) % TABLES], name
+
+
+def _bytes_of(record: SessionRecord | None) -> int:
+    return 0 if record is None else len(record.state) + WRITER_BYTES * len(record.writers.all)

@@ -5,7 +5,8 @@ from cellar.ports import Floats, RowFlags, SessionMeta, SessionRecord
 from cellar.sessions.execution.model_cache import LoadedModel
 from cellar.sessions.requests.request import StepRequest
 from cellar.sessions.scheduling.commit_builder import check_inputs, check_revision, check_rows, check_state
-from cellar.sessions.scheduling.session_queues import SessionQueue, join_waiting
+from cellar.sessions.scheduling.join_waiting import join_waiting
+from cellar.sessions.scheduling.session_queues import SessionQueue
 from cellar.sessions.values.limits import SessionLimits
 from cellar.sessions.values.model_protocol import Sizes
 

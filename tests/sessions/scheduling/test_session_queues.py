@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from cellar.ports import SessionKey
-from cellar.sessions.scheduling.session_cache import MOST_QUEUES, SessionCache
+from cellar.sessions.scheduling.session_queues import MOST_QUEUES, SessionCache
 from cellar.store.sessions.store import RedisSessions
 from cellar.store.topology.factory import open_router
 from tests.sessions.conftest import Service, StartService
