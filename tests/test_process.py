@@ -7,9 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from cellar.process import RESERVED_FILES, connections_within, memory_bytes
+from cellar.process import RESERVED_FILES, connections_within
 from tests.waiting import wait_until
 
 PARENT = """
@@ -69,18 +67,3 @@ def _alive(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-MACHINE = memory_bytes([])
-
-
-@pytest.mark.parametrize(
-    ("said", "expected"),
-    [(None, MACHINE), ("max\n", MACHINE), ("104857600\n", 104857600), (f"{2**63}\n", MACHINE)],
-)
-def test_the_control_group_may_have_less(tmp_path: Path, said: str | None, expected: int) -> None:
-    limit = tmp_path / "memory.max"
-    if said is not None:
-        limit.write_text(said)
-    assert memory_bytes([limit]) == expected
-    assert MACHINE > 2**20

@@ -18,15 +18,33 @@ def test_defaults_need_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.cache_dir == Path("/home/someone/.cache/cellar/kernels")
     assert (settings.host, settings.port) == ("127.0.0.1", 8080)
     assert settings.embedded
-    assert settings.local_worker
+    assert settings.local_workers == 1
 
 
 def test_a_given_redis_brings_no_worker_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CELLAR_REDIS_URL", "redis://somewhere:6379/0")
     assert not Settings.load().embedded
-    assert not Settings.load().local_worker
+    assert Settings.load().local_workers == 0
     monkeypatch.setenv("CELLAR_WORKER", "true")
-    assert Settings.load().local_worker
+    assert Settings.load().local_workers == 1
+
+
+@pytest.mark.parametrize(("worker", "workers"), [("true", 3), ("false", 2), ("true", 0)])
+def test_a_number_of_workers_comes_before_the_question_whether_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, worker: str, workers: int
+) -> None:
+    monkeypatch.setenv("CELLAR_WORKER", worker)
+    monkeypatch.setenv("CELLAR_WORKERS", str(workers))
+    assert Settings.load().local_workers == workers
+    assert Settings.load(workers=5).local_workers == 5, "the command line comes first"
+
+
+def test_processes_divide_what_is_bounded_for_all() -> None:
+    settings = Settings(model_cache_bytes=2**30, max_unfinished_bytes=2**20, compile_queue=3)
+    assert settings.divided(1) is settings
+    part = settings.divided(4)
+    assert (part.model_cache_bytes, part.max_unfinished_bytes, part.compile_queue) == (2**28, 2**18, 1)
+    assert part.max_connections == settings.max_connections
 
 
 def test_lists_have_commas(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -18,9 +18,10 @@ from cellar.errors import SettingsInvalid, StoreUnavailable
 from cellar.jobs.queue import JobQueue
 from cellar.jobs.submission import Jobs
 from cellar.jobs.sweeper import Sweeper
+from cellar.machine import memory_bytes
 from cellar.memory.temporary_files import TemporaryFiles
 from cellar.ports import TENANTS, BlobStore, repeat
-from cellar.process import memory_bytes
+from cellar.ports.peers import Peers
 from cellar.registry import Registry
 from cellar.sessions.events.hub import EventHub
 from cellar.sessions.execution.aliases import EVERY_S as ALIASES_S
@@ -104,8 +105,9 @@ class Api(Parts):
     Raise StartupError if the process cannot work with these settings or on this machine. Redis need not be reachable.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, peers: Peers | None = None) -> None:
         super().__init__(settings)
+        self._peers = peers
         self.temporary_files = TemporaryFiles(settings.data_dir / "tmp")
         self.registry.memory = self.temporary_files.allocate
         self_test.check(self.kernels)
@@ -155,7 +157,7 @@ class Api(Parts):
             max_batch_size=settings.max_batch_size,
             max_sequence_steps=settings.max_sequence_steps,
             max_numbers=settings.max_numbers,
-            cache_bytes=_cache_bytes(settings),
+            cache_bytes=_cache_bytes(settings, 1 if self._peers is None else self._peers.count),
             model_cache_bytes=settings.model_cache_bytes,
             any_revision=settings.accept_revisions,
             queue_limit=settings.queue_limit,
@@ -168,21 +170,36 @@ class Api(Parts):
         """Yield the tasks that run beside the requests."""
         yield self._store.agree()
         yield repeat(self._store.ping, CHECK_INTERVAL_S, "Redis cannot keep sessions")
-        yield repeat(self._store.sweeper(TENANTS).run, SWEEP_S, "expired sessions cannot be searched for")
-        shadowing = partial(self.services.shadows.run, TENANTS)
+        sweeping = self._once(self._store.sweeper(TENANTS).run)
+        yield repeat(sweeping, SWEEP_S, "expired sessions cannot be searched for")
+        shadowing = self._once(partial(self.services.shadows.run, TENANTS))
         yield repeat(shadowing, SHADOWS_S, "shadows cannot follow their sessions")
         for tenant in TENANTS:
-            finishing = partial(self.services.deletions.finish, tenant)
+            finishing = self._once(partial(self.services.deletions.finish, tenant))
             yield repeat(finishing, DELETIONS_S, "deletions of models cannot be finished")
             asking = partial(self._sessions.aliases.refresh, tenant)
             yield repeat(asking, ALIASES_S, "moves of aliases cannot be read")
+
+    def _is_first(self) -> bool:
+        """Return whether this process does what one process of a service does for all of them."""
+        return self._peers is None or self._peers.is_first
+
+    def _once(self, work: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
+        """Return work that only the first process does."""
+
+        async def done_by_first() -> None:
+            """Do it if this is the first process."""
+            if self._is_first():
+                await work()
+
+        return done_by_first
 
     @asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         """Run the background tasks while the application runs, then close all parts."""
         stop = threading.Event()
         sweeper = self.sweeper(self._job_queue)
-        sweeping = threading.Thread(target=sweeper.run, args=(stop, self._job_sweep_s), name="sweeper")
+        sweeping = threading.Thread(target=sweeper.run, args=(stop, self._job_sweep_s, self._is_first), name="sweeper")
         sweeping.start()
         background = [asyncio.create_task(work) for work in self._background()]
         try:

@@ -4,7 +4,6 @@ Together with `cellar.assembly`, which creates and connects the parts, this is t
 """
 
 import resource
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 
@@ -14,22 +13,24 @@ from cellar.api.app import create_app as create_api
 from cellar.api.http.access import Access
 from cellar.api.limits.limits import Limits
 from cellar.assembly import Api, Parts, Stores
+from cellar.embedded.place import Place
 from cellar.engine import KernelCache, host_target, is_known, self_test, target_here
 from cellar.errors import StartupError
 from cellar.jobs import worker
 from cellar.jobs.attempt import runner
 from cellar.nn.builtin_kernels import builtin_kernels
+from cellar.ports.peers import Peers
 from cellar.process import allow_all_files, connections_within, return_large_blocks
 from cellar.registry import Registry
-from cellar.server import announce, make_server
+from cellar.server import make_server, report
 from cellar.settings import Settings
 from cellar.store.protocol.url import parse
 from cellar.store.topology.factory import sync_client
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, peers: Peers | None = None) -> FastAPI:
     """Return the application with all its parts; nothing is connected yet. Raise as `Api`."""
-    api = Api(settings)
+    api = Api(settings, peers)
     return create_api(
         api.services,
         Access.of(settings.host, settings.allowed_hosts, settings.allowed_origins),
@@ -48,15 +49,17 @@ def _limits(settings: Settings) -> Limits:
     return replace(limits, max_connections=most)
 
 
-def serve(settings: Settings, listener: socket.socket, say: Callable[[str], None]) -> None:
-    """Answer requests on a listening socket until SIGTERM, then finish the running ones.
-
-    `say` is called with the URL of the service and the durability of its Redis, once Redis can be reached.
-    """
+def serve(settings: Settings, place: Place) -> None:
+    """Answer requests on the sockets of a place until SIGTERM, then finish the running ones."""
     allow_all_files()
     return_large_blocks()
-    app = create_app(settings)
-    make_server(app, settings, lambda: announce(listener, app.state.services, say)).run([listener])
+    channel, listeners, peer_listener = place.open_channel(), place.open_listeners(), place.open_peer_listener()
+    own = listeners[min(place.slot, len(listeners) - 1)]
+    peers = Peers(place.slot, peer_listener, place.peers) if peer_listener and place.peers else None
+    app = create_app(settings, peers)
+    server = make_server(app, settings, lambda: report(app.state.services, channel.send))
+    server.follow(channel, peers, {slot: each for slot, each in enumerate(listeners) if each is not own})
+    server.run([own])
 
 
 def work(settings: Settings) -> None:

@@ -1,19 +1,14 @@
-"""Requests of a process to its operating system: more open files, the end with its parent, memory."""
+"""Requests of a process to its operating system: more open files, the end with its parent, freed memory returned."""
 
 import ctypes
 import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 RESERVED_FILES = 256
 """Open files that are reserved for Redis, the compiler, the kernel cache and the log."""
-
-MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-"""Files with the memory limit of the control group, of cgroup version 2 and of version 1."""
 
 LARGE_BYTES = 1024 * 1024
 """The scratch memory of a network of a thousand units has some megabytes, and its matrices four each."""
@@ -39,15 +34,6 @@ def connections_within(most: int, files: int) -> int:
     (768, 16384, 32)
     """
     return min(most, max(files - RESERVED_FILES, files // 2))
-
-
-def memory_bytes(limits: Sequence[Path] = MEMORY_LIMITS) -> int:
-    """Return the memory of the machine, or of the control group if that has less."""
-    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for path in limits:
-        with suppress(OSError, ValueError):  # no such file, or "max"
-            found = min(found, int(path.read_text()))
-    return found
 
 
 def return_large_blocks() -> None:

@@ -1,30 +1,40 @@
-"""The uvicorn server of the api process, with Cellar's own HTTP and WebSocket protocols and its own shutdown."""
+"""The uvicorn server of the api process, with Cellar's own HTTP and WebSocket protocols and its own shutdown.
+
+A process that stops ends what lasts long, finishes the running requests and closes the connections. A process that is
+replaced first has clients leave: it answers what they still send on open connections with `Connection: close`.
+"""
 
 import asyncio
 import gc
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
-from cellar import __version__
 from cellar.api.dependencies import Services
 from cellar.api.fast_http.protocol import StepProtocol
 from cellar.api.sequence_stream.response import OpenSequences
 from cellar.api.websocket.connection.keep_alive import PING_S
 from cellar.api.websocket.connection.protocol import StreamProtocol
 from cellar.api.websocket.streams import Streams
+from cellar.embedded.control import ControlChannel, Message
+from cellar.embedded.listeners import BACKLOG
 from cellar.errors import CellarError
+from cellar.ports.peers import Peers
 from cellar.settings import Settings
 
 KEEP_ALIVE_S = 75
 """Longer than the usual 60 s of proxies, so that a proxy never sends a request on a connection that is being closed."""
 
-BACKLOG = 2048
-"""Connections that can wait while the api is restarted."""
+LEAVE_S = 5.0
+"""Longest time that a replaced process waits for clients to use their open connections once more, seconds.
+
+A request in flight is lost when its connection is closed. httpx does not use a connection again after 5 s.
+"""
 
 READY_S = 1.0
 """Pause between two checks of a Redis that was not usable at start."""
@@ -32,18 +42,9 @@ READY_S = 1.0
 GARBAGE = 10_000
 """New objects between two collections of the youngest generation: those of a hundred steps. Python's default is 700."""
 
-DURABILITY = {
-    "always": "each acknowledged step is on its disk (append-only file, fsync always)",
-    "everysec": "a crash of its machine may lose the last second (append-only file, fsync every second)",
-    "no": "a crash of its machine may lose what the operating system had not written yet (append-only file, no fsync)",
-    "none": "a crash loses everything since its last snapshot (no append-only file)",
-    "unknown": "its durability cannot be read",
-}
-"""The values of `durability` of the store in words."""
 
-
-def make_server(app: FastAPI, settings: Settings, announce: Callable[[], Coroutine[Any, Any, None]]) -> uvicorn.Server:
-    """Return the server of an application."""
+def make_server(app: FastAPI, settings: Settings, announce: Callable[[], Coroutine[Any, Any, None]]) -> "ApiServer":
+    """Return the server of an application, which runs `announce` once it accepts connections."""
     config = uvicorn.Config(
         app,
         http=StepProtocol,
@@ -58,34 +59,36 @@ def make_server(app: FastAPI, settings: Settings, announce: Callable[[], Corouti
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
     )
-    streams: Streams = app.state.streams
-    services: Services = app.state.services
-    sequences: OpenSequences = app.state.sequences
-
-    async def end_streams() -> None:
-        """End long sequences, event streams and WebSockets."""
-        sequences.stop()
-        await services.event_hub.aclose()
-        await streams.stop()
-
-    return _Server(config, announce, end_streams, settings.drain_s)
+    return ApiServer(config, app, announce, settings.drain_s)
 
 
-class _Server(uvicorn.Server):
+class ApiServer(uvicorn.Server):
     """Calls `announce` when it accepts connections, and ends streams before it closes connections."""
 
     def __init__(
-        self,
-        config: uvicorn.Config,
-        announce: Callable[[], Coroutine[Any, Any, None]],
-        end_streams: Callable[[], Coroutine[Any, Any, None]],
-        drain_s: float,
+        self, config: uvicorn.Config, app: FastAPI, announce: Callable[[], Coroutine[Any, Any, None]], drain_s: float
     ) -> None:
         super().__init__(config)
+        self._app = app
         self._announce = announce
-        self._announcing: asyncio.Task[None] | None = None
-        self._end_streams = end_streams
         self._drain_s = drain_s
+        self._tasks: list[asyncio.Task[None]] = []
+        self._supervision: Supervision | None = None
+        self._retiring = False
+        """Whether another process replaces this one, and clients have time to leave."""
+
+    def follow(self, channel: ControlChannel, peers: Peers | None, others: Mapping[int, socket.socket]) -> None:
+        """Follow the messages of the parent; `others` are the listening sockets of the other slots."""
+        self._supervision = Supervision(channel, peers, VacantSlots(others, self._accept_on), self.retire)
+
+    def retire(self) -> None:
+        """Stop, because another process accepts on the same sockets, and lose no request of an open connection."""
+        self._retiring = self.should_exit = True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop because of a signal."""
+        self._retiring = False
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start as uvicorn does, then announce."""
@@ -94,16 +97,20 @@ class _Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(GARBAGE)
-        self._announcing = asyncio.create_task(self._announce(), name="announce")
+        self._tasks = [asyncio.create_task(self._announce(), name="announce")]
+        if self._supervision is not None:
+            self._tasks.append(asyncio.create_task(self._supervision.run(), name="supervision"))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no more connections, end the streams, then stop as uvicorn does, all within the drain time."""
         for server in self.servers:
             server.close()
-        if self._announcing is not None:
-            self._announcing.cancel()
+        for task in self._tasks:
+            task.cancel()
         loop = asyncio.get_running_loop()
         until_s = loop.time() + self._drain_s
+        if self._retiring:
+            await self._have_clients_leave(min(LEAVE_S, self._drain_s / 2))
         ending = asyncio.create_task(self._end_streams())
         while not ending.done() and not self.force_exit and loop.time() < until_s:
             await asyncio.wait((ending,), timeout=0.1)  # uvicorn checks for a second signal as often
@@ -111,20 +118,108 @@ class _Server(uvicorn.Server):
         self.config.timeout_graceful_shutdown = int(max(0, until_s - loop.time()))
         await super().shutdown(sockets)
 
+    async def _have_clients_leave(self, most_s: float) -> None:
+        """Close WebSockets, and answer requests with `Connection: close` until there are no connections."""
+        state, streams = self.server_state, self._app.state.streams
+        state.default_headers = [*state.default_headers, (b"connection", b"close")]
+        closing = asyncio.create_task(streams.stop())
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + most_s
+        while state.connections and self._retiring and loop.time() < until_s:  # noqa: ASYNC110  # no event tells
+            await asyncio.sleep(0.05)
+        closing.cancel()
 
-async def announce(listener: socket.socket, services: Services, say: Callable[[str], None]) -> None:
-    """Print the URL of the service, and once Redis is usable, that the service is ready and how durable Redis is."""
-    host, port = listener.getsockname()[:2]
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    async def _end_streams(self) -> None:
+        """End long sequences, event streams and WebSockets."""
+        services: Services = self._app.state.services
+        sequences: OpenSequences = self._app.state.sequences
+        streams: Streams = self._app.state.streams
+        sequences.stop()
+        await services.event_hub.aclose()
+        await streams.stop()
+
+    async def _accept_on(self, listener: socket.socket) -> asyncio.base_events.Server:
+        """Accept connections on a further socket."""
+        loop = asyncio.get_running_loop()
+        server: asyncio.base_events.Server = await loop.create_server(self._new_connection, sock=listener)
+        return server
+
+    def _new_connection(self) -> asyncio.Protocol:
+        return StepProtocol(self.config, self.server_state, self.lifespan.state)
+
+
+class VacantSlots:
+    """Accepts the connections of slots that have no living process, so that none waits for one that cannot start."""
+
+    def __init__(
+        self,
+        listeners: Mapping[int, socket.socket],
+        accept: Callable[[socket.socket], Awaitable[asyncio.base_events.Server]],
+    ) -> None:
+        self._listeners = listeners
+        self._accept = accept
+        self._servers: dict[int, asyncio.base_events.Server] = {}
+
+    async def follow(self, living: Mapping[int, int]) -> None:
+        """Accept on the sockets of all slots that do not live, and no more on those of the others."""
+        for slot, listener in self._listeners.items():
+            if slot in living:
+                if server := self._servers.pop(slot, None):
+                    server.close()
+            elif slot not in self._servers:
+                self._servers[slot] = await self._accept(listener.dup())
+
+    def close(self) -> None:
+        """Stop accepting."""
+        for server in self._servers.values():
+            server.close()
+
+
+class Supervision:
+    """Carries out what the parent says: which slots live, and that this process is to retire."""
+
+    def __init__(
+        self, channel: ControlChannel, peers: Peers | None, vacant: VacantSlots, retire: Callable[[], None]
+    ) -> None:
+        self._channel = channel
+        self._peers = peers
+        self._vacant = vacant
+        self._retire = retire
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Follow the messages until cancelled."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._channel.fileno(), self._receive)
+        try:
+            while self._peers is not None:
+                await self._changed.wait()
+                self._changed.clear()
+                await self._vacant.follow(self._peers.living)
+            await asyncio.Event().wait()
+        finally:
+            loop.remove_reader(self._channel.fileno())
+            self._vacant.close()
+            if self._peers is not None:
+                self._peers.drain()
+
+    def _receive(self) -> None:
+        for message in self._channel.receive():
+            if "retire" in message:
+                self._retire()
+            elif self._peers is not None:
+                self._peers.update({int(slot): process for slot, process in message["living"].items()})
+                self._changed.set()
+
+
+async def report(services: Services, send: Callable[[Message], object]) -> None:
+    """Send that the process is ready, with what is known about the store, once Redis is usable."""
     try:
         store = await services.ready()
     except CellarError as error:
-        say(f"Cellar {__version__} listens at {url} but is not ready: {error.detail}")
+        send({"waiting": error.detail})
         store = await _wait_until_ready(services)
-    say(f"Cellar {__version__} is ready at {url} (API: /docs)")
-    say(f"  Redis {store['redis_version']}: {DURABILITY[store['durability']]}")
-    if store["replicas"]:
-        say("  A replica that takes over may lack the last acknowledged steps: Redis replicates after it has answered")
+    send({"ready": store})
 
 
 async def _wait_until_ready(services: Services) -> dict[str, Any]:

@@ -15,6 +15,8 @@ DAY_S = 24 * 60 * 60
 REDIS_URL = r"^(rediss?(\+(cluster|sentinel))?|unix)://"
 HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:]+")
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
+DIVIDED = ("model_cache_bytes", "max_unfinished_bytes", "compile_queue")
+"""Limits of the whole service, which its api processes divide. All others hold for each process."""
 CLUSTER_URL = re.compile(r"rediss?\+cluster://")
 
 
@@ -131,8 +133,8 @@ class Settings(BaseSettings):
     model_cache_bytes: int = Field(
         512 * MEBIBYTE,
         ge=MEBIBYTE,
-        description="Memory for loaded models in each process, bytes. The least recently used models are dropped"
-        " and loaded again when needed, in milliseconds. Default: 512 MiB.",
+        description="Memory for loaded models in all processes of the service together, bytes. The least recently"
+        " used models are dropped and loaded again when needed, in milliseconds. Default: 512 MiB.",
     )
     cache_bytes: int | None = Field(
         None,
@@ -225,8 +227,21 @@ class Settings(BaseSettings):
         " Default: 32.",
     )
 
+    processes: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Number of api processes of `cellar serve`. Default: one for each processor, at most 4, and"
+        " fewer if half the memory is less than 512 MiB for each.",
+    )
     worker: bool | None = Field(
         None, description="Whether to start a training worker with the service. Default: only with the private Redis."
+    )
+    workers: int | None = Field(
+        None,
+        ge=0,
+        le=64,
+        description="Number of training workers that the service starts. Default: 1 or 0, as CELLAR_WORKER says.",
     )
     job_lease_s: float = Field(
         5,
@@ -290,10 +305,13 @@ class Settings(BaseSettings):
         return self
 
     @classmethod
-    def load(cls) -> Self:
-        """Read the environment. Raise SettingsInvalid, which names the variable and the allowed values."""
+    def load(cls, **given: int) -> Self:
+        """Read the environment; `given` settings replace what it has.
+
+        Raise SettingsInvalid, which names the variable and the allowed values.
+        """
         try:
-            return cls()
+            return cls(**given)  # type: ignore[arg-type]  # they are checked as those of the environment are
         except ValidationError as error:
             raise SettingsInvalid("; ".join(_explain(line) for line in error.errors())) from error
 
@@ -303,9 +321,17 @@ class Settings(BaseSettings):
         return self.redis_url is None
 
     @property
-    def local_worker(self) -> bool:
-        """Whether `cellar serve` starts a training worker."""
-        return self.embedded if self.worker is None else self.worker
+    def local_workers(self) -> int:
+        """The number of training workers that `cellar serve` starts."""
+        if self.workers is not None:
+            return self.workers
+        return int(self.embedded if self.worker is None else self.worker)
+
+    def divided(self, processes: int) -> Self:
+        """Return the settings of one of this many api processes: each has its part of what is bounded for all."""
+        if processes == 1:
+            return self
+        return self.model_copy(update={name: max(1, getattr(self, name) // processes) for name in DIVIDED})
 
 
 def _explain(line: object) -> str:

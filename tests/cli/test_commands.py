@@ -46,7 +46,7 @@ def test_a_file_as_the_data_directory(tmp_path: Path, monkeypatch: pytest.Monkey
     assert one_line(run("serve")).startswith(f"cellar: {tmp_path}/file must be a directory, and is a file or a link")
 
 
-@pytest.mark.parametrize("command", [["serve"], ["api", "0", "1"], ["worker"], ["warm"], ["openapi"]])
+@pytest.mark.parametrize("command", [["serve"], ["api", "{}"], ["worker"], ["warm"], ["openapi"]])
 def test_a_free_threaded_python(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

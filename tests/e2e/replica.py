@@ -14,9 +14,10 @@ SERVE = [sys.executable, "-m", "cellar.cli", "serve"]
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Return the environment of a service on a free port with these settings."""
+    """Return the environment of a service of one process on a free port with these settings."""
     own = {f"CELLAR_{name.upper()}": value for name, value in settings.items()}
-    return os.environ | {"CELLAR_PORT": "0", "CELLAR_LOG_LEVEL": "warning"} | own | {"PYTHONPATH": ":".join(sys.path)}
+    usual = {"CELLAR_PORT": "0", "CELLAR_LOG_LEVEL": "warning", "CELLAR_PROCESSES": "1"}
+    return os.environ | usual | own | {"PYTHONPATH": ":".join(sys.path)}
 
 
 @dataclass

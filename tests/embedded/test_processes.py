@@ -92,7 +92,7 @@ def test_a_child_that_crashes_at_start_waits_longer_each_time(start: Start, tmp_
     assert gaps[2] >= 0.4
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_the_children(start: Start, tmp_path: Path, number: signal.Signals) -> None:
     parent = start(10, DRAIN, RUN)
     wait_until(lambda: len(pids(tmp_path)) == 2, 10, "both run")

@@ -14,7 +14,7 @@ import redis
 from cellar.embedded.directory import Directory
 from cellar.embedded.server import PrivateRedis
 from cellar.errors import StartupError
-from cellar.process import memory_bytes
+from cellar.machine import memory_bytes
 from tests.waiting import wait_until
 
 

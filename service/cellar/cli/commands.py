@@ -4,7 +4,6 @@ Each subcommand imports what it needs when it runs, so that the parent process o
 """
 
 import argparse
-import socket
 import sys
 import sysconfig
 from collections.abc import Sequence
@@ -26,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         _refuse_free_threading()
-        settings = Settings.load()
+        given = {name: getattr(options, name, None) for name in ("processes", "workers")}
+        settings = Settings.load(**{name: value for name, value in given.items() if value is not None})
         logs.configure(settings.log_level, as_json=settings.log_json)
         return int(options.run(settings, options) or 0)
     except StartupError as error:
@@ -52,10 +52,15 @@ def serve(settings: Settings, _options: argparse.Namespace) -> int:
 
 def api(settings: Settings, options: argparse.Namespace) -> None:
     """Run an api process, as a child of `serve`."""
-    from cellar import main, process
+    from cellar import machine, process
+    from cellar.embedded.place import Place
 
-    process.end_with_parent(options.parent)
-    main.serve(settings, socket.socket(fileno=options.socket), say)
+    place = Place.of(options.place)
+    process.end_with_parent(place.parent)
+    machine.share_processors(place.slots)
+    from cellar import main
+
+    main.serve(settings.divided(place.slots), place)
 
 
 def worker(settings: Settings, options: argparse.Namespace) -> None:
@@ -142,11 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"cellar {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    commands.add_parser("serve", help="run the service, with a private Redis if none is given").set_defaults(run=serve)
-    child = commands.add_parser("api")  # It has no help, so it is not listed: only `serve` starts it.
-    child.add_argument("socket", type=int)
-    child.add_argument("parent", type=int)
-    child.set_defaults(run=api)
+    _add_serve(commands)
     work = commands.add_parser("worker", help="run training jobs from the queue in CELLAR_REDIS_URL")
     work.add_argument("--parent", type=int, help=argparse.SUPPRESS)
     work.add_argument(
@@ -176,3 +177,16 @@ def _parser() -> argparse.ArgumentParser:
     document.add_argument("--streams", action="store_true", help="the AsyncAPI document of the streams instead")
     document.set_defaults(run=openapi)
     return parser
+
+
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `serve`, and `api`, which only `serve` starts: it has no help, so it is not listed."""
+    run = commands.add_parser("serve", help="run the service, with a private Redis if none is given")
+    run.add_argument(
+        "--processes", type=int, metavar="N", help="api processes; default: one for each processor, up to 4"
+    )
+    run.add_argument("--workers", type=int, metavar="N", help="training workers; default: 1 with the private Redis")
+    run.set_defaults(run=serve)
+    child = commands.add_parser("api")
+    child.add_argument("place")
+    child.set_defaults(run=api)

@@ -52,10 +52,7 @@ class Directory:
     def new_socket(self) -> Path:
         """Return the path for a new server's socket, and create its directory."""
         path = self._runtime / "redis.sock"
-        if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
-            raise StartupError(
-                f"the socket path {path} is longer than {SOCKET_PATH_BYTES} bytes: set CELLAR_RUNTIME_DIR to shorten it"
-            )
+        check_socket_path(str(path))
         _make_private(self._runtime)
         if self._read("socket") != str(path):
             self._write("socket", str(path))
@@ -142,6 +139,24 @@ class Directory:
 
     def _open(self, name: str) -> int:
         return os.open(self.data / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def check_socket_path(path: str) -> None:
+    """Raise StartupError if a path is too long for a Unix socket."""
+    if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
+        raise StartupError(
+            f"the socket path {path} is longer than {SOCKET_PATH_BYTES} bytes: set CELLAR_RUNTIME_DIR to shorten it"
+        )
+
+
+def runtime_directory(data: Path, runtime: Path | None) -> Path:
+    """Return the directory for sockets, which is created if needed: `runtime`, or a short path that depends on `data`.
+
+    Raise StartupError if it is not safe to use.
+    """
+    path = runtime or _default_runtime(data)
+    _make_private(path)
+    return path
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -9,13 +9,17 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from types import FrameType
-from typing import Self
+from typing import Any, Protocol, Self
 
 from cellar.errors import StartupError
 
 log = logging.getLogger(__name__)
 
-STOP = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+STOP = frozenset({signal.SIGINT, signal.SIGTERM})
+"""Signals that stop the service."""
+
+RESTART = signal.SIGHUP
+"""The signal that replaces the api processes one after the other."""
 
 GIVE_UP = 78
 """Exit code of a child that cannot start with its configuration: EX_CONFIG of sysexits.h."""
@@ -37,6 +41,13 @@ STEADY_S = 10.0
 
 MARGIN_S = 2.0
 """Time that a draining child has beyond its own limit before it is killed, seconds."""
+
+
+class HasDescriptor(Protocol):
+    """An object with a descriptor, such as a socket."""
+
+    def fileno(self) -> int:
+        """Return its descriptor."""
 
 
 class RestartBackoff:
@@ -76,13 +87,13 @@ class Signals:
     """A context in which signals can be waited for."""
 
     def __enter__(self) -> Self:
-        """Install handlers for the signals in STOP and for SIGCHLD."""
+        """Install handlers for RESTART, the signals in STOP, and SIGCHLD."""
         self._undo = ExitStack()
         self._read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._undo.callback(os.close, self._read)
         self._undo.callback(os.close, write)
         self._undo.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(write, warn_on_full_buffer=False))
-        for number in (*STOP, signal.SIGCHLD):
+        for number in (*STOP, RESTART, signal.SIGCHLD):
             self._undo.callback(signal.signal, number, signal.signal(number, _note))
         return self
 
@@ -90,10 +101,11 @@ class Signals:
         """Restore the handlers."""
         self._undo.close()
 
-    def wait(self, timeout_s: float) -> bool:
-        """Wait for a signal or the timeout; return whether a signal in STOP arrived."""
-        ready, _, _ = select.select([self._read], [], [], timeout_s)
-        return bool(ready) and not STOP.isdisjoint(os.read(self._read, 4096))
+    def wait(self, timeout_s: float, *others: HasDescriptor) -> set[int]:
+        """Wait for a signal, the timeout, or until one of the others is readable; return the signals that arrived."""
+        watched: list[Any] = [self._read, *others]
+        ready, _, _ = select.select(watched, [], [], timeout_s)
+        return set(os.read(self._read, 4096)) if self._read in ready else set()
 
 
 class ChildProcess:
@@ -127,14 +139,38 @@ class ChildProcess:
         """Return whether it does not run."""
         return self._process is None or self._process.poll() is not None
 
+    @property
+    def pid(self) -> int:
+        """The id of the process, 0 if it does not run."""
+        return self._process.pid if self._process else 0
+
+    def _open(self, command: Sequence[str], inherit: Sequence[int]) -> "subprocess.Popen[bytes]":
+        # A session of its own, because Ctrl-C in the terminal is for the parent, which stops its children in order.
+        return subprocess.Popen(command, pass_fds=inherit, start_new_session=True)
+
     def _start(self, now_s: float) -> None:
         self._backoff.started(now_s)
         try:
-            # A session of its own, because Ctrl-C in the terminal is for the parent, which stops its children in order.
-            self._process = subprocess.Popen(self._command, pass_fds=self._inherit, start_new_session=True)
+            self._process = self._open(self._command, self._inherit)
         except OSError as error:  # no memory, process or file to spare now
             pause_s = self._backoff.failed(now_s)
             log.error("the %s process cannot be started: %s; the next try is in %.1f s", self.name, error, pause_s)
+
+
+class Apis(Protocol):
+    """The api processes, which are kept running as the other children are, and can be replaced."""
+
+    def keep(self, now_s: float) -> bool:
+        """Do what is due; return False if one ended with GIVE_UP."""
+
+    def restart(self) -> None:
+        """Begin to replace all of them, one after the other."""
+
+    def channels(self) -> Sequence[HasDescriptor]:
+        """Return the channels that become readable when there is something to do."""
+
+    def running(self) -> Sequence[ChildProcess]:
+        """Return the processes that are to be stopped."""
 
 
 class Upkeep:
@@ -172,21 +208,44 @@ class Upkeep:
             log.error("%s; the next try is in %.1f s", reason, pause_s)
 
 
-def supervise(children: Sequence[ChildProcess], upkeep: Callable[[], object] | None, drain_s: float) -> int:
+def supervise(
+    children: Sequence[ChildProcess],
+    upkeep: Callable[[], object] | None,
+    drain_s: float,
+    apis: Apis | None = None,
+) -> int:
     """Run the children until a signal asks to stop, then let them drain; return the exit code.
 
     `upkeep` is called between checks of the children. If a child ends with GIVE_UP, the others are stopped and the exit
-    code is GIVE_UP.
+    code is GIVE_UP. SIGHUP replaces the api processes one after the other, or stops the service if its
+    terminal is gone.
     """
     repeated = Upkeep(upkeep or (lambda: None))
+    has_terminal = _has_terminal()
     with Signals() as signals:
         stopping, given_up = False, False
         while not stopping and not given_up:
-            given_up = not all(child.keep(time.monotonic()) for child in children)
-            repeated.run(time.monotonic())
-            stopping = signals.wait(TICK_S)
-        _drain(children, signals, drain_s + MARGIN_S)
+            now_s = time.monotonic()
+            kept = [child.keep(now_s) for child in children]
+            given_up = not all(kept) or not (apis is None or apis.keep(now_s))
+            repeated.run(now_s)
+            received = signals.wait(TICK_S, *([] if apis is None else apis.channels()))
+            stopping = not STOP.isdisjoint(received)
+            if RESTART in received:
+                stopping = stopping or (has_terminal and not _has_terminal())
+                if apis is not None:
+                    apis.restart()
+        _drain([*children, *([] if apis is None else apis.running())], signals, drain_s + MARGIN_S)
     return GIVE_UP if given_up else 0
+
+
+def _has_terminal() -> bool:
+    """Return whether this process has a controlling terminal. SIGHUP is also sent when that was closed."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _drain(children: Sequence[ChildProcess], signals: Signals, patience_s: float) -> None:
@@ -194,7 +253,7 @@ def _drain(children: Sequence[ChildProcess], signals: Signals, patience_s: float
         child.stop(signal.SIGTERM)
     deadline_s = time.monotonic() + patience_s
     while not all(child.ended() for child in children):
-        asked_again = signals.wait(TICK_S)
+        asked_again = not STOP.isdisjoint(signals.wait(TICK_S))
         if asked_again or time.monotonic() > deadline_s:
             for child in children:
                 child.stop(signal.SIGKILL)

@@ -1,51 +1,65 @@
-"""`cellar serve`: the parent process of the API and a training worker, with a private Redis unless one is configured.
+"""`cellar serve`: the parent of the api processes and the training workers, with a private Redis unless one is set.
 
-The parent holds the listening socket, so that connections wait while a crashed API process restarts. It imports neither
-the engine nor the web framework.
+The parent holds the listening sockets, so that connections wait while a crashed api process restarts. It imports
+neither the engine nor the web framework.
 """
 
 import os
-import socket
+import signal
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Literal
 
+from cellar.embedded.announcement import Announcement
+from cellar.embedded.api_processes import ApiProcesses, Sockets
 from cellar.embedded.directory import Directory
+from cellar.embedded.listeners import listeners, peer_listeners
 from cellar.embedded.processes import ChildProcess, supervise
 from cellar.embedded.server import PrivateRedis
-from cellar.errors import StartupError
+from cellar.machine import memory_bytes, processors
 from cellar.settings import Settings
+
+MOST_PROCESSES = 4
+"""Processes by default, also on larger machines: one Redis seldom commits for more."""
+
+PROCESS_BYTES = 512 * 1024 * 1024
+"""Memory for each process by default, of the half of the machine's that is not Redis'."""
 
 
 def serve(settings: Settings, program: Sequence[str], say: Callable[[str], None]) -> int:
     """Run until a signal asks to stop; return the exit code. Raise StartupError if it cannot start.
 
-    `program` is the command that the children are started with: `api SOCKET PARENT` and `worker --parent PARENT`.
-    They get the URL of the private Redis in CELLAR_REDIS_URL.
+    `program` is the command that the children are started with: `api PLACE` and `worker --parent PARENT`. They get the
+    URL of the private Redis in CELLAR_REDIS_URL.
     """
+    # Until there are processes to restart, SIGHUP does nothing. A handler, and not SIG_IGN, which Redis would inherit.
+    signal.signal(signal.SIGHUP, lambda *_: None)
+    slots = settings.processes or default_processes()
     with ExitStack() as stack:
-        listener = stack.enter_context(listen(settings.host, settings.port))
+        tcp = stack.enter_context(listeners(settings.host, settings.port, slots))
         upkeep: Callable[[], None] | None = None
         if settings.embedded:
             say(f"Cellar keeps its data in a private Redis in {settings.data_dir}")
             directory = Directory(settings.data_dir, settings.runtime_dir)
             fsync: Literal["always", "everysec"] = "everysec" if settings.durability == "relaxed" else "always"
             redis = stack.enter_context(
-                PrivateRedis(directory, fsync=fsync, max_memory_bytes=settings.redis_max_memory_bytes)
+                PrivateRedis(directory, fsync=fsync, max_memory_bytes=settings.redis_max_memory_bytes, say=say)
             )
             os.environ["CELLAR_REDIS_URL"] = redis.url
             upkeep = redis.keep
-        parent = str(os.getpid())
-        children = [ChildProcess("api", [*program, "api", str(listener.fileno()), parent], inherit=[listener.fileno()])]
-        if settings.local_worker:
-            children.append(ChildProcess("worker", [*program, "worker", "--parent", parent]))
-        return supervise(children, upkeep, settings.drain_s)
+        unix = []
+        if slots > 1:
+            unix = stack.enter_context(peer_listeners(settings.data_dir, settings.runtime_dir, slots))
+        parent = os.getpid()
+        announcement = Announcement(tcp[0], slots, say)
+        apis = ApiProcesses(program, parent, slots, Sockets(tcp, unix), announcement, settings.drain_s)
+        workers = [
+            ChildProcess(f"worker {number}" if number else "worker", [*program, "worker", "--parent", str(parent)])
+            for number in range(settings.local_workers)
+        ]
+        return supervise(workers, upkeep, settings.drain_s, apis)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on a host and port, 0 for a free port. Raise StartupError if the port is in use."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=2048)
-    except OSError as error:
-        raise StartupError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+def default_processes() -> int:
+    """Return one process for each processor, at most MOST_PROCESSES, and fewer if there is little memory."""
+    return max(1, min(processors(), MOST_PROCESSES, memory_bytes() // 2 // PROCESS_BYTES))

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Literal, Self
 from urllib.parse import quote
@@ -15,12 +16,12 @@ from redis.retry import Retry
 from cellar.embedded.binary import Release, choose_binary
 from cellar.embedded.directory import Directory
 from cellar.errors import StartupError
-from cellar.process import memory_bytes
+from cellar.machine import memory_bytes
 
 log = logging.getLogger(__name__)
 
 ANSWER_S = 30.0
-"""Time within which a starting server must answer, also while it loads its data, and a stopping one must end."""
+"""Time within which a starting server must answer, if only that it loads its data, and a stopping one must end."""
 
 POLL_S = 0.01
 """Interval of checks of a starting or stopping server; both take tens of milliseconds."""
@@ -56,8 +57,12 @@ class PrivateRedis:
         *,
         fsync: Literal["always", "everysec"] = "always",
         max_memory_bytes: int | None = None,
+        say: Callable[[str], None] = log.info,
     ) -> None:
-        """Limit its memory to `max_memory_bytes`, 0 for no limit; by default to half of the available memory."""
+        """Limit its memory to `max_memory_bytes`, 0 for no limit; by default to half of the available memory.
+
+        `say` is called with what takes long: a server that loads its data.
+        """
         self._directory = directory
         self._max_memory_bytes = memory_bytes() // 2 if max_memory_bytes is None else max_memory_bytes
         self._fsync = fsync
@@ -65,6 +70,9 @@ class PrivateRedis:
         self._process: int | None = None
         self._log_start = 0
         """Size of the log when this process last started a server, bytes."""
+        self._say = say
+        self._is_loading = False
+        """Whether the server has said that it loads its data."""
         self._is_down = False
         """Whether `keep` has found that the server has ended, and not started it again."""
 
@@ -147,15 +155,18 @@ class PrivateRedis:
     def _wait_until_it_answers(self) -> None:
         # The lock is checked before the socket: a copied data directory names the socket of the original's server.
         self.ensure()
-        deadline = time.monotonic() + ANSWER_S
+        began_s = time.monotonic()
+        deadline = began_s + ANSWER_S
         while not self._answers():
             if self._ended():
                 raise StartupError(f"Redis ended at once: {self.last_words()}")
-            if self.ensure():
+            if self.ensure() or self._is_loading:  # a gigabyte of data takes some ten seconds
                 deadline = time.monotonic() + ANSWER_S
             if time.monotonic() > deadline:
                 raise StartupError(f"Redis does not answer at {self._directory.socket()}; see {self._directory.log}")
             time.sleep(POLL_S)
+        if self._is_loading:
+            self._say(f"Redis has loaded its data in {time.monotonic() - began_s:.1f} s")
 
     def _answers(self) -> bool:
         """Return whether the server answers; if so, record its release as the one that wrote the data."""
@@ -163,7 +174,9 @@ class PrivateRedis:
             with self._client() as client:
                 found = client.info("server")
         except redis.BusyLoadingError:
-            log.info("Redis is loading its data")
+            if not self._is_loading:
+                self._is_loading = True
+                self._say("Redis is loading its data")
             return False
         except (redis.ConnectionError, redis.TimeoutError):
             return False

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 
 from cellar.errors import CellarError, StoreUnavailable
 from cellar.jobs.queue import JobQueue
@@ -27,10 +28,11 @@ class Sweeper:
         for job in self._jobs.ended():
             self._clear(job)
 
-    def run(self, stop: threading.Event, every_s: float) -> None:
-        """Sweep every `every_s` until `stop` is set."""
+    def run(self, stop: threading.Event, every_s: float, is_due: Callable[[], bool] = lambda: True) -> None:
+        """Sweep every `every_s` until `stop` is set, whenever `is_due`."""
         while not stop.wait(every_s):
-            self.try_sweep()
+            if is_due():
+                self.try_sweep()
 
     def try_sweep(self) -> None:
         """Sweep, and log errors: the next sweep tries again."""

@@ -1,7 +1,6 @@
 """Limits how many requests compile at the same time, and stops compiling when the client disconnects."""
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from cellar.engine import while_wanted
 from cellar.errors import CompileAbandoned, Overloaded
+from cellar.machine import processors
 
 Result = TypeVar("Result")
 
@@ -24,7 +24,7 @@ class CompileLimit:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="cellar-compile")
+        self._threads = ThreadPoolExecutor(processors(), thread_name_prefix="cellar-compile")
         self.count = 0
         """Requests that compile or wait."""
 

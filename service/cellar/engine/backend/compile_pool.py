@@ -22,6 +22,7 @@ from typing import IO
 
 from cellar.engine.target import Target
 from cellar.errors import CompileAbandoned, CompileFailed, Overloaded
+from cellar.machine import processors
 
 CPU_LIMIT_S = 20
 """Processor time for a kernel. The largest cell that the language allows takes two or three seconds."""
@@ -38,7 +39,7 @@ TIMEOUT_S = 180
 
 _INHERITED = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR")
 
-_PROCESSORS = os.cpu_count() or 1
+_PROCESSORS = processors()
 _children = threading.BoundedSemaphore(_PROCESSORS)
 """However many models arrive at once, no more children run than there are processors."""
 

@@ -4,7 +4,6 @@ A call takes a frame from a pool: the descriptors of all kernels, filled in exce
 call, and their scratch memory. Frames are made for powers of two of rows times steps, so a few serve every shape.
 """
 
-import os
 import struct
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -39,11 +38,12 @@ from cellar.engine.execution.network_plan import (
 )
 from cellar.engine.native_calls.call_header import Status
 from cellar.errors import ShapeMismatch
+from cellar.machine import threads
 
 PART_FLOPS = 20_000_000
 """Least work for a further thread: some hundred microseconds."""
 
-THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+THREADS = threads()
 """Processors that this process may use. Read once, because the system call takes longer than a step."""
 
 

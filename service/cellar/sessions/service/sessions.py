@@ -1,7 +1,6 @@
 """The service of sessions that HTTP and WebSockets call, with arrays and positions as arguments."""
 
 import asyncio
-import os
 import secrets
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from time import monotonic
 import numpy as np
 
 from cellar.errors import AlreadyExists
+from cellar.machine import threads
 from cellar.ports import (
     APPEND,
     EVERY_SESSION,
@@ -52,8 +52,8 @@ from cellar.sessions.values.results import (
     WriterAnswer,
 )
 
-THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-"""Threads on which networks run: one for each core of this process."""
+THREADS = threads()
+"""Threads on which networks run: one for each processor of this process."""
 
 
 class Sessions:
