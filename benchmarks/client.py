@@ -220,6 +220,7 @@ def running_service() -> Iterator[str]:
     """Yield the address of a service with a private Redis and one session called `s`."""
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"CELLAR_PORT": "0", "CELLAR_WORKER": "false", "CELLAR_DATA_DIR": folder}
+        environment["CELLAR_PROCESSES"] = "1"
         command = [sys.executable, "-m", "cellar.cli", "serve"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
             assert process.stdout

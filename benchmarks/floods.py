@@ -219,7 +219,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="cellar-floods-") as data:
         environment = {**os.environ, "CELLAR_DATA_DIR": data, "CELLAR_PORT": "0", "CELLAR_WORKER": "false"}
-        environment["CELLAR_LOG_LEVEL"] = "error"
+        environment |= {"CELLAR_LOG_LEVEL": "error", "CELLAR_PROCESSES": "1"}
         command = [sys.executable, "-P", "-m", "cellar.cli", "serve"]
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as service:
             try:

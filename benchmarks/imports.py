@@ -92,6 +92,7 @@ def started(directory: Path) -> Iterator[tuple[str, Path]]:
     """Yield the address of a service on this directory, and where its api process stands in /proc."""
     own = {name: str(directory / name.lower()) for name in ("CELLAR_DATA_DIR", "CELLAR_CACHE_DIR")}
     own |= {"CELLAR_PORT": "0", "CELLAR_LOG_LEVEL": "warning", "CELLAR_DURABILITY": "relaxed", "CELLAR_WORKER": "false"}
+    own["CELLAR_PROCESSES"] = "1"
     command = [sys.executable, "-m", "cellar.cli", "serve"]
     with subprocess.Popen(command, env=os.environ | own, stdout=subprocess.PIPE, text=True) as process:
         try:

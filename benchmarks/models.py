@@ -36,6 +36,7 @@ def service(directory: Path, **settings: str) -> Iterator[str]:
     """Yield the address of a service whose Redis does not wait for the disk."""
     own = {name: str(directory / name.lower()) for name in ("CELLAR_DATA_DIR", "CELLAR_CACHE_DIR")}
     own |= {"CELLAR_PORT": "0", "CELLAR_LOG_LEVEL": "warning", "CELLAR_DURABILITY": "relaxed", "CELLAR_WORKER": "false"}
+    own["CELLAR_PROCESSES"] = "1"
     command = [sys.executable, "-m", "cellar.cli", "serve"]
     with subprocess.Popen(command, env=os.environ | own | settings, stdout=subprocess.PIPE, text=True) as process:
         try:

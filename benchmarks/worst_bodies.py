@@ -42,6 +42,7 @@ def service() -> Iterator[tuple[str, int]]:
     with tempfile.TemporaryDirectory() as directory:
         own = {name: str(Path(directory) / name) for name in ("CELLAR_DATA_DIR", "CELLAR_CACHE_DIR")}
         settings = os.environ | own | {"CELLAR_PORT": "0", "CELLAR_LOG_LEVEL": "error", "CELLAR_WORKER": "false"}
+        settings["CELLAR_PROCESSES"] = "1"
         command = [sys.executable, "-m", "cellar.cli", "serve"]
         with subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, text=True) as process:
             try:

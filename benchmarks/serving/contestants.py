@@ -129,7 +129,8 @@ def start_profiled(stack: ExitStack, cores: Collection[int], redis: RedisServer,
 
 
 def _settings(redis: RedisServer, **settings: str) -> dict[str, str]:
-    own = {"redis_url": redis.url, "host": HOST, "port": "0", "worker": "false", "log_level": "warning"} | settings
+    own = {"redis_url": redis.url, "host": HOST, "port": "0", "worker": "false", "log_level": "warning"}
+    own |= {"processes": "1"} | settings
     return {f"CELLAR_{key.upper()}": value for key, value in own.items()}
 
 
