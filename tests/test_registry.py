@@ -1,8 +1,10 @@
 """Models and versions over a real store: made, pinned, loaded once, deleted without harm to others."""
 
+import gc
 import hashlib
 import threading
 import time
+import tracemalloc
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +23,7 @@ from cellar.nn.execution.executable import BoundNetwork
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.ports import ModelVersion
-from cellar.registry import MODEL_BYTES, Registry, RunnableModel
+from cellar.registry import Registry, RunnableModel
 from cellar.store.catalogue.blobs_redis import RedisBlobs
 from cellar.store.catalogue.models import RedisModels
 from cellar.store.topology.factory import sync_client
@@ -229,9 +231,70 @@ def test_models_of_one_network_share_what_is_compiled(registry: Registry) -> Non
     assert one.run(inputs, state).outputs.tobytes() != other.run(inputs, state).outputs.tobytes()
 
 
-def test_a_loaded_model_weighs_more_than_its_weights(registry: Registry) -> None:
-    version, _ = registry.create("default", "co2", SPEC, 1)
-    assert registry.load(version).size_bytes > MODEL_BYTES
+def test_models_of_one_network_are_published_and_loaded_without_compiling_it_again(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = [registry.create("default", "co2", SPEC, 1)[0]]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the network is known")
+
+    monkeypatch.setattr("cellar.nn.execution.network_cache.Network", refuse)
+    monkeypatch.setattr("cellar.nn.execution.network_cache.CompiledNetwork", refuse)
+    versions += [registry.create("default", f"co{seed}", SPEC, seed)[0] for seed in (3, 4)]
+    loaded = [registry.load(version) for version in versions]
+    assert len({id(model.shared) for model in loaded}) == 1
+    assert len({id(model.version.network) for model in loaded}) == 1
+
+
+def test_a_look_at_a_version_reads_no_weights(shop: Shop) -> None:
+    version = add(shop.registry, "co2", 1)
+    shop.blobs.delete(version.weights)
+    assert shop.another().get("default", "co2@1") == version
+    assert shop.another().sizes(version).in_size == 2
+
+
+@pytest.mark.parametrize("storage", ["float32", "bfloat16"])
+def test_the_memory_of_models_is_what_is_said(shop: Shop, storage: str) -> None:
+    """A thousand models of one network: weights, panels and copies, and all objects; the network counts once."""
+    layers = [{"type": "recurrent", "cell": "lstm", "hidden_size": 32}, {"type": "dense", "out_size": 1}]
+    spec = NetworkSpec.model_validate({"in_size": 8, "layers": layers, "weight_storage": storage})
+    version, _ = shop.registry.create("default", "co2", spec, 1)
+    kept = [shop.registry.load(version)]
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        kept += [shop.registry.load(version) for _ in range(1000)]
+        gc.collect()
+        held = (tracemalloc.get_traced_memory()[0] - before) / 1000
+    finally:
+        tracemalloc.stop()
+    assert 0.75 <= kept[-1].size_bytes / held <= 1.25, (kept[-1].size_bytes, held)
+
+
+def test_the_memory_of_a_network_is_what_is_said(shop: Shop) -> None:
+    """Of different networks, whose kernels are there already."""
+    specs = [
+        NetworkSpec.model_validate(
+            {"in_size": 8, "layers": [{"type": "recurrent", "cell": "gru", "hidden_size": hidden}]}
+        )
+        for hidden in range(20, 40)
+    ]
+    kept = [shop.registry.compile(Network(specs[0]))]
+    _ = kept[0].code
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for spec in specs[1:]:
+            kept.append(shop.registry.compile(Network(spec)))
+            _ = kept[-1].code
+        gc.collect()
+        held = (tracemalloc.get_traced_memory()[0] - before) / (len(specs) - 1)
+    finally:
+        tracemalloc.stop()
+    assert 0.7 <= kept[-1].size_bytes / held <= 1.4, (kept[-1].size_bytes, held)
 
 
 def test_a_load_that_fails_is_tried_again(shop: Shop) -> None:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
-from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +26,7 @@ from cellar.memory.file_mapping import Memory, in_memory, sha256
 from cellar.model_index import ModelIndex
 from cellar.nn.execution.bf16_error import rounding_error
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
+from cellar.nn.execution.network_cache import NetworkCache
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.onnx_graph.graph_network import GraphNetwork, open_graph
@@ -41,13 +41,8 @@ Result = TypeVar("Result")
 
 _NAME = re.compile(MODEL_NAME)
 
-MODEL_BYTES = 96 * 1024
-"""Memory of a loaded model besides its weights: 65 to 100 KB were measured with a small one."""
-
-PACKED = {"float32": 1.1, "bfloat16": 0.6}
-"""Memory for each byte of the weights file, by how matrices are stored: only the packed ones are kept, which
-`python -m benchmarks.imports` measures."""
-
+VERSION_BYTES = 4 * 1024
+"""Memory of a loaded version besides its network: what is stored about it, and its queues."""
 
 GRAPH_BYTES = 4 * 1024 * 1024
 """Memory of a loaded graph besides its file."""
@@ -62,7 +57,9 @@ class RunnableModel:
     version: ModelVersion
     network: BoundNetwork | GraphNetwork
     size_bytes: int
-    """The estimated memory that it takes."""
+    """The memory that it takes, without what it shares."""
+    shared: CompiledNetwork | None = None
+    """The network without weights, which it shares with other models."""
 
 
 class Registry(ModelIndex):
@@ -73,11 +70,9 @@ class Registry(ModelIndex):
     ) -> None:
         super().__init__(models, clock)
         self._blobs = blobs
-        self._cache = cache
         self.memory = memory
         """Where weights are read to before they are packed."""
-        self._compiled: WeakValueDictionary[str, CompiledNetwork] = WeakValueDictionary()
-        """Compiled networks by their JSON; models of the same network share one while they are loaded."""
+        self.networks = NetworkCache(cache)
 
     def create(self, tenant: str, name: str, spec: NetworkSpec, seed: int) -> tuple[ModelVersion, bool]:
         """Create a model of a network with random weights from the seed; return its version and whether it is new.
@@ -85,7 +80,7 @@ class Registry(ModelIndex):
         The same call again returns the same version. Raise AlreadyExists if the name belongs to another model,
         InvalidInput (or CellError) for a name or network that is not allowed, CompileFailed, or StoreUnavailable.
         """
-        network = Network(spec, pointer="/network")
+        network = self.networks.network(spec, pointer="/network")
         weights = wire_weights.dump(network.init(seed))
         version = self._version(tenant, name, *_stored(network), weights)
         # Compiling it now refuses a model that cannot be loaded when it is created, not when it is first used.
@@ -105,7 +100,7 @@ class Registry(ModelIndex):
         (CellError among them) for a name or network that cannot be, CompileFailed, BodyTooLarge or
         StoreUnavailable.
         """
-        network = Network(imported.spec, pointer="/network")
+        network = self.networks.network(imported.spec, pointer="/network")
         weights = imported.stored()
         if (same := self._newest_same(self._version(tenant, name, *_stored(network), weights))) is not None:
             return same, False
@@ -241,18 +236,18 @@ class Registry(ModelIndex):
                 expected="a model of cells",
                 actual=ENGINE,
             )
-        return Network(NetworkSpec.model_validate_json(json.dumps(version.network)))
+        return self.networks.stored(version.network)
 
     def compile(self, network: Network) -> CompiledNetwork:
-        """Return the network with its kernels. Raise CompileFailed."""
-        return CompiledNetwork(network, self._cache)
+        """Return the network with its kernels, which all versions of it share. Raise CompileFailed."""
+        return self.networks.compile(network)
 
     def weights(self, version: ModelVersion) -> dict[str, NDArray[np.float32]]:
         """Return the weights of a version. Raise ModelUnknown if they are gone, StoreCorrupt or StoreUnavailable."""
         return wire_weights.load(self.weights_file(version))
 
     def load(self, version: ModelVersion) -> RunnableModel:
-        """Load a version so that it can be run. Loaded models are not cached here, only compiled networks are.
+        """Load a version so that it can be run. Not cached here, except for what versions of a network share.
 
         Raise ModelUnknown if its weights were deleted, CompileFailed, or StoreUnavailable.
         """
@@ -260,17 +255,12 @@ class Registry(ModelIndex):
         if (graph := self.graph(version)) is not None:
             hosted = open_graph(graph, bytes(data))
             return RunnableModel(version, hosted, GRAPH_BYTES + int(GRAPH_FILES * len(data)))
-        bound = self._compile_once(version).bind(wire_weights.load(data), inference=True)
-        packed_bytes = PACKED[bound.network.spec.weight_storage] * len(data)
-        return RunnableModel(version, bound, MODEL_BYTES + int(packed_bytes))
-
-    def _compile_once(self, version: ModelVersion) -> CompiledNetwork:
-        """Return the compiled network of a version; all loaded models of the same network share this object."""
-        text = json.dumps(version.network, sort_keys=True)
-        compiled = self._compiled.get(text)
-        if compiled is None:  # two threads may both compile it, which gives the same kernels; the later one is kept
-            compiled = self._compiled[text] = self.compile(self.network(version))
-        return compiled
+        compiled = self.compile(self.network(version))
+        bound = compiled.bind(wire_weights.load(data), inference=True)
+        _ = bound.advance  # made now, and not by the first step
+        if version.network == compiled.network.document:
+            version = replace(version, network=compiled.network.document)  # one object for all versions of the network
+        return RunnableModel(version, bound, VERSION_BYTES + bound.size_bytes, compiled)
 
     def weights_file(self, version: ModelVersion) -> memoryview:
         """Return the weights of a version as they are stored, a safetensors file. Raise as `weights`."""
@@ -299,5 +289,6 @@ class Registry(ModelIndex):
 
 def _stored(network: Network | HostedGraph) -> tuple[dict[str, Any], str]:
     """Return a network or a graph as the JSON that a version stores, and its digest."""
-    spec = network.spec if isinstance(network, Network) else network
-    return spec.model_dump(mode="json", exclude_none=True), network.digest
+    if isinstance(network, Network):
+        return network.document, network.digest
+    return network.model_dump(mode="json", exclude_none=True), network.digest

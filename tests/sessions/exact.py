@@ -8,6 +8,7 @@ only test double of the suite, and of the network alone: store, runtime and proc
 P is prime and A, B are units, so each input maps states one to one; all products stay below 2^24, exact in float32.
 """
 
+import struct
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -73,6 +74,13 @@ class ExactNetwork:
     calls: list[tuple[int, int]] = field(default_factory=list)
     flops: int = 10**7
     """Enough for a thread, so that calls can be held up."""
+    code: "ExactCode | None" = None
+
+    def rows(self, count: int) -> bytes:
+        """Return the rows as the code reads them."""
+        assert self.code is not None
+        self.code.networks[id(self)] = self
+        return PAIR.pack(count, id(self))
 
     def before(self) -> None:
         """Do nothing; tests replace it."""
@@ -121,6 +129,40 @@ class ExactNetwork:
         return Run(outputs, now, bad_step, bad_kind)
 
 
+PAIR = struct.Struct("=2q")
+
+
+@dataclass
+class ExactCode:
+    """What exact networks share: `calls` notes the rows of each network in every call."""
+
+    networks: dict[int, ExactNetwork] = field(default_factory=dict)
+    calls: list[list[int]] = field(default_factory=list)
+
+    def run(
+        self,
+        models: bytes,
+        inputs: NDArray[np.float32],
+        state: tuple[bytes, ...],
+        lengths: NDArray[np.int32] | None,
+        reset: NDArray[np.bool_] | None,
+    ) -> Run:
+        """Run the rows of each network by itself."""
+        counts = [*PAIR.iter_unpack(models)]
+        self.calls.append([count for count, _ in counts])
+        before, runs, row = np.frombuffer(b"".join(state), np.float32).reshape(-1, 3), [], 0
+        for count, number in counts:
+            mine = slice(row, row + count)
+            assert lengths is None, "steps that share a call are single ones"
+            wiped = None if reset is None else reset[mine]
+            runs.append(self.networks[number].advance(inputs[:, mine], (before[mine].tobytes(),), None, wiped))
+            row += count
+        assert row == inputs.shape[1]
+        outputs = np.concatenate([run.outputs for run in runs], axis=1)
+        rest = (np.concatenate([getattr(run, name) for run in runs]) for name in ("state", "bad_step", "bad_kind"))
+        return Run(outputs, *rest)
+
+
 def after(state: NDArray[np.float32], x: float) -> list[float]:
     """Return the state (3,) after one step."""
     count, a, b = (int(value) for value in state)
@@ -142,6 +184,7 @@ class ExactModel:
     version: ModelVersion
     network: ExactNetwork
     size_bytes: int = 1000
+    shared: None = None
 
 
 class ExactModels:

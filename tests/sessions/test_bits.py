@@ -66,6 +66,7 @@ class WatchedModel:
     version: ModelVersion
     network: Watched
     size_bytes: int = 1000
+    shared: None = None
 
 
 class WatchedModels:

@@ -141,7 +141,7 @@ async def test_who_does_not_run_because_another_has_ended_keeps_its_deadline(ser
     first, second = (StepRequest(command, APPEND, b"", b"", 0.0, command.inputs) for _ in range(2))
     first.end_after(SOON_S, SOON_S)
     second.cancel()
-    assert not BatchItem([first, second], record).begins()
+    assert not BatchItem([first, second], record, service.models.network).begins()
     await is_late(first)
 
 

@@ -85,6 +85,14 @@ class GraphNetwork:
             times.append(time.perf_counter() - began_s)
         return max(1, int(min(times) * FLOPS_A_S))
 
+    @property
+    def code(self) -> None:
+        """A graph shares its calls with no other model."""
+
+    def rows(self, count: int) -> bytes:  # noqa: ARG002  # without `code` there is no call to name them in
+        """Return nothing."""
+        return b""
+
     def initial_state(self, rows: int) -> Floats:
         """Return zeros (rows, state_size)."""
         return np.zeros((rows, self.network.state_size), np.float32)

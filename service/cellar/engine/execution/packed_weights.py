@@ -31,6 +31,12 @@ class PackedWeights:
     descriptors: dict[object, NDArray[np.int64]] = field(default_factory=dict)
     """For each kernel its descriptor with sizes and addresses of weights filled in."""
 
+    @property
+    def size_bytes(self) -> int:
+        """The memory of its arrays."""
+        held = *self.weights.values(), *self.vectors.values(), *self.panels.values()
+        return sum([array.nbytes for array in held])
+
     def group(self, stage: ProductGroup) -> NDArray[Any]:
         """Return the panels of a stage's matrices, one after the other."""
         names = tuple(node.sources[0].name for node in stage.nodes)

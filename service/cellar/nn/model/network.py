@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from cellar.engine import INPUT, Floats
@@ -21,6 +22,11 @@ MAX_PARAMETERS = 16 * 1024 * 1024
 """The most parameters: 64 MiB of float32, the largest blob in Redis."""
 MAX_STATE = 256 * 1024
 """The most numbers in the state of a row: 1 MiB, which every step writes to Redis."""
+
+
+def document_of(spec: NetworkSpec) -> dict[str, Any]:
+    """Return a specification as the JSON that a version stores."""
+    return spec.model_dump(mode="json", exclude_none=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,11 @@ class Network:
     def takes_ids(self) -> bool:
         """Whether inputs are ids, of which only known ones are accepted; otherwise they are arbitrary numbers."""
         return self.embedding is not None
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The specification as the JSON that a version stores."""
+        return document_of(self.spec)
 
     @property
     def digest(self) -> str:

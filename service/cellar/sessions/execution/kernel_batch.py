@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 
-from cellar.ports import APPEND, DIGEST_BYTES, Floats, Mask, Position, RowFlags, SessionRecord, StepCommand
+from cellar.ports import DIGEST_BYTES, Floats, Mask, Position, RowFlags, SessionRecord
 from cellar.sessions.execution.row_schedule import Ints, RowSchedule
 from cellar.sessions.requests.request import StepRequest
 from cellar.sessions.values.model_protocol import Network, Run, Sizes
@@ -39,6 +39,7 @@ class BatchItem:
         "failure",
         "inputs",
         "left",
+        "network",
         "offset",
         "outputs",
         "positions",
@@ -50,9 +51,10 @@ class BatchItem:
         "state",
     )
 
-    def __init__(self, requests: list[StepRequest], record: SessionRecord) -> None:
+    def __init__(self, requests: list[StepRequest], record: SessionRecord, network: Network) -> None:
         self.requests = requests
         self.record = record
+        self.network = network
         self.inputs = requests[0].inputs if len(requests) == 1 else np.concatenate([each.inputs for each in requests])
         self.left: int = self.inputs.shape[0]
         """The steps that are left to run."""
@@ -166,22 +168,39 @@ def most_row_steps(sizes: Sizes) -> int:
     return max(1, WHOLE_NUMBERS // sizes.row_numbers)
 
 
-def run_wanted(
-    network: Network, works: Sequence[BatchItem], executor: Executor | None, most_steps: int = CHUNK_STEPS
-) -> tuple[int, int]:
-    """Run the next chunk of every work that may run. Return the rows and steps of the call, (0, 0) for none."""
+def run_wanted(works: Sequence[BatchItem], executor: Executor | None, most_steps: int = CHUNK_STEPS) -> tuple[int, int]:
+    """Run the next chunk of every work that may run. Return the rows and steps of the call, (0, 0) for none.
+
+    All have the same network.
+    """
     some = [work for work in works if work.begins()]
-    return run_together(network, some, executor, most_steps) if some else (0, 0)
+    return run_together(some, executor, most_steps) if some else (0, 0)
 
 
-def run_together(
-    network: Network, works: Sequence[BatchItem], executor: Executor | None, most_steps: int = CHUNK_STEPS
-) -> tuple[int, int]:
+def run_single_steps(works: Sequence[BatchItem]) -> None:
+    """Run single steps of several networks on this thread, in a call for each code. An error fails its call alone."""
+    calls: dict[int, list[BatchItem]] = {}
+    for work in works:
+        if work.begins():
+            calls.setdefault(id(work.network.code or work.network), []).append(work)
+    for call in calls.values():
+        try:
+            run_together(call, None)
+        except Exception as error:
+            for work in call:
+                work.failure = error
+
+
+def run_together(works: list[BatchItem], executor: Executor | None, most_steps: int = CHUNK_STEPS) -> tuple[int, int]:
     """Run the next chunk of every work in one call of at most `most_steps`, and store the results in the works.
 
-    All have the same network. Rows are independent, so each work gets the same bits as in a call of its own. Whole
-    sequences are never divided. Return the rows and steps of the call.
+    All have the same network, or without an executor the same code. Rows are independent, so each work gets the same
+    bits as in a call of its own. Whole sequences are never divided. Return the rows and steps of the call.
     """
+    network = works[0].network
+    of_several = executor is None and any([work.network is not network for work in works])  # noqa: C419
+    if of_several:
+        works.sort(key=_network_id)  # a model reads its weights once for all of its rows
     rows = sum([work.rows for work in works])
     whole = network.network.whole_sequences
     most = max([work.left for work in works]) if whole else min(most_steps, max(1, CALL_ROW_STEPS // rows))
@@ -191,15 +210,32 @@ def run_together(
     reset = _reset(works)
     if reset is not None:
         lengths = _scheduled_lengths(works, chunks, lengths)
-    if executor is None:
-        run = network.advance(inputs, before, lengths, reset)
-    else:
+    if executor is not None:
         run = network.run(inputs, before, lengths, reset=reset, executor=executor)
+    elif of_several and network.code is not None:
+        run = network.code.run(_models(works), inputs, before, lengths, reset)
+    else:
+        run = network.advance(inputs, before, lengths, reset)
     _take_results(works, chunks, run)
     for work in works:
         if work.bad_step >= 0:
-            _keep_good(network, work, executor)
+            _keep_good(work, executor)
     return inputs.shape[1], inputs.shape[0]
+
+
+def _network_id(work: BatchItem) -> int:
+    return id(work.network)
+
+
+def _models(works: Sequence[BatchItem]) -> bytes:
+    """Return the numbers of rows of each network, in order, as its code reads them."""
+    return b"".join(
+        [
+            members[0].network.rows(sum([work.rows for work in members]))
+            for _, group in groupby(works, _network_id)
+            if (members := list(group))
+        ]
+    )
 
 
 def _take_results(works: Sequence[BatchItem], chunks: Sequence[Floats], run: Run) -> None:
@@ -230,7 +266,7 @@ def _take_results(works: Sequence[BatchItem], chunks: Sequence[Floats], run: Run
         row = end
 
 
-def _keep_good(network: Network, work: BatchItem, executor: Executor | None) -> None:
+def _keep_good(work: BatchItem, executor: Executor | None) -> None:
     """Keep the requests before the one that gave a number that is not finite.
 
     They run again, to get the state after them. If there are none, the first request is the bad one. Requests of a step
@@ -242,10 +278,10 @@ def _keep_good(network: Network, work: BatchItem, executor: Executor | None) -> 
     good = int(np.searchsorted(ends, work.bad_step, side="right"))
     if not good:
         return
-    again = BatchItem(work.requests[:good], work.record)
+    again = BatchItem(work.requests[:good], work.record, work.network)
     again.began = True
     while again.left and again.failure is None:
-        run_together(network, [again], executor)
+        run_together([again], executor)
     for name in BatchItem.__slots__:
         setattr(work, name, getattr(again, name))
 
@@ -298,29 +334,3 @@ def _note_bad(
     if bad:
         step, work.bad_kind = min(bad)
         work.bad_step = work.offset + step
-
-
-class DryRun(BatchItem):
-    """A sequence that is run on a given record, perhaps not the stored one; `after` is the record after it."""
-
-    __slots__ = ("request",)
-
-    def __init__(self, record: SessionRecord, inputs: Floats, flags: RowFlags | None, now_s: float) -> None:
-        command = StepCommand(record.key, inputs, kind="sequence", is_finite=True)
-        self.request = StepRequest(command, APPEND, b"", b"", now_s, inputs, flags)
-        super().__init__([self.request], record)
-
-    @property
-    def after(self) -> SessionRecord:
-        """The record after the steps."""
-        return replace(self.record, position=self.positions[-1], state=self.state)
-
-    def end(self, failure: Exception | None) -> None:
-        """Complete the request with the result or the error of the run."""
-        try:
-            if failure is None:
-                self.request.succeed(self.positions[-1], len(self.inputs), b"".join(self.outputs), False)
-        except Exception as error:
-            failure = error
-        if failure is not None:
-            self.request.finish(failure)

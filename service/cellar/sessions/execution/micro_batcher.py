@@ -6,6 +6,7 @@ of their own and release the GIL, unless a call is shorter than the switch to a 
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -15,7 +16,13 @@ from time import monotonic
 from typing import NamedTuple
 
 from cellar.errors import Overloaded
-from cellar.sessions.execution.kernel_batch import CHUNK_STEPS, BatchItem, most_row_steps, run_wanted
+from cellar.sessions.execution.kernel_batch import (
+    CHUNK_STEPS,
+    BatchItem,
+    most_row_steps,
+    run_single_steps,
+    run_wanted,
+)
 from cellar.sessions.execution.thread_shares import ThreadShare, ThreadShares
 from cellar.sessions.requests.call_cost import MAX_ROWS, CallCost
 from cellar.sessions.values.model_protocol import Network
@@ -25,6 +32,9 @@ PROMPT_FLOPS = 4_000_000
 
 PROMPT_STEPS = 64
 """The most steps of a work in such a call, because a digest is computed for each."""
+
+SHARED_FLOPS = PROMPT_FLOPS // 64
+"""The most operations of a step that shares its batch with steps of other models: dozens of them are run at once."""
 
 MEASURED_ROWS = 8
 """The fewest works of a prompt call that is measured, except for the first call: to measure one slows it down."""
@@ -48,17 +58,12 @@ class Batch(NamedTuple):
     failure: Exception | None
 
 
-class MicroBatcher:
-    """The queues of one network, of single steps and of sequences, which take turns. The lifecycle starts its calls."""
+class Batcher(ABC):
+    """Works that wait for a batch. The lifecycle starts its batches."""
 
-    def __init__(self, network: Network, turns: ThreadShares) -> None:
-        self.cost = CallCost(network.flops)
-        self._network, self._flops = network, network.flops
-        self._turns = turns
-        self._account = ThreadShare()
+    def __init__(self) -> None:
         self._steps: deque[BatchItem] = deque()
         self._sequences: deque[BatchItem] = deque()
-        self._was_steps = False
         self.is_claimed = False
         """Whether a batch is running or is scheduled."""
         self.asks = False
@@ -81,6 +86,79 @@ class MicroBatcher:
         self.again += again
         (self._steps if len(work.inputs) == 1 else self._sequences).append(work)
 
+    @abstractmethod
+    def start(self, most: int, end: End) -> Batch:
+        """Run the next works, at most `most`, and return them, or how many run on a thread.
+
+        `end` is called with the works of a thread when they have run, and with the exception of the kernel or None.
+        """
+
+    def keep_unfinished(self, works: Sequence[BatchItem], failure: Exception | None) -> list[BatchItem]:
+        """Queue the works again that have steps left to run for a request that waits. Return the others."""
+        ended: list[BatchItem] = []
+        for work in works:
+            if work.began and work.left and failure is None and work.goes_on:
+                self._sequences.append(work)
+                self.again += 1  # a commit need not wait for it
+            else:
+                ended.append(work)
+        return ended
+
+    def _take_all(self) -> list[BatchItem]:
+        works = [*self._steps, *self._sequences]
+        self._steps.clear()
+        self._sequences.clear()
+        return works
+
+
+class SharedBatcher(Batcher):
+    """The queue of cheap single steps of all models, which are run at once.
+
+    With a model for each device nearly every step in a turn of the event loop has another model. In one batch they
+    share the kernel call, if their networks are equal, and the commit group.
+    """
+
+    @staticmethod
+    def most_rows(network: Network) -> int:
+        """Return the most rows of a step of a network that is cheap; 0 if none is."""
+        return 0 if network.network.whole_sequences else SHARED_FLOPS // max(1, network.flops)
+
+    def has(self, network: Network) -> bool:
+        """Return whether a step of this network waits."""
+        return any([work.network is network for work in self._steps])  # noqa: C419  # a generator costs more
+
+    def start(self, most: int, end: End) -> Batch:  # noqa: ARG002  # nothing runs on a thread
+        """Run the next works, up to `PROMPT_FLOPS` of them, and return them."""
+        works: list[BatchItem] = []
+        try:
+            works = self._next(most)
+            self.again = max(0, self.again - len(works))
+            run_single_steps(works)
+        except Exception as error:  # no work was begun: their requests are refused, and the next batch is run
+            return Batch(0, works or self._take_all(), error)
+        return Batch(len(works), works, None)
+
+    def _next(self, most: int) -> list[BatchItem]:
+        taken: list[BatchItem] = []
+        queue, left = self._steps, PROMPT_FLOPS
+        while queue and left > 0 and len(taken) < min(most, MOST_STEPS):
+            work = queue.popleft()
+            taken.append(work)
+            left -= work.rows * work.network.flops
+        return taken
+
+
+class MicroBatcher(Batcher):
+    """The queues of one network, of single steps and of sequences, which take turns."""
+
+    def __init__(self, network: Network, turns: ThreadShares, cost: CallCost) -> None:
+        super().__init__()
+        self.cost = cost
+        self._network, self._flops = network, network.flops
+        self._turns = turns
+        self._account = ThreadShare()
+        self._was_steps = False
+
     def start(self, most: int, end: End) -> Batch:
         """Run the next works, at most `most`: a short call at once, a longer one on a thread.
 
@@ -102,17 +180,11 @@ class MicroBatcher:
             return Batch(0, works or self._take_all(), error)
         return Batch(len(works), works, self._run(works))
 
-    def _take_all(self) -> list[BatchItem]:
-        works = [*self._steps, *self._sequences]
-        self._steps.clear()
-        self._sequences.clear()
-        return works
-
     def _run(self, works: Sequence[BatchItem]) -> Exception | None:
         """Run works, and return the exception that the kernel raised, if any."""
         try:
             if self.cost.is_measured and len(works) < MEASURED_ROWS:
-                run_wanted(self._network, works, None)
+                run_wanted(works, None)
             else:
                 self._call(works, None)
         except Exception as error:
@@ -125,21 +197,10 @@ class MicroBatcher:
             error = RuntimeError(f"the kernel raised {error!r}")
         end(works, error)
 
-    def keep_unfinished(self, works: Sequence[BatchItem], failure: Exception | None) -> list[BatchItem]:
-        """Queue the works again that have steps left to run for a request that waits. Return the others."""
-        ended: list[BatchItem] = []
-        for work in works:
-            if work.began and work.left and failure is None and work.goes_on:
-                self._sequences.append(work)
-                self.again += 1  # a commit need not wait for it
-            else:
-                ended.append(work)
-        return ended
-
     def _call(self, works: Sequence[BatchItem], executor: Executor | None) -> float:
         """Run works, measure the call, and return its time in seconds."""
         began_s = monotonic()
-        rows, steps = run_wanted(self._network, works, executor, self._most_steps(works))
+        rows, steps = run_wanted(works, executor, self._most_steps(works))
         took_s = monotonic() - began_s
         if steps:
             self.cost.learn(rows, steps, took_s)

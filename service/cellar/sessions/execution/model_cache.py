@@ -5,6 +5,8 @@ what is loaded is never looked at again: the store fences the sessions of a mode
 """
 
 import asyncio
+import heapq
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,11 +16,12 @@ from typing import NamedTuple, Protocol, TypeVar
 from cellar.errors import ModelDeleted, ModelUnknown
 from cellar.ports import ModelVersion, SessionMeta
 from cellar.sessions.execution.aliases import AliasSource
-from cellar.sessions.execution.micro_batcher import MicroBatcher
+from cellar.sessions.execution.micro_batcher import MicroBatcher, SharedBatcher
 from cellar.sessions.execution.thread_shares import ThreadShares
 from cellar.sessions.requests.admission import Admission, ModelQueue
+from cellar.sessions.requests.call_cost import CallCost
 from cellar.sessions.values.deleted_model import GoneModel, known_of, model_deleted
-from cellar.sessions.values.model_protocol import Model, Sizes
+from cellar.sessions.values.model_protocol import Model, SharedNetwork, Sizes
 
 Answer = TypeVar("Answer")
 
@@ -52,17 +55,34 @@ class LoadedModel:
     """A loaded model and the queue of its kernel calls. Only the cache keeps it: others hold a weak reference."""
 
     model: Model
-    batcher: MicroBatcher
+    turns: ThreadShares
+    shared: SharedBatcher
+    """The batcher of all models, for single steps of up to `shared_rows` rows."""
+    shared_rows: int
     queue: ModelQueue
     """The requests that wait for it."""
     used_s: float
     """When it was used last, by the monotonic clock."""
+    own: MicroBatcher | None = None
+
+    @property
+    def batcher(self) -> MicroBatcher:
+        """The batcher of its longer calls, made when it has the first."""
+        if self.own is None:
+            self.own = MicroBatcher(self.model.network, self.turns, self.queue.cost)
+        return self.own
+
+    @property
+    def busy(self) -> bool:
+        """Whether a work runs or waits."""
+        return (self.own is not None and self.own.busy) or self.shared.has(self.model.network)
 
 
 class ModelCache:
     """Loads models, each once at a time, and keeps those used last, up to `max_bytes` of them.
 
-    The bound is exceeded by models whose queues are not empty, and by one model that is larger than all of it.
+    What models of the same network share counts once. The bound is exceeded by models whose queues are not empty, and
+    by one model that is larger than all of it.
     """
 
     def __init__(
@@ -80,9 +100,16 @@ class ModelCache:
         # not the loop's own threads: a load may compile for seconds, and others wait for those for a millisecond
         self._loaders = ThreadPoolExecutor(LOADERS, thread_name_prefix="cellar-load")
         self._lookers = ThreadPoolExecutor(LOADERS, thread_name_prefix="cellar-look")
+        self._shared_batcher = SharedBatcher()
         self._served: dict[ModelKey, LoadedModel] = {}
         self._loading: dict[ModelKey, asyncio.Task[Model]] = {}
-        self._bytes = 0
+        self._own_bytes = 0
+        """Of all models, without what they share."""
+        self._networks: dict[SharedNetwork, int] = {}
+        """The number of loaded models that share each network."""
+        self._by_use: list[tuple[float, int, ModelKey]] = []
+        """A heap of all models by when they were used last, as far as it knows: `used_s` may have grown since."""
+        self._numbers = itertools.count()
 
     async def find(self, tenant: str, ref: str) -> ModelVersion:
         """Return the version that a reference means now, without loading it. Raise ModelUnknown, StoreUnavailable."""
@@ -125,6 +152,8 @@ class ModelCache:
         for key in [*self._served]:
             if key.tenant == tenant and ref in (key.ref, key.ref.partition("@")[0]):
                 self._forget(key)
+        self._by_use = [entry for entry in self._by_use if entry[2] in self._served]
+        heapq.heapify(self._by_use)
 
     def close(self) -> None:
         """Load nothing any more."""
@@ -152,7 +181,14 @@ class ModelCache:
 
     async def _load_on_a_thread(self, key: ModelKey, version: ModelVersion | None) -> Model:
         found = version or await self._find_pinned(key)
-        return await _on(self._loaders, lambda: self._source.load(found))
+
+        def load() -> Model:
+            """Load it. Of a graph the operations are measured, which takes a few steps."""
+            model = self._source.load(found)
+            _ = model.network.flops
+            return model
+
+        return await _on(self._loaders, load)
 
     async def _find_pinned(self, key: ModelKey) -> ModelVersion:
         """Return a version that a session has: it was there once, so it was deleted if it is not."""
@@ -164,20 +200,58 @@ class ModelCache:
             raise model_deleted(key.ref)
         return found
 
+    @property
+    def size_bytes(self) -> int:
+        """The memory of all loaded models, with what they share."""
+        return self._own_bytes + sum([network.size_bytes for network in self._networks])
+
     def _keep(self, key: ModelKey, model: Model) -> LoadedModel:
-        batcher = MicroBatcher(model.network, self._turns)
-        served = LoadedModel(model, batcher, self._admission.model_queue(batcher.cost), monotonic())
+        network, shared = model.network, model.shared
+        served = LoadedModel(
+            model,
+            self._turns,
+            self._shared_batcher,
+            SharedBatcher.most_rows(network),
+            self._admission.model_queue(CallCost(network.flops)),
+            monotonic(),
+        )
         self._served[key] = served
-        self._bytes += model.size_bytes
-        while self._bytes > self._max_bytes:
-            idle = [each for each, other in self._served.items() if other is not served and not other.batcher.busy]
-            if not idle:
-                break
-            self._forget(min(idle, key=lambda each: self._served[each].used_s))
+        self._own_bytes += model.size_bytes
+        if shared is not None:
+            self._networks[shared] = self._networks.get(shared, 0) + 1
+        self._make_room()
+        heapq.heappush(self._by_use, (served.used_s, next(self._numbers), key))
         return served
 
-    def _forget(self, key: ModelKey) -> None:
-        self._bytes -= self._served.pop(key).model.size_bytes
+    def _make_room(self) -> None:
+        """Forget the models that were used longest ago, except busy ones, until all fit. A new one is added later."""
+        excess = self.size_bytes - self._max_bytes
+        passed = []
+        while excess > 0 and self._by_use:
+            used_s, number, key = heapq.heappop(self._by_use)
+            oldest = self._served.get(key)
+            if oldest is None:
+                continue
+            if oldest.used_s > used_s:
+                heapq.heappush(self._by_use, (oldest.used_s, number, key))
+            elif oldest.busy:
+                passed.append((used_s, number, key))
+            else:
+                excess -= self._forget(key)
+        for entry in passed:
+            heapq.heappush(self._by_use, entry)
+
+    def _forget(self, key: ModelKey) -> int:
+        """Forget a model, and return its bytes, with those of its network if no other model has it."""
+        model = self._served.pop(key).model
+        self._own_bytes -= model.size_bytes
+        freed = model.size_bytes
+        if model.shared is not None:
+            self._networks[model.shared] -= 1
+            if not self._networks[model.shared]:
+                del self._networks[model.shared]
+                freed += model.shared.size_bytes
+        return freed
 
 
 async def _on(threads: ThreadPoolExecutor, action: Callable[[], Answer]) -> Answer:

@@ -15,8 +15,9 @@ from weakref import ref
 
 from cellar.errors import CellarError, StoreUnavailable
 from cellar.ports import Applied, Commit, CommitConflict, CommitResult, Committed, SessionRecord, SessionStore
-from cellar.sessions.execution.kernel_batch import BatchItem, DryRun
-from cellar.sessions.execution.micro_batcher import MicroBatcher
+from cellar.sessions.execution.dry_run import DryRun
+from cellar.sessions.execution.kernel_batch import BatchItem
+from cellar.sessions.execution.micro_batcher import Batcher
 from cellar.sessions.execution.model_cache import LoadedModel, ModelCache
 from cellar.sessions.requests.admission import Admission
 from cellar.sessions.requests.change_request import ChangeRequest
@@ -82,7 +83,7 @@ class Lifecycle:
         served.used_s = request.began_s
         request.begin(request.began_s)
         queue.current = [request]
-        self._add(queue, served.batcher, [request], record)
+        self._add(queue, served, [request], record)
         return True
 
     def _dispatch(self, queue: SessionQueue, request: Request[Any]) -> None:
@@ -169,22 +170,21 @@ class Lifecycle:
             request.enter_model(self._admission, served.queue)
             if queue.waiting:
                 self._rules.join(queue, record, served)
-            self._add(queue, served.batcher, queue.current.copy(), record)
+            self._add(queue, served, queue.current.copy(), record)
         except Exception as error:  # the queue must continue
             # later: with a queue full of such requests these calls would nest
             asyncio.get_running_loop().call_soon(self._refuse, queue, request, error)
 
-    def _add(
-        self, queue: SessionQueue, batcher: MicroBatcher, group: list[Request[Any]], record: SessionRecord
-    ) -> None:
-        """Put the steps of a session into the next batch of its model."""
+    def _add(self, queue: SessionQueue, served: LoadedModel, group: list[Request[Any]], record: SessionRecord) -> None:
+        """Put the steps of a session into the next batch of its model, or of all models."""
         for request in group:
             request.move_to(RUNNING)
-        work = BatchItem(cast("list[StepRequest]", group), record)
-        self.add(batcher, work, again=self.group_commit.is_recent(queue.group_number))
+        work = BatchItem(cast("list[StepRequest]", group), record, served.model.network)
+        self.add(served, work, again=self.group_commit.is_recent(queue.group_number))
 
-    def add(self, batcher: MicroBatcher, work: BatchItem, *, again: bool) -> None:
-        """Have the work run in the next batch of its model, after this call has returned."""
+    def add(self, served: LoadedModel, work: BatchItem, *, again: bool) -> None:
+        """Have the work run in the next batch, after this call has returned."""
+        batcher = served.shared if work.left == 1 and work.rows <= served.shared_rows else served.batcher
         batcher.add(work, again=again)
         if not batcher.is_claimed:  # works of the same turn of the event loop share the batch
             batcher.is_claimed = True
@@ -192,14 +192,14 @@ class Lifecycle:
         elif batcher.asks:
             self.group_commit.more(again=again)
 
-    def _release(self, batcher: MicroBatcher) -> None:
+    def _release(self, batcher: Batcher) -> None:
         """Run a batch as soon as another group may be committed."""
         batcher.asks = True
         most = self.group_commit.ask(batcher.waiting, batcher.again, partial(self._run_batch, batcher))
         if most:
             self.group_commit.took(self._run_batch(batcher, most))
 
-    def _run_batch(self, batcher: MicroBatcher, most: int) -> int:
+    def _run_batch(self, batcher: Batcher, most: int) -> int:
         """Run up to `most` works, here or on a thread. Return how many."""
         batcher.asks = False
         begun, works, failure = batcher.start(most, partial(self._end_batch, batcher))
@@ -207,7 +207,7 @@ class Lifecycle:
             self._end_batch(batcher, works, failure)
         return begun
 
-    def _end_batch(self, batcher: MicroBatcher, works: Sequence[BatchItem], failure: Exception | None) -> None:
+    def _end_batch(self, batcher: Batcher, works: Sequence[BatchItem], failure: Exception | None) -> None:
         """Commit the works of a batch that have ended, and have the next batch run."""
         try:
             self._commit_works(batcher.keep_unfinished(works, failure), failure)

@@ -13,7 +13,7 @@ from typing import Any
 from cellar.errors import Overloaded
 from cellar.ports import Floats, ModelUses, RowFlags, SessionKey, SessionRecord, SessionStore
 from cellar.sessions.execution.aliases import Aliases
-from cellar.sessions.execution.kernel_batch import DryRun
+from cellar.sessions.execution.dry_run import DryRun
 from cellar.sessions.execution.model_cache import ModelCache, ModelSource
 from cellar.sessions.execution.thread_shares import ThreadShares
 from cellar.sessions.requests.admission import Admission
@@ -112,8 +112,8 @@ class Scheduler:
         try:
             served = await self.models.fetch(record.key.tenant, record.meta)
             self._rules.check_sequence(record, inputs, flags, served.model.network.network)
-            attempt = DryRun(record, inputs, flags, monotonic())
-            self._lifecycle.add(served.batcher, attempt, again=True)
+            attempt = DryRun(record, served.model.network, inputs, flags, monotonic())
+            self._lifecycle.add(served, attempt, again=True)
             await attempt.request
         finally:
             self.admission.leave()

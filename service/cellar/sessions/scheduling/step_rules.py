@@ -67,7 +67,7 @@ class StepRules:
 
         They are answered together, so their number is limited by the time of a call.
         """
-        network, cost = served.model.network.network, served.batcher.cost
+        network, cost = served.model.network.network, served.queue.cost
         most = min(self._limits.most_together, cost.steps_a_call(record.meta.batch_size))
 
         def admits(request: StepRequest) -> bool:

@@ -29,7 +29,7 @@ from cellar.ports import (
     SessionStore,
     SessionSummary,
 )
-from cellar.sessions.execution.kernel_batch import DryRun
+from cellar.sessions.execution.dry_run import DryRun
 from cellar.sessions.execution.model_cache import ModelSource
 from cellar.sessions.requests.change_request import ChangeRequest, Edit, Prepare
 from cellar.sessions.scheduling.commit_builder import check_finite

@@ -47,6 +47,7 @@ class DeletedNetwork:
     """A deleted network; implements `model_protocol.Network`. Methods that would run it raise ModelDeleted."""
 
     flops = 0
+    code = None
 
     def __init__(self, meta: SessionMeta) -> None:
         assert meta.deleted is not None
@@ -58,7 +59,7 @@ class DeletedNetwork:
         """Raise ModelDeleted."""
         raise model_deleted(self._ref)
 
-    initial_state = run = advance = refuse
+    initial_state = run = advance = rows = refuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class GoneModel:
     version: ModelVersion
     network: DeletedNetwork
     size_bytes: int = 0
+    shared: None = None
 
     @classmethod
     def of(cls, tenant: str, meta: SessionMeta) -> "GoneModel":

@@ -104,8 +104,29 @@ class Run(Protocol):
 Advance = Callable[[Floats, tuple[bytes, ...], NDArray[int32] | None, Mask | None], Run]
 
 
+class Code(Protocol):
+    """The code of a network, which runs rows of several models in one call, each with its own weights."""
+
+    def run(
+        self,
+        models: bytes,
+        inputs: Floats,
+        state: tuple[bytes, ...],
+        lengths: NDArray[int32] | None,
+        reset: Mask | None,
+    ) -> Run:
+        """Run as `Network.advance`; `models` are the joined `Network.rows` of the models, in the order of the rows."""
+
+
 class Network(Protocol):
     """A network with weights. Rows are independent of each other."""
+
+    @property
+    def code(self) -> Code | None:
+        """The code that all models of the same network share; None: its calls have no rows of other models."""
+
+    def rows(self, count: int) -> bytes:
+        """Return the bytes that name `count` rows of this model in a call of `code`."""
 
     @property
     def network(self) -> Sizes:
@@ -138,6 +159,14 @@ class Network(Protocol):
         """Floating-point operations in one step of one row."""
 
 
+class SharedNetwork(Protocol):
+    """The parts that all loaded models of the same network share."""
+
+    @property
+    def size_bytes(self) -> int:
+        """The memory that it takes now, in bytes."""
+
+
 class Model(Protocol):
     """A loaded version of a model."""
 
@@ -151,7 +180,11 @@ class Model(Protocol):
 
     @property
     def size_bytes(self) -> int:
-        """Memory that the loaded version takes, in bytes."""
+        """Memory that the loaded version takes, without what it shares, in bytes."""
+
+    @property
+    def shared(self) -> SharedNetwork | None:
+        """The parts that it shares with models of the same network, None if it shares nothing."""
 
 
 def layout_of(sizes: Sizes) -> str:

@@ -114,9 +114,10 @@ async def create_model(request: Request, caller: CallerOf, services: Parts, resp
 
         def create() -> tuple[ModelAnswer, bool]:
             """Create the model on a thread."""
-            _check_state_names(Network(asked.network, pointer="/network"))
+            network = services.registry.networks.network(asked.network, pointer="/network")
+            _check_state_names(network)
             version, is_new = services.registry.create(caller.tenant, name, asked.network, asked.seed)
-            return ModelAnswer.of(version, services.registry.network(version)), is_new
+            return ModelAnswer.of(version, network), is_new
 
         return _told(*await services.compiles.run(request, create), response)
 
@@ -151,7 +152,7 @@ async def _publish(
         imported, check = body.read(services.registry.memory)
         if isinstance(imported, GraphFile):
             return _publish_graph(name, imported, check, caller, services)
-        network = Network(imported.spec, pointer="/network")
+        network = services.registry.networks.network(imported.spec, pointer="/network")
         _check_state_names(network)
         metrics = {}
         if check is not None:
