@@ -1,7 +1,5 @@
 """All settings of the service, read once from the environment variables `CELLAR_*`."""
 
-import os
-import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -9,36 +7,18 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cellar.errors import SettingsInvalid
-
-MEBIBYTE = 1024 * 1024
-DAY_S = 24 * 60 * 60
-REDIS_URL = r"^(rediss?(\+(cluster|sentinel))?|unix)://"
-HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:]+")
-ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
-DIVIDED = ("model_cache_bytes", "max_unfinished_bytes", "compile_queue")
-"""Limits of the whole service, which its api processes divide. All others hold for each process."""
-CLUSTER_URL = re.compile(r"rediss?\+cluster://")
-
-
-def _xdg(variable: str, fallback: str) -> Path:
-    """Return a base directory of the XDG specification, which ignores relative paths."""
-    value = Path(os.environ.get(variable, ""))
-    return value if value.is_absolute() else Path.home() / fallback
-
-
-def _data_dir() -> Path:
-    return _xdg("XDG_DATA_HOME", ".local/share") / "cellar"
-
-
-def _cache_dir() -> Path:
-    return _xdg("XDG_CACHE_HOME", ".cache") / "cellar" / "kernels"
-
-
-def _listed(value: object) -> object:
-    """Return the parts of a text that is separated by commas."""
-    if not isinstance(value, str):
-        return value
-    return tuple(part for part in (part.strip() for part in value.split(",")) if part)
+from cellar.settings.values import (
+    CLUSTER_URL,
+    DAY_S,
+    DIVIDED,
+    HOST,
+    MEBIBYTE,
+    ORIGIN,
+    REDIS_URL,
+    default_cache_dir,
+    default_data_dir,
+    listed,
+)
 
 
 class Settings(BaseSettings):
@@ -75,20 +55,20 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on. Default: 127.0.0.1, this machine only.")
     port: int = Field(8080, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one. Default: 8080.")
 
-    allowed_hosts: Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_listed)] = Field(
+    allowed_hosts: Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(listed)] = Field(
         None,
         description="Names that clients may use for the service (the Host header without the port), separated"
         " by commas; * allows all. localhost and loopback addresses are always allowed. Default:"
         " no other names if the service listens on a loopback address, all names otherwise.",
     )
-    allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
+    allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(listed)] = Field(
         (),
         description="Origins of other web pages that may use the service (https://app.example.com), separated"
         " by commas; * allows all. Default: none.",
     )
 
     data_dir: Path = Field(
-        default_factory=_data_dir,
+        default_factory=default_data_dir,
         description="Directory for the data of the private Redis. Default: $XDG_DATA_HOME/cellar.",
     )
     runtime_dir: Path | None = Field(
@@ -103,7 +83,7 @@ class Settings(BaseSettings):
         " Default: half the memory of the machine or of its control group.",
     )
     cache_dir: Path = Field(
-        default_factory=_cache_dir,
+        default_factory=default_cache_dir,
         description="Directory for compiled kernels. Default: $XDG_CACHE_HOME/cellar/kernels.",
     )
     warm_dir: Path | None = Field(
