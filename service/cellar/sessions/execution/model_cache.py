@@ -9,7 +9,7 @@ import heapq
 import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -64,6 +64,8 @@ class LoadedModel:
     used_s: float
     """When it was used last, by the monotonic clock."""
     own: MicroBatcher | None = None
+    checked: dict[tuple[int, int, int], tuple[int, ...]] = field(default_factory=dict)
+    """A shape of inputs that was checked, by the rows, the revision and the bytes of the state of sessions."""
 
     @property
     def batcher(self) -> MicroBatcher:

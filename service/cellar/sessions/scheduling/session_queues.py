@@ -177,14 +177,16 @@ class SessionCache:
 
     def _take_queue(self, *, compact: bool) -> bool:
         """Remove the least recently used queue, and keep its session if `compact`; return whether it was idle."""
-        key, queue = next(iter(self._queues.items()))
-        if not queue.idle:
-            self._queues.move_to_end(key)
+        key, queue = self._queues.popitem(last=False)
+        if queue.current or queue.waiting:
+            self._queues[key] = queue
             return False
-        del self._queues[key]
         record = queue.record
         self.bytes -= QUEUE_BYTES + _bytes_of(record)
         if compact and record is not None:
+            served = None if queue.served is None else queue.served()
+            if served is not None and queue.checked_shape is not None:
+                served.checked[_sizes(record)] = queue.checked_shape
             table, name = self._place(key)
             data = table[name] = self._store.compact(record)
             self.bytes += COMPACT_BYTES + len(name) + len(data)
@@ -214,6 +216,7 @@ class SessionCache:
         served = self._models.cached(key.tenant, record.meta)
         if served is not None and record.meta.following is None:
             queue.served = ref(served)
+            queue.checked_shape = served.checked.get(_sizes(record))
         return queue
 
     def _add(self, queue: SessionQueue) -> SessionQueue:
@@ -225,6 +228,11 @@ class SessionCache:
         """Return the table that has a session in its compact form, and its name there."""
         name = f"{key.tenant}/{key.session}"  # a tenant has no slash
         return self._tables[hash(name) % TABLES], name
+
+
+def _sizes(record: SessionRecord) -> tuple[int, int, int]:
+    """Return rows, revision and state size of a session, on which the inputs that it may take depend."""
+    return record.meta.batch_size, record.meta.kernel_rev, len(record.state)
 
 
 def _bytes_of(record: SessionRecord | None) -> int:

@@ -1,46 +1,42 @@
-"""Encodes and decodes the compact form of a session, in which a process keeps the sessions that it does not use now.
+"""The compact form of a session, in which a process keeps the sessions that it does not use now: one bytes object.
 
-It is a bytes object: the head as it is stored, when the session was created, the sizes of the next two parts, its other
-metadata as JSON, its state, its writers. It never leaves the process, so it has no version.
+It is the head as it is stored, the time of creation, the sizes of the next two parts, the metadata as JSON with 0 for
+that time, the state, and the writers. It never leaves the process, so it has no version.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from struct import Struct
 from typing import Any
 
 from cellar.ports import NO_WRITERS, Position, SessionKey, SessionMeta, SessionRecord
-from cellar.store.sessions.record_codec import HEAD_FORMAT, pack_meta, pack_writers, unpack_meta, unpack_writers
+from cellar.store.sessions.record_codec import HEAD, unpack_writers
 
-_HEAD_AND_SIZES = Struct(f"{HEAD_FORMAT}dII")
 _SIZES = Struct("<dII")
-"""When it was created, and the bytes of its metadata and of its state."""
+"""Seconds since the Unix epoch; bytes of the metadata, bytes of the state."""
+
+_BEGIN = HEAD.size + _SIZES.size
 
 
-def compact(record: SessionRecord, head: bytes) -> bytes:
-    """Return a session in its compact form. `head` is its head as it is stored."""
-    meta = pack_meta(record.meta, 0)
-    sizes = _SIZES.pack(record.meta.created_s, len(meta), len(record.state))
-    writers = pack_writers(record.writers) if record.writers.all else b""
-    return b"".join((head, sizes, meta, record.state, writers))
+def compact(record: SessionRecord, head: bytes, meta: bytes, writers: bytes) -> bytes:
+    """Return a session in its compact form, given its packed parts."""
+    state = record.state
+    return b"".join((head, _SIZES.pack(record.meta.created_s, len(meta), len(state)), meta, state, writers))
 
 
-def expand(key: SessionKey, data: bytes) -> SessionRecord:
-    """Return the session with this compact form."""
-    (_, incarnation, epoch, step, digest, revision, kernel_rev, _, created_s, meta_bytes, state_bytes) = (
-        _HEAD_AND_SIZES.unpack_from(data)
-    )
-    begin = _HEAD_AND_SIZES.size
-    end = begin + meta_bytes
-    model, model_digest, batch_size, ttl_s, _, *options = _members(data[begin:end])
+def split(data: bytes) -> tuple[bytes, float, bytes, bytes, bytes]:
+    """Return head, time of creation, other metadata, state and writers of a compact form."""
+    created_s, meta_bytes, state_bytes = _SIZES.unpack_from(data, HEAD.size)
+    state = _BEGIN + meta_bytes
+    end = state + state_bytes
+    return data[: HEAD.size], created_s, data[_BEGIN:state], data[state:end], data[end:]
+
+
+def expand(
+    key: SessionKey, head: bytes, created_s: float, members: Sequence[Any], state: bytes, writers: bytes
+) -> SessionRecord:
+    """Return the session with these parts; `members` are those of its metadata."""
+    _, incarnation, epoch, step, digest, revision, kernel_rev, _ = HEAD.unpack(head)
+    model, model_digest, batch_size, ttl_s, _, *options = members
     meta = SessionMeta(model, model_digest, batch_size, kernel_rev, ttl_s, created_s, incarnation, *options)
-    state = data[end : end + state_bytes]
-    last = end + state_bytes
-    writers = unpack_writers(data[last:]) if last < len(data) else NO_WRITERS
-    return SessionRecord(key, meta, Position(epoch, step, digest), revision, state, writers)
-
-
-@lru_cache(maxsize=1024)
-def _members(meta: bytes) -> Sequence[Any]:
-    """Return the members of packed metadata, which many sessions share."""
-    return unpack_meta(meta)
+    known = unpack_writers(writers) if writers else NO_WRITERS
+    return SessionRecord(key, meta, Position(epoch, step, digest), revision, state, known)

@@ -43,12 +43,11 @@ from cellar.store.protocol.resp import Reply, raw
 
 SCHEMA = 1
 
-HEAD_FORMAT = "<B8s8sQ16sQI16s"
-_HEAD = Struct(HEAD_FORMAT)
+HEAD = Struct("<B8s8sQ16sQI16s")
 """schema, incarnation, epoch, step, digest, revision, kernel_rev, model mark. Scripts read the incarnation: bytes 2 to
 9."""
 
-HEAD_BYTES = _HEAD.size
+HEAD_BYTES = HEAD.size
 
 MOVED_HEAD = Struct("<9s8sQ16sQ20s")
 """A head in three parts, of which steps change the middle one: epoch, step, digest, revision."""
@@ -87,7 +86,7 @@ def model_mark(digest: str, *, deleted: bool) -> bytes:
 
 def pack_head(meta: SessionMeta, position: Position, revision: int) -> bytes:
     """Return the head of a session at `position` after `revision` changes."""
-    return _HEAD.pack(
+    return HEAD.pack(
         SCHEMA,
         meta.incarnation,
         position.epoch,
@@ -97,12 +96,6 @@ def pack_head(meta: SessionMeta, position: Position, revision: int) -> bytes:
         meta.kernel_rev,
         model_mark(meta.model_digest, deleted=meta.deleted is not None),
     )
-
-
-def head_ends(head: bytes) -> tuple[bytes, bytes]:
-    """Return the first and the last part of a head (MOVED_HEAD), which steps do not change."""
-    ends = MOVED_HEAD.unpack(head)
-    return ends[0], ends[-1]
 
 
 def pack_meta(meta: SessionMeta, created_s: float | None = None) -> bytes:
@@ -119,9 +112,9 @@ def pack_meta(meta: SessionMeta, created_s: float | None = None) -> bytes:
 
 def unpack_head(head: bytes, meta: bytes) -> tuple[SessionMeta, Position, int]:
     """Return metadata, position and revision. Raise StoreCorrupt."""
-    if not head or head[0] != SCHEMA or len(head) != _HEAD.size:
+    if not head or head[0] != SCHEMA or len(head) != HEAD.size:
         raise StoreCorrupt("a session record that this version of Cellar cannot read")
-    _, incarnation, epoch, step, digest, revision, kernel_rev, mark = _HEAD.unpack(head)
+    _, incarnation, epoch, step, digest, revision, kernel_rev, mark = HEAD.unpack(head)
     try:
         model, model_digest, batch_size, ttl_s, created_s, *options = unpack_meta(meta)
         found = SessionMeta(model, model_digest, batch_size, kernel_rev, ttl_s, created_s, incarnation, *options)
@@ -158,9 +151,9 @@ def _following(packed: list[Any] | None = None) -> Following | None:
 
 def unpack_revision(head: bytes) -> int:
     """Return the revision in a head. Raise StoreCorrupt."""
-    if not head or head[0] != SCHEMA or len(head) != _HEAD.size:
+    if not head or head[0] != SCHEMA or len(head) != HEAD.size:
         raise StoreCorrupt("a session record that this version of Cellar cannot read")
-    return int(_HEAD.unpack(head)[5])
+    return int(HEAD.unpack(head)[5])
 
 
 def unpack_incarnation(head: bytes) -> bytes:

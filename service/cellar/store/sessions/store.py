@@ -26,14 +26,12 @@ from cellar.store.protocol.script import Script, load_script
 from cellar.store.sessions.commits.command import CommitEncoder, Retention, first_entries, leftovers
 from cellar.store.sessions.commits.fast_path import FastCommitEncoder
 from cellar.store.sessions.commits.pipeline import CommitPipeline
-from cellar.store.sessions.compact_record import compact, expand
 from cellar.store.sessions.deduplication import changes_since, committed_changes, judge
 from cellar.store.sessions.expiry import SWEEP_S, ExpirySweeper
 from cellar.store.sessions.index import Expired, SessionIndex, ignore, read_summary, summary_commands
 from cellar.store.sessions.keyed_answer import unpack_keyed
 from cellar.store.sessions.model_uses import RedisModelUses, enlist, use
 from cellar.store.sessions.record_codec import (
-    HEAD_BYTES,
     Entry,
     absent,
     bytes_or_none,
@@ -81,6 +79,7 @@ class RedisSessions:
         self.uses = RedisModelUses(router, prefix=prefix)
         self._replicas = None if wait is None else Replicas(wait, self._client, self.keys)
         self.fast_encoder = FastCommitEncoder(commit_script, self.keys, self._retention)
+        self.compact, self.expand = self.fast_encoder.compact, self.fast_encoder.expand
         self._pipeline = CommitPipeline(
             router, self._client, self.keys, self.encoder, self.fast_encoder, self._replicas
         )
@@ -137,16 +136,6 @@ class RedisSessions:
             for index, tombstone in zip(absences, dead, strict=True):
                 found[index] = absent(keys[index], tombstone)
         return [each for each in found if each is not None]
-
-    def compact(self, record: SessionRecord) -> bytes:
-        """Return a session in the compact form of this process."""
-        return compact(record, self.fast_encoder.head(record))
-
-    def expand(self, key: SessionKey, data: bytes) -> SessionRecord:
-        """Return the session that has this compact form, ready for its next commit."""
-        record = expand(key, data)
-        self.fast_encoder.prepare(record, data[:HEAD_BYTES])
-        return record
 
     async def find(self, key: SessionKey, identity: Identity, fingerprint: bytes) -> Committed | SessionRecord:
         """Return the answer to a repeated request, else the session. Raise PositionConflict or FingerprintMismatch."""

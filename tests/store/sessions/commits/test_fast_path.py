@@ -149,4 +149,8 @@ def test_whatever_asks_for_more_is_not_plain() -> None:
     assert not written(a_commit(record, 1.0, identity=Identity(key="once")))
     assert not written(a_commit(record, 1.0, wanted_pause_s=0.05))
     assert not written(dataclasses.replace(plain, meta=record.meta))
-    assert not written(dataclasses.replace(plain, state=b"\0" * 33))
+
+
+def test_a_plain_commit_may_have_a_state_of_another_size() -> None:
+    commit = dataclasses.replace(a_commit(a_record(), 1.0), state=b"\0" * 33)
+    assert FAST.encode(commit) == pack([GENERAL.call(commit)])

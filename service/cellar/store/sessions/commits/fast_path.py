@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from struct import Struct
+from typing import Any
 
 import numpy as np
 
-from cellar.ports import APPEND, MAX_WRITERS, Commit, Identity, SessionRecord, StepChanges
+from cellar.ports import APPEND, MAX_WRITERS, Commit, Identity, SessionKey, SessionRecord, StepChanges
 from cellar.store.keys import TOMBSTONE, SessionKeys
 from cellar.store.protocol.resp import SIZES
 from cellar.store.protocol.script import Script
 from cellar.store.sessions.commits.command import Retention
+from cellar.store.sessions.compact_record import compact, expand, split
 from cellar.store.sessions.record_codec import (
     ENTRY,
     ENTRY_BYTES,
@@ -26,15 +28,19 @@ from cellar.store.sessions.record_codec import (
     MOVED_HEAD,
     NUMBERED,
     ORDERED,
-    head_ends,
     pack_head,
+    pack_meta,
     pack_writers,
     repack_writers,
+    unpack_meta,
     who,
 )
 
 FEWEST = 4
 """Fewest consecutive steps for which encoding by columns is faster."""
+
+_START, _MODEL = 9, HEAD_BYTES - 20
+"""The end of the first part of a head (MOVED_HEAD) and the begin of its last part, which steps do not change."""
 
 _Numbered = tuple[str, bytes, bytes, bytes]
 """A writer, and the ring entry of its request in three parts: length prefix, fields, output."""
@@ -55,17 +61,21 @@ class FastCommitEncoder:
         self._places = [_arguments(b"v%d" % place) for place in range(MAX_WRITERS)]
         self._counts = [b"*%d" % (17 + 2 * changes) for changes in range(retention.window + 1)]
         self._middles = lru_cache(maxsize=256)(partial(_middles, retention))
+        self._shared = lru_cache(maxsize=1024)(self._share)
 
     def encode(self, commit: Commit) -> bytes | None:
         """Return the encoded call for a commit, None if the commit needs `CommitEncoder`."""
         before, changes, state = commit.before, commit.changes, commit.state
         packed = before.packed
         if packed is None or packed[1].writer is not self:
-            packed = self.prepare(before, pack_head(before.meta, before.position, before.revision))
-        head, fixed, writers = packed
-        if not fixed.eligible or commit.meta is not None or commit.wanted_pause_s or len(state) != fixed.state_bytes:
+            packed = self._pack(before)
+        head, shared, keys, writers = packed
+        if not shared.eligible or commit.meta is not None or commit.wanted_pause_s:
             return None
-        parts, revision = self._first_parts(commit, head, fixed), before.revision
+        revision, count = before.revision, len(changes)
+        epoch, step, digest = commit.after.position
+        moved = MOVED_HEAD.pack(head[:_START], epoch, step, digest, revision + count, head[_MODEL:])
+        parts = [self._counts[count], keys, head, shared.middles[count], moved, _STATE, SIZES[len(state)], state]
         if isinstance(changes, StepChanges) and len(changes) >= FEWEST:
             self._add_steps(parts, changes, revision)
             changes = ()
@@ -93,15 +103,8 @@ class FastCommitEncoder:
         if numbered:
             writers = self._add_writers(parts, commit, writers, numbered)
         parts.append(b"\r\n")
-        commit.after.packed = parts[4], fixed, writers
+        commit.after.packed = moved, shared, keys, writers
         return b"".join(parts)
-
-    def _first_parts(self, commit: Commit, head: bytes, fixed: "_Fixed") -> list[bytes]:
-        """Return the parts of a call before the ring entries; the new head is the fifth."""
-        count = len(commit.changes)
-        epoch, step, digest = commit.after.position
-        moved = MOVED_HEAD.pack(fixed.start, epoch, step, digest, commit.before.revision + count, fixed.model)
-        return [self._counts[count], fixed.keys, head, fixed.middles[count], moved, fixed.state, commit.state]
 
     def _add_steps(self, parts: list[bytes], changes: StepChanges, revision: int) -> None:
         """Add the ring entries of single steps to a call, column by column."""
@@ -139,43 +142,56 @@ class FastCommitEncoder:
         parts[3] = _middle(self._retention.lifetimes(meta.ttl_s, meta.pinned), count, more)
         return data
 
-    def head(self, record: SessionRecord) -> bytes:
-        """Return the head of a record as it is stored."""
-        packed = record.packed
-        return packed[0] if packed is not None else pack_head(record.meta, record.position, record.revision)
+    def compact(self, record: SessionRecord) -> bytes:
+        """Return a session in the compact form of this process (`compact_record.py`)."""
+        head, shared, _, writers = record.packed or self._pack(record)
+        return compact(record, head, shared.meta, writers)
 
-    def prepare(self, record: SessionRecord, head: bytes) -> "tuple[bytes, _Fixed, bytes]":
-        """Pack what the commits of a session have in common, and keep it in the record. `head` is its head."""
-        meta, size, name = record.meta, len(record.state), self._keys.record(record.key)
-        eligible = not (meta.history or meta.log or meta.events)
-        start, model = head_ends(head)
-        tombstone = SIZES[len(name) + len(TOMBSTONE)]
-        keys = b"".join((self._name, SIZES[len(name)], name, tombstone, name, TOMBSTONE, SIZES[HEAD_BYTES]))
-        middles = self._middles(meta.ttl_s, meta.pinned)
-        fixed = _Fixed(self, eligible, start, model, keys, middles, size, _STATE + SIZES[size])
-        packed = record.packed = head, fixed, pack_writers(record.writers)
+    def expand(self, key: SessionKey, data: bytes) -> SessionRecord:
+        """Return the session that has a compact form, ready for its next commit."""
+        head, created_s, meta, state, writers = split(data)
+        shared = self._shared(meta)
+        record = expand(key, head, created_s, shared.members, state, writers)
+        record.packed = head, shared, self._keys_part(key), writers
+        return record
+
+    def _pack(self, record: SessionRecord) -> "_Packed":
+        """Pack the parts of a session that its commits need, and keep them in the record."""
+        head = pack_head(record.meta, record.position, record.revision)
+        shared = self._shared(pack_meta(record.meta, 0))
+        packed = record.packed = head, shared, self._keys_part(record.key), pack_writers(record.writers)
         return packed
+
+    def _keys_part(self, key: SessionKey) -> bytes:
+        """Return the bytes of a commit from the name of the command to the length of the expected head."""
+        name = self._keys.record(key)
+        tombstone = SIZES[len(name) + len(TOMBSTONE)]
+        return b"".join((self._name, SIZES[len(name)], name, tombstone, name, TOMBSTONE, SIZES[HEAD_BYTES]))
+
+    def _share(self, meta: bytes) -> "_Shared":
+        members = unpack_meta(meta)
+        _, _, _, ttl_s, _, *options = members
+        history, log, events, pinned, *_ = options or (0, 0, 0, False)
+        return _Shared(self, not (history or log or events), meta, members, self._middles(ttl_s, pinned))
 
 
 @dataclass(slots=True, eq=False)
-class _Fixed:
-    """The parts that are the same in all commits of a session."""
+class _Shared:
+    """Parts of sessions whose metadata differ only in incarnation, revision and time of creation."""
 
     writer: FastCommitEncoder
     eligible: bool
-    """Whether its commits can be encoded here."""
-    start: bytes
-    """First part of its heads."""
-    model: bytes
-    """Last part of its heads."""
-    keys: bytes
-    """The bytes from the name of the command to the length of the expected head."""
+    """Whether their commits can be encoded here."""
+    meta: bytes
+    """Their packed metadata, with 0 for the time of creation."""
+    members: Sequence[Any]
+    """The members of these metadata."""
     middles: list[bytes]
     """The bytes between the expected head and the new one, by the number of changes."""
-    state_bytes: int
-    """Size of the state."""
-    state: bytes
-    """The bytes before the state."""
+
+
+_Packed = tuple[bytes, _Shared, bytes, bytes]
+"""The packed head of a record, what it shares with others, the bytes of its commits before the head, its writers."""
 
 
 def _flags(identity: Identity) -> int | None:
