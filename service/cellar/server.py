@@ -36,7 +36,7 @@ LEAVE_S = 5.0
 A request in flight is lost when its connection is closed. httpx does not use a connection again after 5 s.
 """
 
-READY_S = 1.0
+READY_S = 0.1
 """Pause between two checks of a Redis that was not usable at start."""
 
 GARBAGE = 10_000

@@ -1,6 +1,7 @@
 """`cellar serve` from its start to its end, also to an early one of any of its processes."""
 
 import os
+import re
 import resource
 import signal
 import socket
@@ -180,6 +181,22 @@ def test_a_redis_that_comes_later(shared: dict[str, str], redis_process: RedisPr
         assert f"is ready at {service.url}" in service.process.stdout.readline()
         begin(service)
         assert count(service, 0) == 1
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_service_is_ready_when_its_redis_has_loaded_its_data(private: dict[str, str], processes: str) -> None:
+    data = Path(private["CELLAR_DATA_DIR"])
+    data.mkdir(mode=0o700)
+    with (data / "appendonly.aof").open("wb") as file:  # some seconds
+        file.writelines(b"*3\r\n$4\r\nSADD\r\n$1\r\ns\r\n$7\r\n%07d\r\n" % number for number in range(3_000_000))
+    with serving(private | {"CELLAR_PROCESSES": processes}) as service:
+        assert service.announced.endswith("but is not ready: Redis is loading its data")
+        assert httpx.get(f"{service.url}/readyz", timeout=30).status_code == 503
+        lines = service.process.stdout
+        assert lines
+        assert re.fullmatch(r"Redis has loaded its data in \d+\.\d s\n", lines.readline())
+        assert f"is ready at {service.url}" in lines.readline()
+        assert httpx.get(f"{service.url}/readyz", timeout=30).status_code == 200
 
 
 def test_a_redis_that_evicts_takes_no_steps(shared: dict[str, str], redis_process: RedisProcess) -> None:

@@ -1,6 +1,7 @@
 """Supervised processes with real signals: started again, drained, killed when they will not go."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -100,6 +101,29 @@ def test_a_signal_drains_the_children(start: Start, tmp_path: Path, number: sign
     assert parent.wait(10) == 0
     assert (tmp_path / "drained").exists()
     assert not any(is_alive(child) for child in pids(tmp_path))
+
+
+def test_a_hangup_alone_stops_nothing(start: Start, tmp_path: Path) -> None:
+    parent = start(1, RUN)
+    wait_until(lambda: pids(tmp_path), 10, "it runs")
+    parent.send_signal(signal.SIGHUP)
+    (tmp_path / "upkeep").unlink(missing_ok=True)
+    wait_until((tmp_path / "upkeep").exists, 10, "the parent runs")
+    assert parent.poll() is None
+    assert len(pids(tmp_path)) == 1
+
+
+def test_the_end_of_its_terminal_stops_the_service(tmp_path: Path) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", PARENT, str(tmp_path), "5", RUN])
+    (child,) = wait_until(lambda: pids(tmp_path), 10, "it runs")
+    os.kill(pid, signal.SIGHUP)
+    (tmp_path / "upkeep").unlink(missing_ok=True)
+    wait_until((tmp_path / "upkeep").exists, 10, "the parent runs: its terminal is there")
+    os.close(terminal)
+    assert os.waitpid(pid, 0) == (pid, 0)
+    assert not is_alive(child)
 
 
 def test_a_child_that_will_not_go_is_killed_after_its_time(start: Start, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The private Redis with real servers: shared, adopted after a kill, started again, stopped by the last."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -111,6 +112,27 @@ def test_a_killed_server_is_started_again_with_its_data(data: Path) -> None:
                 return False
 
         wait_until(kept, 10, "the new server has the data")
+
+
+def test_a_server_that_loads_its_data_says_so_and_how_long_it_took(data: Path) -> None:
+    with PrivateRedis(Directory(data)) as server, client_of(server) as client:
+        client.config_set("appendonly", "yes")
+    with (data / "appendonly.aof").open("ab") as file:
+        for number in range(300_000):
+            file.write(b"*3\r\n$3\r\nSET\r\n$6\r\n%06d\r\n$40\r\n%040d\r\n" % (number, number))
+    said: list[str] = []
+    with PrivateRedis(Directory(data), say=said.append) as server, client_of(server) as client:
+
+        def loaded() -> bool:
+            """Do what the parent does again and again."""
+            server.keep()
+            return len(said) == 2
+
+        wait_until(loaded, 20, "it has loaded its data")
+        assert client.dbsize() == 300_000
+    assert said[0] == "Redis is loading its data"
+    assert re.fullmatch(r"Redis has loaded its data in \d+\.\d s", said[1])
+    assert len(said) == 2
 
 
 def test_a_server_that_cannot_start_says_why(data: Path) -> None:

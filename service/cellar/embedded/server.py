@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 ANSWER_S = 30.0
 """Time within which a starting server must answer, if only that it loads its data, and a stopping one must end."""
 
+LOOK_S = 1.0
+"""Time within which a server that loads its data must say how far it is; it is asked again later, seconds."""
+
 POLL_S = 0.01
 """Interval of checks of a starting or stopping server; both take tens of milliseconds."""
 
@@ -71,8 +74,8 @@ class PrivateRedis:
         self._log_start = 0
         """Size of the log when this process last started a server, bytes."""
         self._say = say
-        self._is_loading = False
-        """Whether the server has said that it loads its data."""
+        self._loading_since_s: float | None = None
+        """When the server was found to load its data, by the monotonic clock; None if it does not."""
         self._is_down = False
         """Whether `keep` has found that the server has ended, and not started it again."""
 
@@ -117,6 +120,7 @@ class PrivateRedis:
         elif not self.is_running():
             self._is_down = True
             raise StartupError(f"the private Redis has ended: {self.last_words()}")
+        self._note_loaded()
 
     def ensure(self) -> bool:
         """Start a server if none runs, without waiting for it; return whether one was started.
@@ -155,38 +159,49 @@ class PrivateRedis:
     def _wait_until_it_answers(self) -> None:
         # The lock is checked before the socket: a copied data directory names the socket of the original's server.
         self.ensure()
-        began_s = time.monotonic()
-        deadline = began_s + ANSWER_S
+        deadline = time.monotonic() + ANSWER_S
         while not self._answers():
             if self._ended():
                 raise StartupError(f"Redis ended at once: {self.last_words()}")
-            if self.ensure() or self._is_loading:  # a gigabyte of data takes some ten seconds
+            if self.ensure():
                 deadline = time.monotonic() + ANSWER_S
             if time.monotonic() > deadline:
                 raise StartupError(f"Redis does not answer at {self._directory.socket()}; see {self._directory.log}")
             time.sleep(POLL_S)
-        if self._is_loading:
-            self._say(f"Redis has loaded its data in {time.monotonic() - began_s:.1f} s")
 
     def _answers(self) -> bool:
-        """Return whether the server answers; if so, record its release as the one that wrote the data."""
-        try:
-            with self._client() as client:
-                found = client.info("server")
-        except redis.BusyLoadingError:
-            if not self._is_loading:
-                self._is_loading = True
-                self._say("Redis is loading its data")
-            return False
-        except (redis.ConnectionError, redis.TimeoutError):
+        """Return whether the server answers; if so, record its release as the one that wrote the data.
+
+        A server that loads its data answers this too, and refuses everything else until it has loaded them.
+        """
+        found = self._info(ANSWER_S)
+        if found is None:
             return False
         self._directory.set_written_by(_release(found))
+        if found["loading"] and self._loading_since_s is None:
+            self._loading_since_s = time.monotonic()
+            self._say("Redis is loading its data")
         return True
 
-    def _client(self) -> "redis.Redis":
+    def _note_loaded(self) -> None:
+        """Say how long the server has loaded its data, once it has."""
+        since_s = self._loading_since_s
+        if since_s is not None and (found := self._info(LOOK_S)) and not found["loading"]:
+            self._loading_since_s = None
+            self._say(f"Redis has loaded its data in {time.monotonic() - since_s:.1f} s")
+
+    def _info(self, timeout_s: float) -> dict[str, Any] | None:
+        """Return the facts of the server, None if it does not answer."""
+        try:
+            with self._client(timeout_s) as client:
+                return dict(client.info())
+        except (redis.ConnectionError, redis.TimeoutError):
+            return None
+
+    def _client(self, timeout_s: float = ANSWER_S) -> "redis.Redis":
         socket = str(self._directory.socket())
         return redis.Redis(
-            unix_socket_path=socket, decode_responses=True, socket_timeout=ANSWER_S, retry=Retry(NoBackoff(), 0)
+            unix_socket_path=socket, decode_responses=True, socket_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
         )
 
     def _ended(self) -> bool:

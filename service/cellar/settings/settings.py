@@ -73,8 +73,8 @@ class Settings(BaseSettings):
     )
     runtime_dir: Path | None = Field(
         None,
-        description="Directory for the socket of the private Redis. Default: a short path, different for each"
-        " data directory.",
+        description="Directory for the sockets of the private Redis and of the api processes. Default: a short path,"
+        " different for each data directory.",
     )
     redis_max_memory_bytes: int | None = Field(
         None,
@@ -113,8 +113,8 @@ class Settings(BaseSettings):
     model_cache_bytes: int = Field(
         512 * MEBIBYTE,
         ge=MEBIBYTE,
-        description="Memory for loaded models in all processes of the service together, bytes. The least recently"
-        " used models are dropped and loaded again when needed, in milliseconds. Default: 512 MiB.",
+        description="Memory for loaded models, bytes, which the api processes divide. The least recently used models"
+        " are dropped and loaded again when needed, in milliseconds. Default: 512 MiB.",
     )
     cache_bytes: int | None = Field(
         None,
@@ -197,14 +197,14 @@ class Settings(BaseSettings):
     max_unfinished_bytes: int = Field(
         256 * MEBIBYTE,
         ge=1024,
-        description="Most memory for all unfinished bodies and messages and all unread answers, bytes; further"
-        " ones are answered 503. Default: 256 MiB.",
+        description="Most memory for all unfinished bodies and messages and all unread answers, bytes, which the api"
+        " processes divide; further ones are answered 503. Default: 256 MiB.",
     )
     compile_queue: int = Field(
         32,
         ge=1,
-        description="Most requests that may compile or wait for a compilation; further ones are answered 503."
-        " Default: 32.",
+        description="Most requests that may compile or wait for a compilation, which the api processes divide; further"
+        " ones are answered 503. Default: 32.",
     )
 
     processes: int | None = Field(
@@ -212,7 +212,7 @@ class Settings(BaseSettings):
         ge=1,
         le=64,
         description="Number of api processes of `cellar serve`. Default: one for each processor, at most 4, and"
-        " fewer if half the memory is less than 512 MiB for each.",
+        " fewer if half of the memory is less than 512 MiB for each.",
     )
     worker: bool | None = Field(
         None, description="Whether to start a training worker with the service. Default: only with the private Redis."
@@ -311,7 +311,10 @@ class Settings(BaseSettings):
         """Return the settings of one of this many api processes: each has its part of what is bounded for all."""
         if processes == 1:
             return self
-        return self.model_copy(update={name: max(1, getattr(self, name) // processes) for name in DIVIDED})
+        parts = {name: max(1, getattr(self, name) // processes) for name in DIVIDED}
+        body = min(2 * self.max_body_bytes, self.max_unfinished_bytes)  # the largest body must have room in each
+        parts["max_unfinished_bytes"] = max(parts["max_unfinished_bytes"], body)
+        return self.model_copy(update=parts)
 
 
 def _explain(line: object) -> str:
