@@ -9,12 +9,13 @@ def test_changes_are_told_once() -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         peers = Peers(1, listener, ["/run/0", "/run/1", "/run/2"])
         told: list[dict[int, int]] = []
-        peers.on_change(lambda: told.append(dict(peers.living)))
-        assert (peers.slot, peers.count, peers.living) == (1, 3, {})
+        peers.watch(lambda: told.append(dict(peers.processes)))
+        assert (peers.own, len(peers.paths), peers.living) == (1, 3, frozenset())
         peers.update({1: 11, 2: 12})
         peers.update({1: 11, 2: 12})
         peers.update({1: 11, 2: 13})
         assert told == [{1: 11, 2: 12}, {1: 11, 2: 13}]
+        assert peers.living == {1, 2}
 
 
 def test_the_first_living_slot_does_what_is_done_once() -> None:

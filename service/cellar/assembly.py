@@ -157,7 +157,7 @@ class Api(Parts):
             max_batch_size=settings.max_batch_size,
             max_sequence_steps=settings.max_sequence_steps,
             max_numbers=settings.max_numbers,
-            cache_bytes=_cache_bytes(settings, 1 if self._peers is None else self._peers.count),
+            cache_bytes=_cache_bytes(settings, 1 if self._peers is None else len(self._peers.paths)),
             model_cache_bytes=settings.model_cache_bytes,
             any_revision=settings.accept_revisions,
             queue_limit=settings.queue_limit,

@@ -160,7 +160,7 @@ class VacantSlots:
         self._accept = accept
         self._servers: dict[int, asyncio.base_events.Server] = {}
 
-    async def follow(self, living: Mapping[int, int]) -> None:
+    async def follow(self, living: frozenset[int]) -> None:
         """Accept on the sockets of all slots that do not live, and no more on those of the others."""
         for slot, listener in self._listeners.items():
             if slot in living:

@@ -11,38 +11,40 @@ class Peers:
     restart, two processes have the same slot for a moment.
     """
 
-    def __init__(self, slot: int, listener: socket.socket, addresses: Sequence[str]) -> None:
-        """`addresses` are the paths of the Unix sockets of all slots; `listener` listens on that of this `slot`."""
-        self.slot = slot
-        self.count = len(addresses)
+    def __init__(self, own: int, listener: socket.socket, paths: Sequence[str]) -> None:
+        """`paths` are those of the Unix sockets of all slots; `listener` listens on that of this process."""
+        self.own = own
+        """The slot of this process."""
         self.listener = listener
-        self.addresses = tuple(addresses)
-        self.living: Mapping[int, int] = {}
-        """The slots whose process is ready, with the id of that process; it changes when a process is replaced."""
-        self._change: list[Callable[[], None]] = []
-        self._drain: list[Callable[[], None]] = []
+        self.paths = tuple(paths)
+        self.processes: Mapping[int, int] = {}
+        """The id of the process in each living slot; it changes when the process is replaced."""
+        self.living: frozenset[int] = frozenset()
+        """The slots whose process is ready."""
+        self._watching: list[Callable[[], object]] = []
+        self._draining: list[Callable[[], object]] = []
 
     @property
     def is_first(self) -> bool:
         """Whether this process does what one process of the service does for all: the first living slot."""
-        return self.slot == min(self.living, default=self.slot)
+        return self.own == min(self.living, default=self.own)
 
-    def on_change(self, callback: Callable[[], None]) -> None:
-        """Call `callback` on the event loop each time `living` has changed."""
-        self._change.append(callback)
+    def watch(self, call: Callable[[], object]) -> None:
+        """Call `call` on the event loop each time `processes` has changed."""
+        self._watching.append(call)
 
-    def on_drain(self, callback: Callable[[], None]) -> None:
-        """Call `callback` on the event loop when this process begins to stop and must accept nothing more."""
-        self._drain.append(callback)
+    def on_drain(self, call: Callable[[], object]) -> None:
+        """Call `call` on the event loop when this process begins to stop and must accept nothing more."""
+        self._draining.append(call)
 
-    def update(self, living: Mapping[int, int]) -> None:
-        """Take over which slots live."""
-        if living != self.living:
-            self.living = living
-            for callback in self._change:
-                callback()
+    def update(self, processes: Mapping[int, int]) -> None:
+        """Note which slots live now."""
+        if processes != self.processes:
+            self.processes, self.living = processes, frozenset(processes)
+            for call in self._watching:
+                call()
 
     def drain(self) -> None:
         """Note that this process begins to stop."""
-        for callback in self._drain:
-            callback()
+        for call in self._draining:
+            call()
