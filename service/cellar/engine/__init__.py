@@ -10,14 +10,16 @@ from cellar.engine.execution.compiled_cell import (
     Backward,
     CompiledCell,
     Forward,
+    TrainingScratch,
     compile_cell,
     compile_cells,
     kernel_texts,
 )
-from cellar.engine.execution.invocation import Invocation
+from cellar.engine.execution.invocation import GradientBuffers, Invocation
 from cellar.engine.execution.network_plan import INPUT, NodeWeights, PlanNode, Run, Signal
 from cellar.engine.execution.network_program import NetworkCode, NetworkProgram
 from cellar.engine.execution.packed_weights import PackedWeights
+from cellar.engine.execution.scratch_pool import Workspace, room
 from cellar.engine.native_calls.command_list_call import command_list_text
 from cellar.engine.numerics import KERNEL_REV, TRAINING_REV
 from cellar.engine.target import Target, host_target, is_known, target_here

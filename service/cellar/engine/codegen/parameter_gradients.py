@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from cellar.engine.codegen.source_writer import SourceWriter
 from cellar.engine.ir.graph import Node
 from cellar.engine.passes.autodiff import Adjoint
-from cellar.engine.passes.memory_plan import PAIRS, PARAM_GRADIENTS, extent
+from cellar.engine.passes.memory_plan import CONTINUED, PAIRS, PARAM_GRADIENTS, UNFINISHED, extent
 
 
 class ParameterGradientWriter(SourceWriter):
@@ -42,7 +42,7 @@ class ParameterGradientWriter(SourceWriter):
         """Write the initialisation of the sums."""
         self.write("begin = 0")
         if self.adjoint.params:
-            with self.if_param_gradients():
+            with self.block(f"if grad_mask & {PARAM_GRADIENTS + CONTINUED} == {PARAM_GRADIENTS}:"):
                 for name, node in self.adjoint.params.items():
                     self.write(f"clear({self.slot('sums', name)}, 16 * {self.width(extent(node))})")
 
@@ -74,9 +74,12 @@ class ParameterGradientWriter(SourceWriter):
 
     def end_gradients(self) -> None:
         """Write the addition of the partial sums of vectors and scalars to their gradients."""
-        for name, node in self.adjoint.params.items():
-            sums, out = self.slot("sums", name), self.slot("grad", name)
-            self.write(f"lane_total({sums}, {self.width(extent(node))}, {out})")
+        if not self.adjoint.params:
+            return
+        with self.block(f"if grad_mask & {UNFINISHED} == 0:"):
+            for name, node in self.adjoint.params.items():
+                sums, out = self.slot("sums", name), self.slot("grad", name)
+                self.write(f"lane_total({sums}, {self.width(extent(node))}, {out})")
 
     def matrix_gradient(self, name: str, left: int, right: int) -> None:
         """Write the product of two packed factors, a panel of rows of the matrix at a time."""

@@ -13,9 +13,10 @@ from cellar.engine.backend.kernel_cache import KernelCache
 from cellar.engine.cell import Cell
 from cellar.engine.codegen.kernel_source import KernelText
 from cellar.engine.execution.arrays import Floats, Ints
-from cellar.engine.execution.invocation import CellKernel, Invocation, clipped
+from cellar.engine.execution.invocation import CellKernel, GradientBuffers, Invocation, clipped
 from cellar.engine.execution.packed_weights import PackedWeights, pack
-from cellar.engine.passes.memory_plan import HEAD_INDEX, PARAM_GRADIENTS
+from cellar.engine.execution.scratch_pool import Workspace
+from cellar.engine.passes.memory_plan import HEAD_INDEX, PAIRS, PARAM_GRADIENTS, PHASE, scratch_bytes
 from cellar.errors import ShapeMismatch
 
 
@@ -138,14 +139,16 @@ class CompiledCell:
         *,
         ragged: bool = False,
         save: bool = False,
+        workspace: Workspace | None = None,
     ) -> Invocation:
         """Return an invocation that does `forward` on these arrays, with their contents at the time of each run.
 
         `outputs` are (T, B, out) and `after` is (B, S); rows of all arrays are dense and may lie anywhere. If it is
-        `ragged`, lengths are given by `Invocation.begin` before each run.
+        `ragged`, lengths are given by `Invocation.begin` before each run. Scratch memory comes from the workspace.
         """
         steps, rows = inputs[0].shape[:2]
-        call = Invocation(self._training_kernels()[0] if save else self.kernel, packed, steps, rows, ragged=ragged)
+        kernel = self._training_kernels()[0] if save else self.kernel
+        call = Invocation(kernel, packed, steps, rows, ragged=ragged, workspace=workspace)
         if not ragged:
             call.begin(None)
         _bind_forward(call, inputs, state, outputs, after)
@@ -161,14 +164,19 @@ class CompiledCell:
         d_before: Floats,
         *,
         want_params: bool = True,
+        workspace: Workspace | None = None,
+        sums: GradientBuffers | None = None,
     ) -> Invocation:
         """Return an invocation that does `backward` over a bound one; None for an input whose gradient is not wanted.
 
-        `Invocation.sums` are added to; their contents are undefined at first. Without `want_params` the gradients
-        of parameters are not computed, and nothing is written there.
+        `Invocation.sums`, which are `sums` if given, are added to; their contents are undefined at first. Without
+        `want_params` the gradients of parameters are not computed, and nothing is written there. Scratch memory comes
+        from the workspace.
         """
-        ragged = forward.lengths is not None
-        call = Invocation(self._training_kernels()[1], packed, forward.steps, forward.rows, ragged=ragged)
+        ragged, kernel = forward.lengths is not None, self._training_kernels()[1]
+        call = Invocation(kernel, packed, forward.steps, forward.rows, ragged=ragged, workspace=workspace)
+        if sums is not None:
+            call.sums = sums
         if not ragged:
             call.begin(None)
         call.read_tape(forward)
@@ -193,6 +201,20 @@ def kernel_texts(cells: Sequence[Cell], *, training: bool = False) -> list[str]:
     if training:
         texts += [text.text for cell in cells for text in _training_texts(cell)]
     return list(dict.fromkeys(texts))
+
+
+class TrainingScratch:
+    """How much scratch memory the kernels of a cell take in training; nothing is compiled for it."""
+
+    def __init__(self, cell: Cell) -> None:
+        self._sizes = cell.sizes
+        self._plans = [text.memory_plan for text in _training_texts(cell)]
+        self.phase = PAIRS if any(len(pairs) > 1 for pairs in cell.adjoint.matrices.values()) else PHASE
+        """A segment that is followed by another one has a multiple of this many pairs of step and row."""
+
+    def parts(self, steps: int, rows: int) -> list[int]:
+        """Return the bytes of the forward and of the backward invocation."""
+        return [scratch_bytes(plan, self._sizes, steps, rows) for plan in self._plans]
 
 
 def _training_texts(cell: Cell) -> tuple[KernelText, KernelText]:

@@ -13,20 +13,23 @@ from cellar.engine.cell import Cell, Param
 from cellar.engine.codegen.kernel_source import KernelText
 from cellar.engine.execution.arrays import Floats, Ints, Words, address, aligned, padded_shape
 from cellar.engine.execution.packed_weights import PackedWeights
-from cellar.engine.execution.scratch_pool import ARENAS
+from cellar.engine.execution.scratch_pool import ARENAS, Workspace
 from cellar.engine.ir.graph import Node
 from cellar.engine.native_calls.command_list_call import FLUSHES
 from cellar.engine.passes.memory_plan import (
+    CONTINUED,
     DESCRIPTOR_HEAD,
     GRADIENT_SLOTS,
     HEAD_ADDRESSES,
     HEAD_INDEX,
-    PAIRS,
     PARAM_GRADIENTS,
+    SKEW,
     SLOT_ADDRESSES,
+    UNFINISHED,
     SlotKind,
     Span,
     row_bytes,
+    scratch_lengths,
 )
 from cellar.engine.passes.schedule import tape as taped_nodes
 from cellar.errors import ShapeMismatch, StartupError
@@ -124,12 +127,11 @@ class CellKernel:
         return found
 
     def _arranged(self, spans: Mapping[Span, int]) -> "Buffers":
-        sizes, layout = self.cell.sizes, self.memory_plan
-        lengths = [spans[buffer.span] * row_bytes(buffer.widths, sizes) for buffer in layout.buffers]
-        lengths += [PAIRS * row_bytes((name,), sizes) for name in layout.pairs]
+        layout = self.memory_plan
+        lengths = scratch_lengths(layout, self.cell.sizes, spans)
         slots: list[tuple[SlotKind, int]] = [("buffer", index) for index in range(len(layout.buffers))]
         slots += [("pairs", index) for index in range(len(layout.pairs))]
-        edges = np.cumsum([0, *(length + _SKEW for length in lengths)]).astype(np.int64)
+        edges = np.cumsum([0, *(length + SKEW for length in lengths)]).astype(np.int64)
         return Buffers(np.array([self.slot_index[slot] for slot in slots], np.int64), edges[:-1], int(edges[-1]))
 
 
@@ -142,14 +144,22 @@ class Buffers(NamedTuple):
 
 
 _BUFFERS_KEPT = 256
-_SKEW = 192
-"""Bytes between buffers, so that their rows do not fall on the same lines of the first-level cache."""
 
 
 class Invocation:
     """One run at a time of a kernel over `steps` steps of `rows` rows: its descriptor and its scratch memory."""
 
-    def __init__(self, kernel: CellKernel, packed: PackedWeights, steps: int, rows: int, *, ragged: bool) -> None:
+    def __init__(
+        self,
+        kernel: CellKernel,
+        packed: PackedWeights,
+        steps: int,
+        rows: int,
+        *,
+        ragged: bool,
+        workspace: Workspace | None = None,
+    ) -> None:
+        """Take the scratch memory from a workspace, or for this invocation alone."""
         self.kernel = kernel
         self.steps, self.rows = steps, rows
         self.lengths: Ints | None = np.zeros(rows, np.int32) if ragged else None
@@ -157,7 +167,7 @@ class Invocation:
         self.descriptor = kernel.descriptor(packed)
         buffers = kernel.buffers(steps * rows, rows, (steps + 1) * rows)
         # Rows past their length are never written, and products read them: zeros keep them harmless.
-        self.arena = ARENAS.take(buffers.length, clear=ragged)
+        self.arena = ARENAS.take(buffers.length, clear=ragged) if workspace is None else workspace.take(buffers.length)
         self.descriptor[buffers.positions] = buffers.offsets + self.arena.address
         self.descriptor[[HEAD_INDEX["steps"], HEAD_INDEX["rows"]]] = steps, rows
         self.descriptor[[HEAD_INDEX["bad_step"], HEAD_INDEX["bad_kind"]]] = (
@@ -168,12 +178,17 @@ class Invocation:
             self.descriptor[HEAD_INDEX["lengths"]] = address(self.lengths)
         self._alive: list[object] = [packed]
         """The objects whose memory the kernel reads and writes."""
-        self._ready = not ragged
+        self._cleared = ragged and workspace is None
 
     @functools.cached_property
     def sums(self) -> "GradientBuffers":
         """The buffers in which a backward invocation sums the gradients of parameters."""
         return GradientBuffers(self.kernel.cell.params)
+
+    def continues(self, *, continued: bool, unfinished: bool) -> None:
+        """Say of a backward invocation whether it continues the sums of another one, and whether one follows."""
+        word = int(self.descriptor[HEAD_INDEX["grad_mask"]]) & ~(CONTINUED | UNFINISHED)
+        self.descriptor[HEAD_INDEX["grad_mask"]] = word | CONTINUED * continued | UNFINISHED * unfinished
 
     def bind_sums(self) -> None:
         """Bind the slots of the gradients of parameters to `sums`."""
@@ -195,9 +210,9 @@ class Invocation:
         if self.lengths is not None:
             assert lengths is not None
             self.lengths[:] = lengths
-            if self._ready:
+            if not self._cleared:
                 self.arena.memory[:] = 0
-            self._ready = True
+            self._cleared = False
 
     def bind_dense(self, kind: SlotKind, row: SlotKind, time: SlotKind, index: int, array: Floats) -> None:
         """Bind a slot to a dense array (T, B, size)."""

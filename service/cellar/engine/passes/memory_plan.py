@@ -53,6 +53,14 @@ PARAM_GRADIENTS = 1 << 62
 """The bit of `grad_mask` above those of the results: the gradients of parameters. Without it a kernel does not read
 their slots."""
 
+CONTINUED, UNFINISHED = 1 << 61, 1 << 60
+"""Bits of `grad_mask` for a sequence that is run in segments, the last one first: the partial sums of vectors and
+scalars are those of the segment before; they are not yet added up, because a segment follows."""
+
+PHASE = 16
+"""The i-th term of a partial sum goes to the lane i mod 16: a segment that is followed by another one must have a
+multiple of this many pairs of step and row, and of `PAIRS` if a matrix is read more than once."""
+
 SlotKind = Literal[
     "size",
     "input",
@@ -143,6 +151,27 @@ def width_bytes(size: int) -> int:
 def row_bytes(widths: tuple[str, ...], sizes: Mapping[str, int]) -> int:
     """Return the bytes of a row of a buffer."""
     return sum(width_bytes(sizes[name]) if name else 64 for name in widths)
+
+
+SKEW = 192
+"""Bytes between buffers, so that their rows do not fall on the same lines of the first-level cache."""
+
+
+def scratch_lengths(plan: MemoryPlan, sizes: Mapping[str, int], spans: Mapping[Span, int]) -> list[int]:
+    """Return the bytes of each buffer, then of each factor of gradients, for these numbers of rows of each span."""
+    lengths = [spans[buffer.span] * row_bytes(buffer.widths, sizes) for buffer in plan.buffers]
+    return lengths + [PAIRS * row_bytes((name,), sizes) for name in plan.pairs]
+
+
+def spans_of(steps: int, rows: int) -> Mapping[Span, int]:
+    """Return the numbers of rows in a call of `steps` steps of `rows` rows."""
+    return {"call": steps * rows, "step": rows, "history": (steps + 1) * rows}
+
+
+def scratch_bytes(plan: MemoryPlan, sizes: Mapping[str, int], steps: int, rows: int) -> int:
+    """Return the bytes of scratch memory that a call of `steps` steps of `rows` rows needs."""
+    lengths = scratch_lengths(plan, sizes, spans_of(steps, rows))
+    return sum(lengths) + SKEW * len(lengths)
 
 
 def plan_memory(schedule: KernelSchedule) -> MemoryPlan:

@@ -13,6 +13,7 @@ from cellar.engine import (
     Forward,
     KernelCache,
     PackedWeights,
+    Workspace,
     build_cell,
     compile_cell,
 )
@@ -70,11 +71,14 @@ class Arithmetic:
         """Return the sum of all elements."""
         return float(self.apply(SUM, {"x": array}, {}).outputs[0, 0, 0])
 
-    def record_sums(self, recording: CommandList, rows: Floats, sums: Floats) -> None:
+    def record_sums(
+        self, recording: CommandList, rows: Floats, sums: Floats, workspace: Workspace | None = None
+    ) -> None:
         """Record the sums of rows: those of (n, k) are written to (n,), both dense."""
         kernel = self.kernel(SUM, {"x": rows.shape[1]})
         none = _no_state(len(rows))
-        recording.call(kernel.bound(self._without_params(kernel), [rows[None]], none, sums.reshape(1, -1, 1), none))
+        packed, out = self._without_params(kernel), sums.reshape(1, -1, 1)
+        recording.call(kernel.bound(packed, [rows[None]], none, out, none, workspace=workspace))
 
     def norm(self, vector: Floats) -> float:
         """Return the Euclidean norm, which may be larger than any float32; infinity or NaN for a vector that has one.
@@ -94,6 +98,11 @@ class Arithmetic:
     def clip(self, vector: Floats, limit: float) -> Floats:
         """Return the vector with every element limited to -limit ... limit; NaN stays NaN."""
         return self.apply(CLIP, {"x": vector}, {"limit": limit}).outputs.reshape(-1)
+
+
+def sum_bytes(count: int, rows: int = 1) -> int:
+    """Return the bytes of scratch memory, at most, with which SUM adds up `count` numbers of each row."""
+    return rows * (64 * -(-count // 16) + 64) + 512
 
 
 def scaled_by_power(vector: Floats, exponent: int) -> Floats:

@@ -5,14 +5,25 @@ added, those of later layers first; and the gradient of an embedding.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from cellar.engine import INPUT, CommandList, Floats, Ints, Invocation, Signal
+from cellar.engine import INPUT, CommandList, Floats, GradientBuffers, Ints, Invocation, Signal, Workspace
 from cellar.nn.execution.array_functions import Arithmetic
 from cellar.nn.execution.dropout import Masks
 from cellar.nn.execution.executable import BoundNetwork, Part
 from cellar.nn.model.embedding import add_table_gradient
+
+
+@dataclass(frozen=True, slots=True)
+class PassMemory:
+    """Memory that recordings of one network share. A run destroys what the other recordings have left there."""
+
+    workspace: Workspace
+    """The values that are needed during a run."""
+    sums: dict[str, GradientBuffers] = field(default_factory=dict)
+    """The sums of the gradients of parameters, by the name of the layer."""
 
 
 class Backprop:
@@ -32,17 +43,21 @@ class Backprop:
         ragged: bool,
         want_inputs: bool = False,
         accumulate: bool = False,
+        memory: "PassMemory | None" = None,
+        joins: bool = False,
     ) -> None:
         """Read `inputs` (T, B, in_size) from this array in every run, and write `gradients` by name.
 
         If `ragged`, rows have lengths. `want_inputs` requests the gradient of the inputs. With `accumulate` the
-        gradients are added to the contents of `gradients`, except those of initial states. Raise ValueError for a
-        network that was bound for inference or has rounded weights.
+        gradients are added to the contents of `gradients`, except those of initial states. Recordings that share
+        their `memory` must not run at the same time. If it `joins`, several of them sum the gradients of one window
+        (`continues`). Raise ValueError for a network that was bound for inference or has rounded weights.
         """
         if network.inference:
             raise ValueError("a network for inference, or whose matrices are kept as bfloat16, has no gradients")
         self._network, self._commands = network, commands
         self._inputs, self._gradients, self._accumulate = inputs, gradients, accumulate
+        self._memory, self._joins = memory or PassMemory(Workspace(0)), joins
         self._embedding = network.network.embedding
         self._steps, self._rows = inputs.shape[:2]
         self._lengths: Ints | None = np.zeros(self._rows, np.int32) if ragged else None
@@ -58,13 +73,12 @@ class Backprop:
         """(T, B, in_size) after `record_backward`, if it was requested."""
         self._own_d_before: dict[str, Floats] = {}
         """The gradients of the initial states of layers that begin every call with them, by the name of the layer."""
-        self._outputs: list[Floats] = []
         self._masks: Masks = {}
-        self._forward: list[Invocation] = []
-        self._backward: list[Invocation] = []
+        self._outputs = list[Floats]()
+        self._forward, self._backward = list[Invocation](), list[Invocation]()
 
     def _array(self, size: int) -> Floats:
-        return np.empty((self._steps, self._rows, size), np.float32)
+        return self._memory.workspace.floats((self._steps, self._rows, size))
 
     # --- forward
 
@@ -78,7 +92,9 @@ class Backprop:
             outputs = self._array(part.kernel.cell.out_size)
             before, after = self._states(part)
             ragged = self._lengths is not None
-            call = part.kernel.bound(part.packed, reads, before, outputs, after, ragged=ragged, save=True)
+            call = part.kernel.bound(
+                part.packed, reads, before, outputs, after, ragged=ragged, save=True, workspace=self._memory.workspace
+            )
             self._forward.append(call)
             self._commands.call(call)
             self._outputs.append(self._turned(part, outputs))
@@ -113,7 +129,7 @@ class Backprop:
         """Return the input or output of a layer in the order of its steps: each row is reversed if the layer is."""
         if not part.layer.reverse:
             return array
-        turned = np.empty(array.shape, np.float32)
+        turned = self._memory.workspace.floats(array.shape)
         self._commands.reverse(array, turned, self._lengths)
         return turned
 
@@ -142,11 +158,23 @@ class Backprop:
         """Record the adjoint of a layer: remove the gradient of its outputs from `sums`, add those of its inputs."""
         part = self._network.parts[index]
         wanted = self._want_inputs or any(signal != INPUT for signal in part.layer.reads)
-        d_inputs = [self._array(size) if wanted else None for size in part.kernel.cell.in_sizes]
-        d_inputs[len(part.layer.reads) :] = [None] * (len(d_inputs) - len(part.layer.reads))  # a mask
+        read = len(part.layer.reads) if wanted else 0  # without a mask
+        sizes = part.kernel.cell.in_sizes
+        d_inputs = [self._array(size) if index < read else None for index, size in enumerate(sizes)]
         d_outputs = self._turned(part, sums.pop(index))
         d_after, d_before = self._d_states(part)
-        call = part.kernel.bound_adjoint(part.packed, self._forward[index], d_outputs, d_after, d_inputs, d_before)
+        if part.layer.name not in self._memory.sums:
+            self._memory.sums[part.layer.name] = GradientBuffers(part.kernel.cell.params)
+        call = part.kernel.bound_adjoint(
+            part.packed,
+            self._forward[index],
+            d_outputs,
+            d_after,
+            d_inputs,
+            d_before,
+            workspace=self._memory.workspace,
+            sums=self._memory.sums[part.layer.name],
+        )
         self._backward.append(call)
         self._record_sums(part.layer.name, call)
         for signal, d_input in zip(part.layer.reads, d_inputs, strict=False):
@@ -170,8 +198,9 @@ class Backprop:
 
     def _record_sums(self, layer: str, call: Invocation) -> None:
         """Record an adjoint that sums the gradients of parameters, and the copies from and to `gradients`."""
-        self._commands.copy(np.zeros(16, np.float32), call.sums.memory.reshape(-1, 16))
-        if self._accumulate:
+        if not self._joins:
+            self._commands.copy(np.zeros(16, np.float32), call.sums.memory.reshape(-1, 16))
+        if self._accumulate and not self._joins:
             for name, sums in call.sums.trimmed.items():
                 self._commands.copy(self._gradients[f"{layer}.{name}"], sums)
         self._commands.call(call)
@@ -184,7 +213,7 @@ class Backprop:
             d_states = d_before[:, columns].T
             turned = np.empty(d_states.shape, np.float32)
             self._commands.copy(d_states, turned)
-            arithmetic.record_sums(self._commands, turned, self._gradients[name])
+            arithmetic.record_sums(self._commands, turned, self._gradients[name], self._memory.workspace)
 
     # --- before and after a run
 
@@ -204,6 +233,13 @@ class Backprop:
             np.copyto(self._masks[index], mask)
         if self._embedding is not None:
             np.copyto(self._found, self._network.looked_up(self._inputs))
+
+    def continues(self, *, continued: bool, unfinished: bool) -> None:
+        """Say of the next run whether it continues the sums of another recording, and whether one follows."""
+        for call in self._backward:
+            if not continued:
+                call.sums.memory[:] = 0
+            call.continues(continued=continued, unfinished=unfinished)
 
     def finish(self) -> None:
         """Compute the gradient of the embedding, if there is one."""

@@ -65,11 +65,11 @@ class Batch:
         return steps * rows if self.lengths is None else sum(self.lengths.tolist()) - rows * self.skip
 
     def part(self, segment: slice) -> "Batch":
-        """Return copies of some steps of the window, which continue the steps before."""
+        """Return views of some steps of the window, which continue the steps before."""
         steps = segment.stop - segment.start
         scored = self.targets[max(0, segment.start - self.skip) : max(0, segment.stop - self.skip)]
         skip = min(max(0, self.skip - segment.start), steps)
-        return Batch(None, self.inputs[segment].copy(), scored.copy(), skip, lengths_in(segment, self.lengths))
+        return Batch(None, self.inputs[segment], scored, skip, lengths_in(segment, self.lengths))
 
 
 class Room:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellar.engine import CommandList, Floats, Ints, Invocation
+from cellar.engine import CommandList, Floats, Ints, Invocation, Workspace
 from cellar.nn.execution.array_functions import Arithmetic, scalars
 from cellar.nn.training.data.batches import cut, lengths_in
 from cellar.nn.training.loss import Loss
@@ -38,6 +38,7 @@ class CompiledLoss:
         self.forecasts = loss.forecasts
         self._steps = steps
         self._kernel = arithmetic.kernel(loss.equations, {"x": size, "target": size})
+        self.cell = self._kernel.cell
         self._packed = self._kernel.pack(scalars(loss.scalars()))
 
     def measure(self, outputs: Floats, targets: Floats, lengths: Ints | None) -> Floats:
@@ -51,15 +52,25 @@ class CompiledLoss:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def record(
-        self, recording: CommandList, outputs: Floats, targets: Floats, d_outputs: Floats, *, ragged: bool
+        self,
+        recording: CommandList,
+        outputs: Floats,
+        targets: Floats,
+        d_outputs: Floats,
+        workspace: Workspace | None = None,
+        *,
+        ragged: bool,
     ) -> RecordedLoss:
         """Record the losses of outputs and targets, and their gradient, which is written to `d_outputs`."""
         steps, rows = targets.shape[:2]
-        losses, d_losses = (np.zeros((steps, rows, 1), np.float32) for _ in range(2))
+        workspace = workspace or Workspace(0)
+        losses, d_losses = (workspace.floats((steps, rows, 1)) for _ in range(2))
         none = np.empty((rows, 0), np.float32)
-        forward = self._kernel.bound(self._packed, [outputs, targets], none, losses, none, ragged=ragged, save=True)
+        forward = self._kernel.bound(
+            self._packed, [outputs, targets], none, losses, none, ragged=ragged, save=True, workspace=workspace
+        )
         back = self._kernel.bound_adjoint(
-            self._packed, forward, d_losses, none, [d_outputs, None], none, want_params=False
+            self._packed, forward, d_losses, none, [d_outputs, None], none, want_params=False, workspace=workspace
         )
         recording.call(forward)
         recording.call(back)

@@ -1,6 +1,6 @@
 """Computes the loss of a batch and its gradient, in one native call that is recorded once for each shape of batch.
 
-With `recompute` a long window is run in segments of that many steps. Values are kept for one segment at a time::
+A long window is run in segments. Values are kept for one segment at a time::
 
     forward   |---->|---->|          keeps the state before each segment
     back                  |---->|    the last segment, with all its values kept,
@@ -8,8 +8,11 @@ With `recompute` a long window is run in segments of that many steps. Values are
                     |---->|
                     |<----|          the one before it again, and so on, to the first
 
-Outputs, states and the gradients of the states have the same bits however a window is cut. So has the gradient of a
-matrix, which is continued from segment to segment, unless equations read the matrix twice: then some steps of one
+The segments are chosen by `WindowMemory`, and every sum is continued from segment to segment: all bits are those of
+the window in one piece.
+
+With `recompute` they have that many steps. Outputs, states and the gradients of the states have the same bits however
+a window is cut. So has the gradient of a matrix, unless equations read the matrix twice: then some steps of one
 product are added before some of the other. Gradients of vectors and scalars are summed for each segment, and these
 sums are added from the last segment to the first, so their rounding depends on the cut. The same cut gives the same
 bits.
@@ -20,17 +23,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellar.engine import Floats
-from cellar.nn.execution.backprop import Backprop
+from cellar.engine import Floats, Workspace
+from cellar.nn.execution.backprop import Backprop, PassMemory
 from cellar.nn.execution.dropout import Masks
 from cellar.nn.execution.executable import CompiledNetwork
-from cellar.nn.training.data.batches import Batch, cut
+from cellar.nn.training.data.batches import Batch
 from cellar.nn.training.update.compiled_loss import CompiledLoss, RecordedLoss
 from cellar.nn.training.update.weight_vector import Trainee, named
+from cellar.nn.training.update.window_memory import WindowMemory
 
-SHAPES_KEPT = 6
-"""Shapes of batches whose recordings are kept, each with its own memory. A run that carries its state has this many:
-for full and for smaller batches, the first window, the following ones and the last one."""
+SHAPES_KEPT = 32
+"""Shapes of batches whose recordings are kept. A run that carries its state has six: for full and for smaller batches,
+the first window, the following ones and the last one. Of windows in segments, each has up to four more."""
 
 DrawMasks = Callable[[slice], Masks]
 """Return the masks of dropout for some steps of a window, each time the same."""
@@ -66,28 +70,33 @@ class RecordedUpdate:
         loss: CompiledLoss,
         batch: Batch,
         gradients: dict[str, Floats],
+        memory: PassMemory,
         *,
         begins: bool,
-        accumulate: bool,
+        is_segment: bool,
+        joins: bool,
     ) -> None:
-        """Write `gradients` by name. `begins` and `accumulate` are those of `Backprop`."""
+        """Write `gradients` by name, or add to them in a segment. `begins` and `joins` are those of `Backprop`."""
         steps, rows, _ = batch.inputs.shape
-        ragged = batch.lengths is not None
+        ragged, workspace = batch.lengths is not None, memory.workspace
         # All batches of one shape are in the memory of this one.
         self._inputs, self._targets = batch.inputs, batch.targets
+        if is_segment:
+            self._inputs, self._targets = (workspace.floats(data.shape) for data in (batch.inputs, batch.targets))
         self._commands = compiled.arithmetic.recording()
-        self.backprop = Backprop(
-            trainee.network, self._commands, self._inputs, gradients, ragged=ragged, accumulate=accumulate
-        )
+        ways = {"ragged": ragged, "accumulate": is_segment, "joins": joins}
+        self.backprop = Backprop(trainee.network, self._commands, self._inputs, gradients, memory=memory, **ways)
         outputs = self.backprop.record_forward()
         self._forward_steps = len(self._commands)
-        d_outputs = np.zeros((steps, rows, compiled.network.out_size), np.float32)
-        scored = slice(batch.skip, None)
+        d_outputs = workspace.floats((steps, rows, compiled.network.out_size))
+        # Others use the memory in between, and the loss writes neither steps before the scored ones nor after a row.
+        self._commands.copy(np.zeros((), np.float32), d_outputs if ragged else d_outputs[: batch.skip])
         self._loss: RecordedLoss | None = None
         self.loss_sum: Floats = np.zeros(1, np.float32)
         if len(self._targets):
-            self._loss = loss.record(self._commands, outputs[scored], self._targets, d_outputs[scored], ragged=ragged)
-            compiled.arithmetic.record_sums(self._commands, self._loss.losses.reshape(1, -1), self.loss_sum)
+            read, written, commands = outputs[batch.skip :], d_outputs[batch.skip :], self._commands
+            self._loss = loss.record(commands, read, self._targets, written, workspace, ragged=ragged)
+            compiled.arithmetic.record_sums(commands, self._loss.losses.reshape(1, -1), self.loss_sum, workspace)
         self.backprop.record_backward(d_outputs, compiled.arithmetic, begins=begins)
 
     @property
@@ -146,10 +155,22 @@ class RecordedUpdate:
 class LossGradient:
     """Losses and gradients of batches of any shape, with the weights that the trainee holds."""
 
-    def __init__(self, compiled: CompiledNetwork, trainee: Trainee, loss: CompiledLoss, recompute: int | None) -> None:
+    def __init__(
+        self,
+        compiled: CompiledNetwork,
+        trainee: Trainee,
+        loss: CompiledLoss,
+        recompute: int | None,
+        windows: WindowMemory | None = None,
+        largest: tuple[int, int] = (0, 0),
+    ) -> None:
+        """`windows` divides windows if `recompute` does not. The steps and rows of the largest batch are `largest`."""
         self._compiled, self._trainee, self._loss, self._recompute = compiled, trainee, loss, recompute
+        self._windows = windows or WindowMemory(compiled.network, loss.cell)
+        self._largest = largest
         self._gradient: Floats = np.zeros(compiled.network.parameter_count, np.float32)
         self._gradients = named(compiled.network, self._gradient)
+        self._memory = PassMemory(Workspace(0))
         self._recorded: dict[tuple[object, ...], RecordedUpdate] = {}
 
     def of(self, batch: Batch, before: Floats, masks: DrawMasks, scale: float, *, begins: bool) -> Learnt:
@@ -158,10 +179,11 @@ class LossGradient:
         Rows begin with the states `before` (B, state_size), which are the initial ones if `begins`, and each loss
         counts `scale` times. Raise ForwardFault.
         """
-        segments = cut(len(batch.inputs), self._recompute)
+        steps, rows, _ = batch.inputs.shape
+        segments = self._windows.segments(steps, rows, self._recompute)
         if len(segments) > 1:
             return self._in_segments(batch, segments, before, masks, scale, begins=begins)
-        recorded = self._of_shape(batch, begins=begins, accumulate=False)
+        recorded = self._of_shape(batch, begins=begins, is_segment=False)
         recorded.run(batch, before, masks, scale)
         return Learnt(self._gradient, float(recorded.loss_sum[0]), recorded.backprop.after.copy())
 
@@ -171,13 +193,15 @@ class LossGradient:
         states = [before]
         for segment in segments[:-1]:
             part = batch.part(segment)
-            recorded = self._of_shape(part, begins=begins, accumulate=True)
+            recorded = self._of_shape(part, begins=begins, is_segment=True)
             states.append(recorded.forward(part, states[-1], masks, segment.start))
         self._gradient[:] = 0
         after, d_after, losses = before, np.zeros_like(before), list[Floats]()
         for segment, state in zip(reversed(segments), reversed(states), strict=True):
             part = batch.part(segment)
-            recorded = self._of_shape(part, begins=begins, accumulate=True)
+            recorded = self._of_shape(part, begins=begins, is_segment=True)
+            if self._recompute is None:
+                recorded.backprop.continues(continued=bool(losses), unfinished=segment is not segments[0])
             recorded.run(part, state, masks, scale, first=segment.start, d_after=d_after)
             after = after if losses else recorded.backprop.after.copy()
             d_after = recorded.backprop.d_before.copy()
@@ -185,21 +209,33 @@ class LossGradient:
         total = self._compiled.arithmetic.total(np.concatenate(losses[::-1]))
         return Learnt(self._gradient, total, after)
 
-    def _of_shape(self, batch: Batch, *, begins: bool, accumulate: bool) -> RecordedUpdate:
+    def _of_shape(self, batch: Batch, *, begins: bool, is_segment: bool) -> RecordedUpdate:
         """Return the recording for batches of this shape. A new one replaces the least recently used one."""
-        shape = (batch.inputs.shape, batch.skip, batch.lengths is None, begins, accumulate)
+        shape = (batch.inputs.shape, batch.skip, batch.lengths is None, begins, is_segment)
         found = self._recorded.pop(shape, None)
         if found is None:
-            if len(self._recorded) == SHAPES_KEPT:
-                del self._recorded[next(iter(self._recorded))]
+            self._make_room(len(batch.inputs), batch.inputs.shape[1])
             found = RecordedUpdate(
                 self._compiled,
                 self._trainee,
                 self._loss,
                 batch,
                 self._gradients,
+                self._memory,
                 begins=begins,
-                accumulate=accumulate,
+                is_segment=is_segment,
+                joins=is_segment and self._recompute is None,
             )
         self._recorded[shape] = found
         return found
+
+    def _make_room(self, steps: int, rows: int) -> None:
+        """Make the workspace ready for the recording of a batch or segment, the largest one if it is the first."""
+        if len(self._recorded) == SHAPES_KEPT:
+            del self._recorded[next(iter(self._recorded))]
+        needed = self._windows.bytes(steps, rows)
+        if needed > self._memory.workspace.length:
+            self._recorded.clear()
+            needed = max(needed, self._windows.piece_bytes(*self._largest, self._recompute))
+            self._memory = PassMemory(Workspace(needed), self._memory.sums)
+        self._memory.workspace.restart()
