@@ -19,6 +19,7 @@ from cellar.jobs.queue import JobQueue
 from cellar.jobs.submission import Jobs
 from cellar.jobs.sweeper import Sweeper
 from cellar.machine import memory_bytes
+from cellar.memory.request_memory import LEAST_MEMORY_BYTES, RequestMemory
 from cellar.memory.temporary_files import TemporaryFiles
 from cellar.ports import TENANTS, BlobStore, repeat
 from cellar.ports.peers import Peers
@@ -164,7 +165,8 @@ class Api(Parts):
             queue_wait_s=settings.queue_wait_s,
             most_together=settings.replay_window,
         )
-        return Sessions(self._store, self._store.uses, self.registry, self.clock, limits)
+        memory = RequestMemory(_request_bytes(settings, 1 if self._peers is None else len(self._peers.paths)))
+        return Sessions(self._store, self._store.uses, self.registry, self.clock, limits, memory)
 
     def _background(self) -> Iterator[Coroutine[Any, Any, None]]:
         """Yield the tasks that run beside the requests."""
@@ -229,6 +231,11 @@ def _blobs(settings: Settings, client: redis.Redis) -> BlobStore:
         return FileBlobs(settings.blob_dir)
     except StoreUnavailable as error:
         raise SettingsInvalid(f"CELLAR_BLOB_DIR: {error.detail}") from error
+
+
+def _request_bytes(settings: Settings, processes: int = 1) -> int:
+    """Return the memory for the requests of a process; what the settings give is divided already."""
+    return settings.max_unfinished_bytes or max(LEAST_MEMORY_BYTES, memory_bytes() // 16 // processes)
 
 
 def _wait(settings: Settings) -> Wait | None:

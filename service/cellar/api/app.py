@@ -63,7 +63,7 @@ def create_app(
     app.state.forms = HeadTemplates()
     app.state.direct = direct_routes(app)
     app.state.access = access
-    app.state.load = Load(limits or Limits())
+    app.state.load = load = Load(limits or Limits(), memory=services.sessions.memory)
     app.include_router(router)
     app.add_route(conventions.DOCS, conventions.to_docs)
     app.mount(conventions.DOCS, StaticFiles(directory=DOCS, html=True))
@@ -72,8 +72,8 @@ def create_app(
     app.add_middleware(StepDispatch)
     app.add_middleware(EndingNewlines)
     app.add_middleware(GzipAnswers)
-    app.add_middleware(GzipBodies, max_body_bytes=max_body_bytes, memory=app.state.load.bodies)
-    app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes, memory=app.state.load.bodies)
+    app.add_middleware(GzipBodies, max_body_bytes=max_body_bytes, memory=load.memory)
+    app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes, memory=load.memory)
     app.add_middleware(HeadRequests)
     app.add_middleware(RoutedPaths)
     if access.origins:

@@ -194,11 +194,13 @@ class Settings(BaseSettings):
         " its answer or of events, seconds. Default: 300.",
     )
 
-    max_unfinished_bytes: int = Field(
-        256 * MEBIBYTE,
+    max_unfinished_bytes: int | None = Field(
+        None,
         ge=1024,
-        description="Most memory for all unfinished bodies and messages and all unread answers, bytes, which the api"
-        " processes divide; further ones are answered 503. Default: 256 MiB.",
+        description="Most memory for all requests that are not finished, bytes, which the api's processes divide:"
+        " bodies and messages while they arrive, what is decoded from them, outputs, and unread answers; further"
+        " ones are answered 503. Default: a sixteenth of the memory of the machine or of its control group, at least"
+        " 256 MiB for each process.",
     )
     compile_queue: int = Field(
         32,
@@ -311,9 +313,11 @@ class Settings(BaseSettings):
         """Return the settings of one of this many api processes: each has its part of what is bounded for all."""
         if processes == 1:
             return self
-        parts = {name: max(1, getattr(self, name) // processes) for name in DIVIDED}
-        body = min(2 * self.max_body_bytes, self.max_unfinished_bytes)  # the largest body must have room in each
-        parts["max_unfinished_bytes"] = max(parts["max_unfinished_bytes"], body)
+        given = {name: getattr(self, name) for name in DIVIDED}
+        parts = {name: max(1, most // processes) for name, most in given.items() if most}
+        if self.max_unfinished_bytes:  # the largest body must have room in each: five times its size when it is decoded
+            body = min(6 * self.max_body_bytes, self.max_unfinished_bytes)
+            parts["max_unfinished_bytes"] = max(parts["max_unfinished_bytes"], body)
         return self.model_copy(update=parts)
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import orjson
 import pytest
 
-from cellar.api.decoding.step_output import PART_NUMBERS, as_json, document_of, laid_out, row_as_json
+from cellar.api.decoding.step_output import as_json, document_of, laid_out, row_as_json
 from cellar.ports import ROW, ROWS, Floats, Position, SessionKey, StepCommand, StepKind, StepResult
+from cellar.wire.json.encoding import PART_NUMBERS
 
 
 def result_of(outputs: Floats, kind: StepKind, layout: str) -> StepResult:

@@ -10,8 +10,8 @@ from starlette.types import Message
 
 from cellar.api.errors import problems
 from cellar.api.http.body import BodyLimit
-from cellar.api.limits.body_memory import BodyMemory
 from cellar.api.routes.json_route import JsonRoute, read_json
+from cellar.memory.request_memory import RequestMemory
 from cellar.nn.spec.base import Frozen
 from tests.api.http.clients import client_of, in_pieces
 
@@ -45,7 +45,7 @@ def make_app() -> FastAPI:
 
     app.include_router(router)
     problems.install(app)
-    app.add_middleware(BodyLimit, max_body_bytes=LIMIT, memory=BodyMemory(1 << 30))
+    app.add_middleware(BodyLimit, max_body_bytes=LIMIT, memory=RequestMemory(1 << 30))
     return app
 
 

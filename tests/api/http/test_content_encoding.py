@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from cellar.api.errors import problems
 from cellar.api.http.body import BodyLimit
 from cellar.api.http.content_encoding import LEAST_BYTES, GzipAnswers, GzipBodies
-from cellar.api.limits.body_memory import BodyMemory
+from cellar.memory.request_memory import RequestMemory
 from tests.api.http.clients import client_of, in_pieces
 
 pytestmark = pytest.mark.anyio
@@ -47,8 +47,8 @@ def make_app() -> FastAPI:
 
     problems.install(app)
     app.add_middleware(GzipAnswers)
-    app.add_middleware(GzipBodies, max_body_bytes=LIMIT, memory=BodyMemory(1 << 30))
-    app.add_middleware(BodyLimit, max_body_bytes=LIMIT, memory=BodyMemory(1 << 30))
+    app.add_middleware(GzipBodies, max_body_bytes=LIMIT, memory=RequestMemory(1 << 30))
+    app.add_middleware(BodyLimit, max_body_bytes=LIMIT, memory=RequestMemory(1 << 30))
     return app
 
 

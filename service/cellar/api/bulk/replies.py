@@ -15,6 +15,7 @@ from cellar.errors import CellarError
 from cellar.ports import StepResult
 from cellar.sessions.requests.request import PendingResult, PendingSteps
 from cellar.wire.frames import frames
+from cellar.wire.json.encoding import PART_NUMBERS, dump_json
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,9 @@ class LineAnswers:
             self._lines.append(_line({**named, **problem_document(step, result)}))
         else:
             replayed = {"replayed": True} if result.replayed else {}
-            self._lines.append(_line({**named, **document_of(result), **replayed}))
+            document = {**named, **document_of(result), **replayed}
+            is_long = len(result.output or b"") > 4 * PART_NUMBERS
+            self._lines.append(dump_json(document, b"\n") if is_long else _line(document))
 
     def ready(self) -> bytes:
         """Return the lines so far."""

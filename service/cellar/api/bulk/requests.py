@@ -11,7 +11,8 @@ from cellar.api.decoding.step_input import sequence_of_json, session_key, step_o
 from cellar.api.http.body import PROMPT_BYTES, decode_in_thread, validated
 from cellar.api.limits.round_robin import RoundRobin
 from cellar.api.schemas.session.steps import SequenceLine, StepLine
-from cellar.errors import BodyTooLarge, CellarError, InvalidInput, TooManyFaults
+from cellar.errors import BodyTooLarge, CellarError, InvalidInput, Overloaded, TooManyFaults
+from cellar.memory.request_memory import FRAME_TIMES, LEAST_MEMORY_BYTES, RequestMemory
 from cellar.ports import APPEND, ROWS, Caller, Identity, StepCommand, is_name
 from cellar.wire.frames import columns, frames
 from cellar.wire.frames.splitter import FrameSplitter
@@ -46,8 +47,9 @@ class BulkStep(NamedTuple):
 class LineReader:
     """Reads newline-delimited JSON. A faulty line is an error of its own step only."""
 
-    def __init__(self, caller: Caller, max_bytes: int) -> None:
+    def __init__(self, caller: Caller, max_bytes: int, memory: RequestMemory | None = None) -> None:
         self._tenant = caller.tenant
+        self._memory = memory or RequestMemory(LEAST_MEMORY_BYTES)
         self._splitter = LineSplitter(max_bytes)
         self._count = 0
         self._faults = 0
@@ -105,7 +107,12 @@ class LineReader:
         return BulkStep(session, self._next_tag(), command)
 
     async def _read(self, line: bytes) -> BulkStep:
-        step = await decode_in_thread(len(line), _of_line, line, self._tenant, self._next_tag())
+        tag = self._next_tag()
+        try:
+            async with self._memory.room_for(len(line)):
+                step = await decode_in_thread(len(line), _of_line, line, self._tenant, tag)
+        except (BodyTooLarge, Overloaded) as fault:
+            step = await decode_in_thread(len(line), _faulty, line, tag, fault)
         self._faults = 0 if step.fault is None else self._faults + 1
         return step
 
@@ -117,8 +124,9 @@ class LineReader:
 class FrameReader:
     """Reads frames. Each is a part."""
 
-    def __init__(self, caller: Caller, max_bytes: int) -> None:
+    def __init__(self, caller: Caller, max_bytes: int, memory: RequestMemory | None = None) -> None:
         self._tenant = caller.tenant
+        self._memory = memory or RequestMemory(LEAST_MEMORY_BYTES)
         self._splitter = FrameSplitter(max_bytes)
 
     @property
@@ -130,7 +138,8 @@ class FrameReader:
         """Yield the complete frames."""
         until_s = turns.until_s()
         for frame in self._splitter.feed(data):
-            yield await decode_in_thread(len(frame), _of_frame, frame, self._tenant)
+            async with self._memory.room_for(len(frame), FRAME_TIMES):
+                yield await decode_in_thread(len(frame), _of_frame, frame, self._tenant)
             if monotonic() >= until_s:
                 until_s = await turns.turn()
 
@@ -155,8 +164,12 @@ def _of_line(line: bytes, tenant: str, tag: int) -> BulkStep:
         key = session_key(tenant, step.session)
         return BulkStep(step.session, tag, step_of_json(step, key, step.key, step.deadline_s))
     except CellarError as fault:
-        session = outline(line).members.get("session")
-        return BulkStep(session if isinstance(session, str) else None, tag, None, fault)
+        return _faulty(line, tag, fault)
+
+
+def _faulty(line: bytes, tag: int, fault: CellarError) -> BulkStep:
+    session = outline(line).members.get("session")
+    return BulkStep(session if isinstance(session, str) else None, tag, None, fault)
 
 
 def _of_frame(frame: bytes, tenant: str) -> list[BulkStep]:

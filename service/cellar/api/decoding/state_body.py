@@ -1,6 +1,5 @@
 """Decodes states from bodies and encodes them for answers, as JSON, safetensors or npy."""
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from cellar.errors import InvalidInput, InvalidParameter
 from cellar.sessions.values.results import StateAnswer, StatePart
 from cellar.wire.arrays import npy, tensors
 from cellar.wire.json.document import pointer_of
+from cellar.wire.json.encoding import dump_json
 from cellar.wire.numbers.numbers import parse_array
 
 Floats = NDArray[np.float32]
@@ -90,12 +90,14 @@ def chosen(state: StateAnswer, layer: int | None, name: str | None) -> list[Stat
     return found
 
 
-def layers_of(parts: list[StatePart]) -> dict[int, dict[str, Any]]:
-    """Return states as nested lists, by layer and then by name."""
-    layers: defaultdict[int, dict[str, Any]] = defaultdict(dict)
+def state_json(session: str, state: StateAnswer, parts: list[StatePart]) -> bytes:
+    """Return states as JSON, by layer and then by name."""
+    layers: dict[int, dict[str, Any]] = {}
     for part in parts:
-        layers[part.layer][part.name] = part.values.tolist()
-    return layers
+        layers.setdefault(part.layer, {"layer": part.layer, "cell": part.cell})[part.name] = part.values
+    position = state.position
+    about = {"session": session, "position": str(position), "step": position.step}
+    return dump_json({**about, "layers": [*layers.values()]})
 
 
 def tensors_of(session: str, state: StateAnswer, parts: list[StatePart]) -> bytes:

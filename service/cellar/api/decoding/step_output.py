@@ -7,12 +7,9 @@ import orjson
 
 from cellar.ports import ROW, ROWS, Floats, StepResult
 from cellar.wire.arrays.layout import from_tbf
+from cellar.wire.json.encoding import PART_NUMBERS, dump_json
 
 _FLOAT32, _FLOAT64 = np.dtype("<f4"), np.dtype(np.float64)
-
-PART_NUMBERS = 16 * 1024
-"""Numbers written at a time: about a millisecond."""
-
 
 NAMES = {"step": "output", "sequence": "outputs"}
 """The name in JSON of the outputs of each kind."""
@@ -30,20 +27,10 @@ def laid_out(outputs: Floats, layout: str) -> Floats:
 
 def as_json(result: StepResult) -> bytes:
     """Return `document_of` as JSON. Long outputs are encoded in parts, between which other threads may run."""
-    document = document_of(result)
-    name = name_of(result)
-    numbers = document[name]
-    if numbers is not None and numbers.size > PART_NUMBERS:
-        entries = max(1, PART_NUMBERS * len(numbers) // numbers.size)
-        parts = [
-            orjson.dumps(numbers[start : start + entries], option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
-            for start in range(0, len(numbers), entries)
-        ]
-        del document[name]
-        parts[0] = b'{"%s":[%s' % (name.encode(), parts[0])
-        parts[-1] += b"]"
-        return b",".join((*parts, orjson.dumps(document)[1:]))  # one copy of all of it
-    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    outputs = result.outputs
+    if outputs is None or outputs.size <= PART_NUMBERS:
+        return orjson.dumps(document_of(result), option=orjson.OPT_SERIALIZE_NUMPY)
+    return dump_json({name_of(result): laid_out(outputs, result.command.layout), **_place_of(result)})
 
 
 def row_as_json(result: StepResult) -> bytes:
@@ -61,11 +48,15 @@ def document_of(result: StepResult) -> dict[str, Any]:
 
     If the session follows an alias, the version that ran the steps is a further member.
     """
+    return {name_of(result): numbers_of(result), **_place_of(result)}
+
+
+def _place_of(result: StepResult) -> dict[str, Any]:
     position = result.position
-    document = {name_of(result): numbers_of(result), "step": position.step, "position": str(position)}
+    place: dict[str, Any] = {"step": position.step, "position": str(position)}
     if result.model is not None:
-        document["model"] = result.model
-    return document
+        place["model"] = result.model
+    return place
 
 
 def name_of(result: StepResult) -> str:

@@ -8,11 +8,12 @@ from asyncio import TimerHandle, Transport
 from time import monotonic
 from typing import Any
 
-from cellar.api.fast_http.flow_control import HoldingFlow, UnreadAnswers
+from cellar.api.fast_http.flow_control import HoldingFlow
 from cellar.api.fast_http.keep_alive import KeepAliveProtocol
 from cellar.api.http.body import STREAMS
 from cellar.api.http.conventions import path_of
 from cellar.api.limits.limits import BODY_BYTES_A_S, MOST_HEADERS, MOST_TRAILER_BYTES, Load
+from cellar.api.limits.unread_answers import UnreadAnswers
 from cellar.errors import HeadTooLarge, MalformedRequest, Overloaded, RequestTimeout
 
 PIECE_BYTES = 1024
@@ -44,7 +45,7 @@ class BoundedProtocol(KeepAliveProtocol):
         """Size of the head, and of the trailers, of the request that the parser reads."""
         self.body_bytes = 0
         """Bytes of its body that were received."""
-        self.share = self._load.bodies.share()
+        self.share = self._load.memory.reservation()
         """The memory that a body takes which no application reads."""
         self._held = b""
         """Received bytes, of which those from `_at` on are not parsed yet."""
@@ -63,7 +64,7 @@ class BoundedProtocol(KeepAliveProtocol):
         """Accept the connection, or refuse it if there are too many."""
         super().connection_made(transport)
         self.flow = HoldingFlow(transport, self._queue)
-        self._untaken = UnreadAnswers(self.loop, transport, self._load.bodies)
+        self._untaken = UnreadAnswers(self.loop, transport, self._load.memory)
         most = self._limits.max_connections
         over = len(self.connections) - most
         if over > MOST_LINGERING:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from io import BytesIO
 from typing import Any, TypeVar, cast
 
 from anyio import CapacityLimiter
@@ -10,13 +11,13 @@ from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cellar.api.errors.problems import problem_of
 from cellar.api.errors.validation_errors import SHOWN, invalid_body
-from cellar.api.limits.body_memory import BodyMemory
 from cellar.errors import BodyTooLarge, CellarError, UnsupportedMediaType
+from cellar.memory.request_memory import DECODED_TIMES, SMALL_BYTES, RequestMemory, Reservation
 from cellar.wire.json.document import SHORT_BYTES, decode
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -48,6 +49,10 @@ STREAMS = re.compile(r"/v1/steps|/v1/sessions/[^/]+/sequence/stream")
 """Paths whose bodies may be of any length, because they are read part by part."""
 
 
+HELD = "cellar.held"
+"""The key of a scope for the reservation of the body."""
+
+
 UPLOADS = re.compile(r"/v1/models(?:/[^/]+)?")
 """Paths whose bodies, if they are no JSON, are written to the disk as they come; their routes limit them."""
 
@@ -66,7 +71,7 @@ class BodyLimit:
     Bodies of STREAMS may be of any length: their routes read them part by part, and limit each part.
     """
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, memory: BodyMemory) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, memory: RequestMemory) -> None:
         self._app = app
         self._limit = max_body_bytes
         self._memory = memory
@@ -82,24 +87,61 @@ class BodyLimit:
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced) > self._limit:
             return await problem_of(too_large(self._limit, f"{announced} bytes"))(scope, receive, send)
-        received, share = 0, self._memory.share()
-
-        async def counting() -> Message:
-            """Receive a message, and raise BodyTooLarge when all parts together are over the limit."""
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._limit:
-                raise too_large(self._limit, "more")
-            share.resize(received)
-            return message
-
+        encoded = any(name == b"content-encoding" for name, _ in scope["headers"])
+        held = scope[HELD] = self._memory.reservation()
         try:
             with suppress(ClientDisconnect):  # in the middle of a body: there is no client to answer
-                await self._app(scope, counting, send)
+                await self._app(scope, WholeBody(receive, held, self._limit, "more", gathers=not encoded), send)
         finally:
-            share.release()
+            held.release()
         return None
+
+
+class WholeBody:
+    """A `receive` that returns a body of up to `limit` bytes in one message, when there is memory to decode it.
+
+    The parts are written to one buffer, which the operating system enlarges without a copy. As a list of parts and
+    joined they would take twice the memory, and leave the heap full of holes. An encoded body is returned part by part.
+    """
+
+    def __init__(self, receive: Receive, held: Reservation, limit: int, actual: str, *, gathers: bool = True) -> None:
+        self._receive = receive
+        self._held = held
+        self._limit = limit
+        self._actual = actual
+        """The size of a body that is too large, in words."""
+        self._gathers = gathers
+        self._size = 0
+
+    async def __call__(self) -> Message:
+        """Receive the body, or what follows it. Raise BodyTooLarge or Overloaded."""
+        parts: BytesIO | None = None
+        while True:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                return message
+            part, more = message.get("body", b""), message.get("more_body", False)
+            self._size = size = self._size + len(part)
+            if size > self._limit:
+                raise too_large(self._limit, self._actual)
+            self._held.resize(size)
+            if not self._gathers:
+                return message
+            if parts is None and more:
+                parts = BytesIO()
+            if parts is not None:
+                parts.write(part)
+            if not more:
+                if size > SMALL_BYTES:
+                    await self._held.grow(DECODED_TIMES * size)
+                return message if parts is None else {**message, "body": parts.getvalue()}
+
+
+def end_decoding(request: Request, size: int) -> None:
+    """Free the memory that decoding has taken besides a body of `size` bytes. The result is counted from here on."""
+    held: Reservation | None = request.scope.get(HELD)
+    if held is not None and held.size > size:
+        held.resize(size)
 
 
 def too_large(limit: int, actual: str) -> BodyTooLarge:

@@ -8,10 +8,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cellar.api.errors.problems import problem_of
-from cellar.api.http.body import STREAMS, is_upload, too_large
+from cellar.api.http.body import HELD, STREAMS, WholeBody, is_upload
 from cellar.api.http.negotiation import accepts_gzip
-from cellar.api.limits.body_memory import BodyMemory, Share
 from cellar.errors import UnsupportedMediaType
+from cellar.memory.request_memory import RequestMemory
 from cellar.wire.gzipped import Gunzip, compress
 
 GZIP = ("gzip", "x-gzip")
@@ -30,7 +30,7 @@ class GzipBodies:
     limited by their routes.
     """
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, memory: BodyMemory) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, memory: RequestMemory) -> None:
         self._app = app
         self._limit = max_body_bytes
         self._memory = memory
@@ -44,12 +44,15 @@ class GzipBodies:
             error = UnsupportedMediaType(f"expected Content-Encoding: gzip or none, got {coding[:40]}")
             return await problem_of(error, {"Accept-Encoding": "gzip"})(scope, receive, send)
         headers = [pair for pair in scope["headers"] if pair[0] not in (b"content-encoding", b"content-length")]
-        limit = None if STREAMS.fullmatch(scope["path"]) or is_upload(scope) else self._limit
-        share = self._memory.share()
+        decoded = _Decoded(receive)
+        if STREAMS.fullmatch(scope["path"]) or is_upload(scope):
+            return await self._app({**scope, "headers": headers}, decoded, send)
+        held = self._memory.reservation()
         try:
-            return await self._app({**scope, "headers": headers}, _Decoded(receive, limit, share), send)
+            whole = WholeBody(decoded, held, self._limit, "more when decoded")
+            return await self._app({**scope, "headers": headers, HELD: held}, whole, send)
         finally:
-            share.release()
+            held.release()
 
 
 def _coding(scope: Scope) -> str:
@@ -62,24 +65,16 @@ def _coding(scope: Scope) -> str:
 class _Decoded:
     """A `receive` that decodes, the next piece only when it is called for it."""
 
-    def __init__(self, receive: Receive, limit: int | None, share: Share) -> None:
+    def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._limit = limit
-        self._share = share
         self._gunzip = Gunzip()
         self._pieces: Iterator[bytes] = iter(())
-        self._count = 0
         self._last = self._over = False
 
     async def __call__(self) -> Message:
         while not self._over:
             piece = next(self._pieces, None)
             if piece is not None:
-                self._count += len(piece)
-                if self._limit is not None and self._count > self._limit:
-                    raise too_large(self._limit, "more when decoded")
-                if self._limit is not None:
-                    self._share.resize(self._count)
                 await asyncio.sleep(0)  # a long body is decoded piece by piece, with other requests in between
                 return {"type": "http.request", "body": piece, "more_body": True}
             if self._last:

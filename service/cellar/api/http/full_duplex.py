@@ -9,10 +9,10 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from cellar.api.errors.problems import problem_of
-from cellar.api.limits.body_memory import Share
 from cellar.api.limits.limits import Load
 from cellar.api.limits.round_robin import RoundRobin
 from cellar.errors import CellarError
+from cellar.memory.request_memory import RequestMemory, Reservation
 
 
 class Duplex(Response, ABC):
@@ -24,7 +24,9 @@ class Duplex(Response, ABC):
 
     def __init__(self, media_type: str) -> None:
         self._begun = False
-        self.share: Share
+        self.memory: RequestMemory
+        """The memory of all requests."""
+        self.share: Reservation
         """The memory of a line or a frame that is not complete."""
         self.turns: RoundRobin
         """Schedules the reading of requests."""
@@ -36,7 +38,8 @@ class Duplex(Response, ABC):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read and write concurrently until both are done, or one fails."""
         load: Load = scope["app"].state.load
-        self.share = load.bodies.share()
+        self.memory = load.memory
+        self.share = load.memory.reservation()
         self.turns = load.round_robin
         self._reading = asyncio.create_task(self._read(receive), name="read steps")
         try:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 
 from cellar.api.limits.backoff import ReadBackoff
-from cellar.api.limits.body_memory import BodyMemory
 from cellar.api.limits.round_robin import RoundRobin
 from cellar.api.limits.upload_space import UploadSpace
+from cellar.memory.request_memory import LEAST_MEMORY_BYTES, RequestMemory
 
 MOST_HEADERS = 128
 """Most headers of a request; usual ones have ten, or thirty behind proxies."""
@@ -31,7 +31,6 @@ class Limits:
     head_timeout_s: float = 10
     body_timeout_s: float = 20
     stream_idle_s: float = 300
-    max_unfinished_bytes: int = 256 * 1024 * 1024
     max_weights_bytes: int = 256 * 1024 * 1024
 
 
@@ -44,10 +43,10 @@ class Load:
     backoff: ReadBackoff = field(default_factory=ReadBackoff)
     streams: int = 0
     """WebSockets that are open."""
-    bodies: BodyMemory = field(init=False)
+    memory: RequestMemory = field(default_factory=lambda: RequestMemory(LEAST_MEMORY_BYTES))
+    """The memory that requests hold."""
     uploads: UploadSpace = field(init=False)
 
     def __post_init__(self) -> None:
-        """Create the memory for bodies."""
-        self.bodies = BodyMemory(self.limits.max_unfinished_bytes)
+        """Create the space for uploads."""
         self.uploads = UploadSpace(UPLOADS * self.limits.max_weights_bytes)

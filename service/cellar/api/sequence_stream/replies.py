@@ -2,12 +2,12 @@
 
 from typing import Any, Literal
 
-import numpy as np
 import orjson
 
 from cellar.api.errors.problems import embedded
 from cellar.errors import CellarError
 from cellar.sessions.operations.long_sequence import LongSequence, Ran
+from cellar.wire.json.encoding import dump_json
 
 Outputs = Literal["all", "last", "none"]
 
@@ -23,8 +23,8 @@ def line_of(ran: Ran, outputs: Outputs) -> bytes:
         document["model"] = ran.model
     if outputs != "none":
         shown = ran.outputs if outputs == "all" or ran.outputs is None else ran.outputs[-1:]
-        document["outputs"] = None if shown is None else shown.astype(np.float64)
-    return _line(document)
+        document["outputs"] = shown
+    return dump_json(document, b"\n")
 
 
 def last_line(sequence: LongSequence) -> bytes:

@@ -5,6 +5,7 @@ slowly, or does not read the answer, does not delay others.
 """
 
 import asyncio
+import math
 from collections.abc import Iterator
 from itertools import chain
 
@@ -17,6 +18,9 @@ from cellar.api.sequence_stream.requests import Chunks, Reader
 from cellar.errors import CellarError, Overloaded
 from cellar.ports import Floats
 from cellar.sessions.operations.long_sequence import Chunk, LongSequence, Ran
+
+CHUNKS = 3
+"""Chunks that a sequence holds: one that runs, one that waits and one that is being received."""
 
 MOST_CHUNKS = 4
 """The most chunks that are made at a time, a MiB each."""
@@ -70,20 +74,27 @@ class SequenceResponse(Duplex):
             self._ready.put_nowait(_stopped())
 
     async def _read(self, receive: Receive) -> None:
+        held = self.memory.reservation()
         try:
+            chunk_bytes = 4 * self._sequence.chunk * math.prod(self._sequence.size)
+            held.extend(chunk_bytes)
             async for data, last in parts_of(receive):
                 size = len(data) + self._reader.held_bytes
                 steps = chain(self._reader.feed(data), self._reader.end() if last else ())
                 ended = False
                 while not ended:
-                    chunks, ended = await decode_in_thread(size, self._next_chunks, steps, last)
+                    async with self.memory.room_for(size if last or b"\n" in data else 0):
+                        chunks, ended = await decode_in_thread(size, self._next_chunks, steps, last)
                     for chunk in chunks:
+                        held.extend(CHUNKS * chunk_bytes)
                         await self._ready.put(chunk)
                 self.share.resize(self._reader.held_bytes)
         except Exception as error:  # it is answered after the chunks before it
             await self._ready.put(error)
         else:
             await self._ready.put(None)
+        finally:
+            held.release()
 
     def _next_chunks(self, steps: Iterator[Floats | Chunk], last: bool) -> tuple[list[Read], bool]:
         """Return the next complete chunks or the error after them, and whether there are no more of these steps.

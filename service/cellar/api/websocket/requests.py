@@ -103,6 +103,11 @@ def _read_any(text: bytes, names: SessionNames) -> Submission | Resume:
         return _failed(found.members, names, error)
 
 
+def refused(text: bytes, names: SessionNames, error: CellarError) -> Submission:
+    """Return the step of a text message that was not decoded."""
+    return _failed(outline(text).members, names, error)
+
+
 def _is_utf8(text: bytes) -> bool:
     try:
         text.decode()

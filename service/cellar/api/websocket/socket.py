@@ -16,9 +16,10 @@ from cellar.api.websocket.close_codes import BROKEN, STOPPING, Closing, closing_
 from cellar.api.websocket.connection.interface import BINARY, Connection
 from cellar.api.websocket.in_flight import StepsInFlight
 from cellar.api.websocket.replies import Replies, text
-from cellar.api.websocket.requests import Resume, SessionNames, read_frame, read_text
+from cellar.api.websocket.requests import Resume, SessionNames, read_frame, read_text, refused
 from cellar.api.websocket.submissions import Several, Submission
-from cellar.errors import CellarError
+from cellar.errors import BodyTooLarge, CellarError, Overloaded
+from cellar.memory.request_memory import DECODED_TIMES, FRAME_TIMES
 from cellar.ports import Caller, Position
 from cellar.sessions.values.position import parse_position
 
@@ -70,6 +71,8 @@ class Socket:
         self._replies = Replies(name_sessions=session is None)
         self._waiting: list[Submission | Several] = []
         """Decoded steps for which there is no room yet."""
+        self._held = services.sessions.memory.reservation()
+        """The memory of a long message."""
         self._task: asyncio.Task[None] | None = None
         self._stalled = False
         """Whether the connection waits for `resume` before it passes the next message."""
@@ -173,6 +176,7 @@ class Socket:
         except Exception as error:
             return self._fail(error)
         if not self._waiting:
+            self._held.release()
             self._stalled = False
             self._connection.resume()
         return None
@@ -190,10 +194,21 @@ class Socket:
                 self._begin_one(message)
 
     async def _read_long_message(self, payload: bytes, kind: int) -> None:
-        if kind == BINARY:
-            return self._begin(await decode_in_thread(len(payload), read_frame, payload, self._names))
-        message = await decode_in_thread(len(payload), read_text, payload, self._names)
-        return await self._resume(message) if isinstance(message, Resume) else self._begin((message,))
+        """Decode a message when there is memory for it. Its steps that wait for room keep a part of the memory."""
+        held, size = self._held, len(payload)
+        held.hold(size)
+        try:
+            if kind == BINARY:
+                await held.grow(FRAME_TIMES * size)
+                return self._begin(await decode_in_thread(size, read_frame, payload, self._names))
+            try:
+                await held.grow(DECODED_TIMES * size)
+            except (BodyTooLarge, Overloaded) as error:
+                return self._begin((await decode_in_thread(size, refused, payload, self._names, error),))
+            message = await decode_in_thread(size, read_text, payload, self._names)
+            return await self._resume(message) if isinstance(message, Resume) else self._begin((message,))
+        finally:
+            held.hold(FRAME_TIMES * size if self._waiting else 0)
 
     def _begin(self, submissions: Sequence[Submission | Several]) -> None:
         """Submit steps as long as there is room, and keep the others."""

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from cellar.memory.request_memory import Reservation
 from cellar.ports.sessions.changes import APPEND, Identity, Position
 from cellar.ports.sessions.record import SessionKey
 
@@ -71,6 +72,8 @@ class StepCommand:
     """When the request came, by the monotonic clock; None: now."""
     rows: RowChoice | None = None
     """The rows that take part; None: all."""
+    memory: Reservation | None = None
+    """The memory that large inputs and outputs take until this object is dropped; None for those of a usual size."""
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 from cellar.errors import Overloaded
+from cellar.memory.request_memory import RequestMemory
 from cellar.ports import Floats, ModelUses, RowFlags, SessionKey, SessionRecord, SessionStore
 from cellar.sessions.execution.aliases import Aliases
 from cellar.sessions.execution.dry_run import DryRun
@@ -37,11 +38,12 @@ class Scheduler:
         kernels: ThreadPoolExecutor,
         threads: int,
         limits: SessionLimits,
+        memory: RequestMemory,
     ) -> None:
         self.admission = Admission(limits.queue_limit, limits.queue_wait_s, threads)
         shares = ThreadShares(kernels, threads)
         self.models = ModelCache(source, shares, self.admission, max_bytes=limits.model_cache_bytes)
-        self._rules = StepRules(limits)
+        self._rules = StepRules(limits, memory)
         self._cache = SessionCache(limits.cache_bytes, store, self.models)
         self.aliases = Aliases(source, self._cache.forget_models_of_followers)
         self._follower = AliasFollower(store, uses, self.models, self.aliases)

@@ -1,6 +1,7 @@
 """Checks steps against their session, and decides which waiting steps can run together."""
 
 from cellar.errors import CellarError, ShapeMismatch
+from cellar.memory.request_memory import RequestMemory
 from cellar.ports import Floats, RowFlags, SessionMeta, SessionRecord
 from cellar.sessions.execution.model_cache import LoadedModel
 from cellar.sessions.requests.request import StepRequest
@@ -10,13 +11,20 @@ from cellar.sessions.scheduling.session_queues import SessionQueue
 from cellar.sessions.values.limits import SessionLimits
 from cellar.sessions.values.model_protocol import Sizes
 
+USUAL_NUMBERS = 1024
+"""Outputs up to this many numbers are not counted: of as many requests as may wait they take 16 MiB."""
+
+OUTPUT_BYTES = 52
+"""The memory that a number of an output takes until it is written: 4 bytes, 8 as float64, 20 in JSON with a copy."""
+
 
 class StepRules:
     """The rules for steps of a service. A step that breaks a rule raises a CellarError."""
 
-    def __init__(self, limits: SessionLimits) -> None:
+    def __init__(self, limits: SessionLimits, memory: RequestMemory) -> None:
         self.kernel_rev = limits.kernel_rev
         self._limits = limits
+        self._memory = memory
 
     def can_step(self, meta: SessionMeta) -> bool:
         """Return whether a session can be stepped: its model was not deleted, and it may have this revision."""
@@ -35,7 +43,10 @@ class StepRules:
         check_state(record, sizes)
 
     def check_steps(self, queue: SessionQueue, request: StepRequest, record: SessionRecord, sizes: Sizes) -> None:
-        """Raise a CellarError if the steps of a request cannot be run on the record, unless their shape was checked."""
+        """Raise a CellarError if the steps of a request cannot be run on the record, unless their shape was checked.
+
+        Reserve the memory of large outputs. Such steps are checked each time.
+        """
         if request.shape == queue.checked_shape and request.flags is None and record is queue.record:
             return
         if request.numbers is not None:
@@ -43,7 +54,8 @@ class StepRules:
         check_inputs(request.inputs, request.kind, record.meta, sizes, self._limits.max_numbers)
         check_rows(request.flags, record.meta)
         check_state(record, sizes)
-        if record is queue.record and not (sizes.takes_ids or sizes.whole_sequences):
+        is_usual = self._reserve_outputs(request, sizes)
+        if record is queue.record and is_usual and not (sizes.takes_ids or sizes.whole_sequences):
             queue.checked_shape = request.shape
 
     def _place_rows(self, request: StepRequest, record: SessionRecord) -> None:
@@ -57,6 +69,20 @@ class StepRules:
                 actual=f"{steps} x {rows} x {size}",
             )
         request.place_rows(rows)
+
+    def _reserve_outputs(self, request: StepRequest, sizes: Sizes) -> bool:
+        """Reserve the memory of the outputs unless they have a usual size; return whether they have. Raise Overloaded.
+
+        The outputs of a long sequence may be much larger than its inputs.
+        """
+        steps, rows, _ = request.shape
+        numbers = steps * rows * sizes.out_size
+        if numbers <= USUAL_NUMBERS:
+            return True
+        command = request.command
+        command.memory = command.memory or self._memory.reservation()
+        command.memory.extend(command.inputs.nbytes + OUTPUT_BYTES * numbers)
+        return False
 
     def may_go_as_one(self, request: StepRequest, record: SessionRecord) -> bool:
         """Return whether all requests of a batch may be in one commit."""
@@ -76,6 +102,7 @@ class StepRules:
                 return True
             try:
                 check_inputs(request.inputs, request.kind, record.meta, network, self._limits.max_numbers)
+                self._reserve_outputs(request, network)
             except CellarError:
                 return False  # it is refused when it is the next one
             return True

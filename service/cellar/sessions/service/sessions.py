@@ -11,6 +11,7 @@ import numpy as np
 
 from cellar.errors import AlreadyExists
 from cellar.machine import threads
+from cellar.memory.request_memory import LEAST_MEMORY_BYTES, RequestMemory
 from cellar.ports import (
     APPEND,
     EVERY_SESSION,
@@ -71,16 +72,19 @@ class Sessions:
         source: ModelSource,
         clock: Clock,
         limits: SessionLimits,
+        memory: RequestMemory | None = None,
     ) -> None:
         self._store = store
+        self.memory = memory or RequestMemory(LEAST_MEMORY_BYTES)
+        """The memory that all requests hold, those for steps and those of the transports."""
         self._clock = clock
         self._limits = limits
         self._nonces = nonces()
         self.kernels = ThreadPoolExecutor(THREADS, thread_name_prefix="cellar-kernel")
-        self._scheduler = Scheduler(store, uses, source, self.kernels, THREADS, limits)
+        self._scheduler = Scheduler(store, uses, source, self.kernels, THREADS, limits, self.memory)
         self.models = self._scheduler.models
         self.aliases = self._scheduler.aliases
-        self.steps = Steps(self._scheduler, max_sequence_steps=limits.max_sequence_steps)
+        self.steps = Steps(self._scheduler, self.memory, max_sequence_steps=limits.max_sequence_steps)
 
     async def create(
         self,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cellar.errors import ShapeMismatch
+from cellar.memory.request_memory import RequestMemory
 from cellar.ports import APPEND, UNMARKED, Floats, RowFlags, SessionKey, StepCommand
 from cellar.sessions.requests.request import PendingResult, StepRequest, too_late
 from cellar.sessions.requests.step_batch import StepBatch
@@ -16,12 +17,16 @@ from cellar.sessions.values.identity import NONCE_BYTES, check_identity, nonces
 from cellar.sessions.values.position import Kind, fingerprint, step_fingerprints
 from cellar.sessions.values.row_flags import flags_of
 
+USUAL_BYTES = 4 * 1024
+"""Inputs up to this size are not counted: of as many requests as may wait they take 16 MiB."""
+
 
 class Steps:
     """Takes commands and queues them as requests. A sequence has `max_sequence_steps` at most."""
 
-    def __init__(self, scheduler: Scheduler, *, max_sequence_steps: int) -> None:
+    def __init__(self, scheduler: Scheduler, memory: RequestMemory, *, max_sequence_steps: int) -> None:
         self._scheduler = scheduler
+        self._memory = memory
         self._max_steps = max_sequence_steps
         self.admission = scheduler.admission
         self.together = scheduler.together
@@ -75,6 +80,8 @@ class Steps:
             inputs = command.inputs = np.ascontiguousarray(inputs, dtype="<f4")
         if not command.is_finite:
             check_finite(inputs)
+        if inputs.nbytes > USUAL_BYTES:
+            self._reserve(command)
         mark = UNMARKED
         if identity is not APPEND:
             check_identity(identity)
@@ -84,9 +91,16 @@ class Steps:
 
     def _batch(self, command: StepCommand) -> StepBatch:
         inputs = command.inputs
+        if inputs.nbytes > USUAL_BYTES:
+            self._reserve(command)
         is_numbered = command.identity.step is not None
         marks = step_fingerprints(inputs) if is_numbered else os.urandom(NONCE_BYTES * len(inputs))
         return StepBatch(command, marks, monotonic())
+
+    def _reserve(self, command: StepCommand) -> None:
+        """Reserve the memory of large inputs. Raise Overloaded."""
+        command.memory = self._memory.reservation()
+        command.memory.extend(command.inputs.nbytes)
 
 
 def _fingerprint(command: StepCommand, inputs: Floats, flags: RowFlags | None) -> bytes:

@@ -88,6 +88,10 @@ class Transport(asyncio.Transport):
         """Return whether it was closed."""
         return self.closed
 
+    def get_write_buffer_size(self) -> int:
+        """Return 0: nothing waits to be sent."""
+        return 0
+
     def pause_reading(self) -> None:
         """Note it."""
         self.paused = True

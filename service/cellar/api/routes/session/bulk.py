@@ -16,13 +16,15 @@ from cellar.api.http.body import body_type, bytes_of
 from cellar.api.http.negotiation import answer_type
 from cellar.api.routes.json_route import JsonRoute
 from cellar.errors import BodyTooLarge, MalformedBody, NotAcceptable, UnsupportedMediaType
-from cellar.ports import Caller
 from cellar.wire.frames import frames
 from cellar.wire.json import lines
 
 router = APIRouter(tags=["steps"], route_class=JsonRoute)
 
-READERS: dict[str, Callable[[Caller, int], Reader]] = {lines.MEDIA_TYPE: LineReader, frames.MEDIA_TYPE: FrameReader}
+READERS: dict[str, Callable[..., Reader]] = {
+    lines.MEDIA_TYPE: LineReader,
+    frames.MEDIA_TYPE: FrameReader,
+}
 WRITERS: dict[str, Callable[[], AnswerWriter]] = {lines.MEDIA_TYPE: LineAnswers, frames.MEDIA_TYPE: FrameAnswers}
 
 LINE = [{"$ref": f"#/components/schemas/{name}"} for name in ("StepLine", "SequenceLine")]
@@ -57,5 +59,5 @@ async def step_many(request: Request, caller: CallerOf, services: Parts) -> Resp
     kinds = tuple(READERS)
     kind = body_type(request.headers.get("content-type", ""), *kinds)
     wanted = answer_type(request.headers, (kind, *(other for other in kinds if other != kind)))
-    reader = READERS[kind](caller, request.app.state.max_body_bytes)
+    reader = READERS[kind](caller, request.app.state.max_body_bytes, services.sessions.memory)
     return BulkResponse(services.sessions.steps, reader, WRITERS[wanted](), wanted)

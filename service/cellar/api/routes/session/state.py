@@ -9,9 +9,9 @@ from cellar.api.decoding.state_body import (
     StateBody,
     chosen,
     columns_of,
-    layers_of,
     read_some,
     read_whole,
+    state_json,
     tensors_of,
 )
 from cellar.api.dependencies import Parts
@@ -35,7 +35,6 @@ from cellar.api.http.parameters import (
 from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.session.sessions import (
     ChangeAnswer,
-    LayerAnswer,
     ResetRequest,
     StateAnswer,
     StateQuery,
@@ -71,6 +70,8 @@ STATES: dict[int | str, dict[str, Any]] = {
         },
     }
 }
+JSON_TIMES, FILE_TIMES = 12, 3
+"""The memory of a state and of its answer, over the size of the state."""
 Layer = Annotated[int | None, Query(ge=0, description="Only the states of this layer.")]
 StateName = Annotated[str | None, Query(max_length=128, description="Only the states of this name.")]
 
@@ -103,11 +104,14 @@ async def read_state(
     parts = chosen(state, layer, name)
     size = sum(part.values.nbytes for part in parts)
     headers = {POSITION: str(state.position), STEP_NUMBER: str(state.position.step)}
-    if wanted == tensors.MEDIA_TYPE:
-        return Response(await encode_in_thread(size, tensors_of, session.session, state, parts), 200, headers, wanted)
-    if wanted == npy.MEDIA_TYPE:
-        return Response(await encode_in_thread(size, columns_of, state, parts), 200, headers, wanted)
-    return Response(await encode_in_thread(size, _as_json, session.session, state, parts), 200, headers, JSON)
+    async with services.sessions.memory.room_for(size, JSON_TIMES if wanted == JSON else FILE_TIMES):
+        if wanted == JSON:
+            content = await encode_in_thread(size, state_json, session.session, state, parts)
+        elif wanted == npy.MEDIA_TYPE:
+            content = await encode_in_thread(size, columns_of, state, parts)
+        else:
+            content = await encode_in_thread(size, tensors_of, session.session, state, parts)
+    return Response(content, 200, headers, wanted)
 
 
 @router.put("/state", responses={**answers(*WRITE), **REPLAY}, openapi_extra=_body(StateQuery, COLUMNS))
@@ -141,11 +145,3 @@ def changed(answer: runtime.ChangeAnswer, response: Response) -> ChangeAnswer:
     """Return the answer of a change, and set the header that tells whether it had been applied before."""
     set_replayed(response, replayed=answer.replayed)
     return ChangeAnswer.of(answer)
-
-
-def _as_json(session: str, state: runtime.StateAnswer, parts: list[runtime.StatePart]) -> bytes:
-    cells = {part.layer: part.cell for part in parts}
-    layers = [LayerAnswer(layer=layer, cell=cells[layer], **states) for layer, states in layers_of(parts).items()]
-    position = state.position
-    answer = StateAnswer(session=session, position=str(position), step=position.step, layers=layers)
-    return answer.model_dump_json().encode()

@@ -11,7 +11,7 @@ from cellar.api.decoding.step_input import pointing
 from cellar.api.decoding.step_output import as_json, laid_out
 from cellar.api.dependencies import Parts, Services
 from cellar.api.errors.problems import answers
-from cellar.api.http.body import JSON, body_type, decode_in_thread, encode_in_thread
+from cellar.api.http.body import JSON, body_type, decode_in_thread, encode_in_thread, end_decoding
 from cellar.api.http.negotiation import answer_type
 from cellar.api.http.parameters import (
     POSITION,
@@ -75,6 +75,7 @@ async def _run(
     media_type = body_type(request.headers.get("content-type", ""), *TYPES)
     query = query_of(kind, media_type, request)
     command = await decode_in_thread(len(body), decoder_of(kind, media_type, query), body, session, key, within_s)
+    end_decoding(request, len(body))
     with pointing(command):
         result = await services.sessions.steps.submit(command)
     return await _answer(wanted, result)

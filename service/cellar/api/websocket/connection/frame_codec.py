@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from cellar.api.websocket.connection.interface import BINARY, TEXT
 
+WHOLE_FRAME = 0x80
+"""The bit of a frame's first byte that ends a message."""
+
 WHOLE = (TEXT, BINARY)
 """First bytes of frames that are whole messages."""
 

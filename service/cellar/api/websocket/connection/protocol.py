@@ -18,6 +18,7 @@ from websockets.protocol import SEND_EOF
 from websockets.server import ServerProtocol
 
 from cellar.api.limits.limits import Load
+from cellar.api.limits.unread_answers import UnreadAnswers
 from cellar.api.websocket.close_codes import Closing, closing_of
 from cellar.api.websocket.connection.frame_codec import (
     CONTROL,
@@ -25,6 +26,7 @@ from cellar.api.websocket.connection.frame_codec import (
     KNOWN,
     MASK_BYTES,
     WHOLE,
+    WHOLE_FRAME,
     framed,
     payload_place,
     unmasked,
@@ -36,17 +38,11 @@ from cellar.errors import Overloaded
 
 logger = logging.getLogger(__name__)
 
-LINGER_S = 1.0
-"""Time after which the unsent bytes of a connection are dropped whose client does not answer."""
-
-CLOSE_S = 10.0
-"""Time that a client has to answer a close frame."""
+LINGER_S, CLOSE_S = 1.0, 10.0
+"""Times that a client has: to answer, until its unsent bytes are dropped; to answer a close frame."""
 
 SINGLE_BYTES = 1024
 """Largest message that is passed on without a look at the time: one step. CELLAR_MAX_BODY_BYTES is not smaller."""
-
-WHOLE_FRAME = 0x80
-"""The bit of a frame's first byte that ends a message."""
 
 
 class StreamProtocol(asyncio.Protocol):
@@ -84,7 +80,7 @@ class StreamProtocol(asyncio.Protocol):
         self._fragments: bytearray | None = None
         """The received fragments of a message, joined."""
         self._fragments_kind = 0
-        self._share = self._load.bodies.share()
+        self._share = self._load.memory.reservation()
         """The memory of messages that are not complete."""
         self._queued = False
         """Whether the connection waits in the round-robin queue."""
@@ -137,6 +133,7 @@ class StreamProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvloop's is no subclass
         """Count the connection."""
         self.transport = transport
+        self._untaken = UnreadAnswers(self._loop, transport, self._load.memory)
         self._load.streams += 1
         self._connections.add(self)
 
@@ -145,6 +142,7 @@ class StreamProtocol(asyncio.Protocol):
         self._load.streams -= 1
         self._connections.discard(self)
         self._keep_alive.stop()
+        self._untaken.end()
         if self._close_timer is not None:
             self._close_timer.cancel()
         self._finish()
@@ -160,11 +158,13 @@ class StreamProtocol(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client reads answers more slowly than they are written."""
         self.full = True
+        self._untaken.begin(self._load.limits.stream_idle_s, 1)
         self._writable.clear()
 
     def resume_writing(self) -> None:
         """The client has read most of what was written."""
         self.full = False
+        self._untaken.end()
         self._writable.set()
         if self._owed is not None:
             owed, self._owed = self._owed, None

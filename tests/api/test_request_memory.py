@@ -1,14 +1,13 @@
 """Bodies that never end hold a bounded part of the process, whoever reads them, and keep nobody from a step."""
 
 import gzip
+import json
 import secrets
 from collections.abc import AsyncIterator
 
 import pytest
 
-from cellar.api.limits.body_memory import SMALL_BYTES, BodyMemory
 from cellar.api.specs.asyncapi import close_codes
-from cellar.errors import Overloaded
 from cellar.settings import Settings
 from tests.api.conftest import with_own_keys
 from tests.api.connections import connected, request, step
@@ -61,7 +60,7 @@ async def test_what_is_not_all_there_is_bounded(served: Served, way: str) -> Non
         "line": unfinished("/v1/steps", LINES, b'{"' + noise),
         "sequence": unfinished(f"/v1/sessions/{session}/sequence/stream", LINES, b'{"' + noise),
     }[way]
-    memory = served.app.state.load.bodies
+    memory = served.app.state.load.memory
     async with connected(served) as first, connected(served) as second, connected(served) as third:
         first.writer.write(data)
         await until(lambda: memory.held_bytes >= PART - 1000)
@@ -76,7 +75,7 @@ async def test_what_is_not_all_there_is_bounded(served: Served, way: str) -> Non
 
 
 async def test_messages_that_are_not_all_there_are_bounded(served: Served) -> None:
-    memory = served.app.state.load.bodies
+    memory = served.app.state.load.memory
     message = bytes(Sent(1, b"x" * 200_000))
     for data in (message[:PART], bytes(Sent(1, b"x" * PART, fin=False))):
         async with raw_stream(served) as (first, _), raw_stream(served) as (second, _):
@@ -90,14 +89,40 @@ async def test_messages_that_are_not_all_there_are_bounded(served: Served) -> No
         await until(lambda: memory.held_bytes == 0)
 
 
-def test_a_quarter_is_for_small_bodies() -> None:
-    memory = BodyMemory(8 * SMALL_BYTES)
-    large, small = memory.share(), memory.share()
-    large.resize(6 * SMALL_BYTES)
-    with pytest.raises(Overloaded):
-        large.resize(6 * SMALL_BYTES + 1)
-    small.resize(SMALL_BYTES)
-    assert memory.held_bytes == 7 * SMALL_BYTES
-    large.release()
-    small.release()
-    assert memory.held_bytes == 0
+async def test_a_body_that_never_fits_is_too_large_and_one_that_fits_later_waits(settings: Settings) -> None:
+    spaces = [b"[0.25,0.5]" + space * b" " for space in (200, 120)]
+    long, short = (b'{"inputs":[%b]}' % b",".join([each] * 1000) for each in spaces)
+    async with serving(with_own_keys(settings, max_unfinished_bytes=1_000_000)) as served:
+        session, memory = await served.begin(), served.app.state.load.memory
+        async with connected(served) as client, connected(served) as other:
+            client.writer.write(request(session, long, path="sequence"))
+            answer = await client.answer()
+            assert answer.status == 413
+            assert "CELLAR_MAX_UNFINISHED_BYTES" in str(answer.body["detail"])
+            held = memory.reservation()
+            held.resize(500_000)
+            client.writer.write(request(session, short, path="sequence"))
+            await until(lambda: memory.held_bytes > 500_000)
+            other.writer.write(request(session, step(1, 2)))
+            assert (await other.answer()).status == 200, "a small request does not wait behind a large one"
+            held.release()
+            answer = await client.answer()
+            assert answer.status == 200
+        await until(lambda: memory.held_bytes == 0)
+
+
+async def test_large_inputs_and_outputs_are_counted_until_they_are_answered(served: Served) -> None:
+    session, memory = await served.begin(), served.app.state.load.memory
+    steps = request(session, json.dumps({"inputs": [[0.25, 0.5]] * 1000}).encode(), path="sequence")
+    held = memory.reservation()
+    held.hold(MOST - 1000)
+    async with connected(served) as client:
+        client.writer.write(steps)
+        answer = await client.answer()
+        assert answer.status == 503
+        assert "CELLAR_MAX_UNFINISHED_BYTES" in str(answer.body["detail"])
+        held.release()
+        for _ in range(2):
+            client.writer.write(steps)
+            assert (await client.answer()).status == 200
+    await until(lambda: memory.held_bytes == 0)
