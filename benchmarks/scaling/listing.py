@@ -38,7 +38,7 @@ def measure(scene: Scene) -> Row:
     bars = [
         Bar(name, median(found[name]), limit, at_most=True, means="CPU a session") for name, limit in LIMITS.items()
     ]
-    bars.append(Bar("list_model_ms", median(found["filter"]), 20.0, at_most=True, means=f"{FEW} of {count:,} sessions"))
+    bars.append(Bar("list_model_ms", median(found["filter"]), 10.0, at_most=True, means=f"{FEW} of {count:,} sessions"))
     return Row([f"{bar.name}: {bar.value:.1f}, {bar.means}" for bar in bars], bars)
 
 

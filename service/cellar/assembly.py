@@ -174,6 +174,8 @@ class Api(Parts):
         yield repeat(self._store.ping, CHECK_INTERVAL_S, "Redis cannot keep sessions")
         sweeping = self._once(self._store.sweeper(TENANTS).run)
         yield repeat(sweeping, SWEEP_S, "expired sessions cannot be searched for")
+        indexing = self._once(partial(self._store.uses.complete, TENANTS))
+        yield repeat(indexing, SWEEP_S, "sessions of an older version cannot be indexed by model")
         shadowing = self._once(partial(self.services.shadows.run, TENANTS))
         yield repeat(shadowing, SHADOWS_S, "shadows cannot follow their sessions")
         for tenant in TENANTS:

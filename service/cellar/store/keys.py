@@ -13,8 +13,11 @@ it `}` is written `%7D` and `%` is written `%25`, so that the tag ends with the 
     cellar:{default/abc}:x          hash      its shadow (see `shadows.py`); deleted with the record
     cellar:{default/abc}:f:<mark>   hash      a copy of the session for a fork, while that request may be repeated
     cellar:default:sessions:<00-ff> zset      the tenant's sessions whose names hash to this bucket, by name
-    cellar:default:of:<name@3>      set       the tenant's sessions that depend on this version (see `model_uses.py`)
-    cellar:default:enlisted         string    exists when all sessions of the tenant are in those sets
+    cellar:default:by:<name@3>      zset      the tenant's sessions that depend on this version, by name
+    cellar:default:depended         zset      the versions of which there is such a set, by reference
+    cellar:default:indexed          string    exists when all sessions of the tenant are in those sets
+    cellar:default:indexing         string    how far the tenant's sessions have been added to them
+    cellar:default:of:<name@3>      set       what older versions of Cellar have in their place
     cellar:default:sweep            string    how far the tenant's sessions have been searched for expired ones
     cellar:sweep                    string    exists while the next part of that search is not due
     cellar:default:shadows          set       the tenant's sessions that have a shadow
@@ -98,11 +101,23 @@ class SessionKeys:
 
     def dependents(self, tenant: str, ref: str) -> bytes:
         """Return the key of the names of the tenant's sessions that depend on a version."""
-        return f"{self._prefix}:{tenant}:of:{ref}".encode()
+        return f"{self._prefix}:{tenant}:by:{ref}".encode()
 
-    def enlisted(self, tenant: str) -> bytes:
+    def depended(self, tenant: str) -> bytes:
+        """Return the key of the versions on which sessions of the tenant have depended."""
+        return f"{self._prefix}:{tenant}:depended".encode()
+
+    def indexed(self, tenant: str) -> bytes:
         """Return the key that exists when all of the tenant's sessions are in the sets of `dependents`."""
-        return f"{self._prefix}:{tenant}:enlisted".encode()
+        return f"{self._prefix}:{tenant}:indexed".encode()
+
+    def index_cursor(self, tenant: str) -> bytes:
+        """Return the key of the place up to which the tenant's sessions have been added to these sets."""
+        return f"{self._prefix}:{tenant}:indexing".encode()
+
+    def unordered(self, tenant: str, ref: str) -> bytes:
+        """Return the key of the set that older versions of Cellar have in the place of that of `dependents`."""
+        return f"{self._prefix}:{tenant}:of:{ref}".encode()
 
     def model(self, tenant: str, name: str) -> tuple[bytes, bytes, bytes]:
         """Return the keys that tell whether a version exists or was deleted (`lua/model/use.lua`)."""

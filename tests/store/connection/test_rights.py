@@ -178,7 +178,7 @@ async def makes_all_or_nothing(process: RedisProcess, make: Callable[[], Awaitab
     except CellarError:
         now = everything(process)
         # names of sessions that are not there, in lists and beside models: whoever looks for them passes them over
-        names = {key for key in now if b":sessions:" in key or b":of:" in key or key.endswith(b":uses")}
+        names = {key for key in now if b":sessions:" in key or b":by:" in key or key.endswith((b":depended", b":uses"))}
         assert {key: now[key] for key in now.keys() - names} == {key: before[key] for key in before.keys() - names}
     finally:
         limited(process)

@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from cellar.ports import (
     DeletedModel,
     Dependents,
     ModelVersion,
+    SessionFilter,
     SessionKey,
     SessionRecord,
     Shadow,
@@ -74,7 +76,7 @@ async def test_a_session_that_has_expired_is_not_counted(sessions: RedisSessions
     with closing(sync_client(redis_url)) as client:
         client.delete(sessions.keys.record(gone.key))
         assert await count(sessions) == Dependents(1, 0, 0)
-        assert client.smembers(sessions.keys.dependents("default", REF)) == {kept.key.session.encode()}
+        assert client.zrange(sessions.keys.dependents("default", REF), 0, -1) == [kept.key.session.encode()]
 
 
 async def test_shadows_and_snapshots_are_counted(sessions: RedisSessions, redis_url: str) -> None:
@@ -189,7 +191,7 @@ async def test_they_are_found_again_in_an_older_copy_of_the_store(sessions: Redi
     record = await create(sessions)
     assert await count(sessions) == Dependents(1, 0, 0)
     with closing(sync_client(redis_url)) as client:
-        client.delete(sessions.keys.dependents("default", REF), sessions.keys.enlisted("default"))
+        client.delete(sessions.keys.dependents("default", REF), sessions.keys.indexed("default"))
     assert await count(sessions) == Dependents(1, 0, 0)
     await sessions.uses.fence("default", REF, GONE)
     assert (await sessions.load(record.key)).meta.deleted == GONE
@@ -215,9 +217,110 @@ async def test_names_of_sessions_that_are_gone_leave_the_set_as_others_come(
 ) -> None:
     with closing(sync_client(redis_url)) as client:
         names = [SessionKey("default", f"old{number}") for number in range(60)]
-        client.sadd(sessions.keys.dependents("default", REF), *[key.session for key in names])
+        client.zadd(sessions.keys.dependents("default", REF), {key.session: 0 for key in names})
         for _ in range(40):
             await create(sessions)
-        members = client.smembers(sessions.keys.dependents("default", REF))
-    assert isinstance(members, set)
+        members = client.zrange(sessions.keys.dependents("default", REF), 0, -1)
+    assert isinstance(members, list)
     assert len(members) < 40 + 30
+
+
+async def listed(sessions: RedisSessions, model: str, limit: int = 3, **more: Any) -> list[str]:
+    """Return the names of all sessions of a model, in the order of the pages."""
+    found, cursor, begun = list[str](), "", False
+    while cursor or not begun:
+        page, cursor = await sessions.list("default", cursor, limit, SessionFilter(model=model, **more))
+        assert len(page) <= limit
+        found += [summary.key.session for summary in page]
+        begun = True
+    return found
+
+
+async def complete(sessions: RedisSessions) -> None:
+    """Complete the index, as a task in the background does."""
+    while not await sessions.uses.complete_some("default"):
+        pass
+
+
+async def test_the_sessions_of_a_model_are_listed_from_the_index(sessions: RedisSessions, redis_url: str) -> None:
+    """Every page has the same sessions as without it, and no session of another model is read."""
+    models = [f"{name}@{version}" for name in ("co2", "co2.more", "wind") for version in (1, 2, 12)]
+    made = [await create(sessions, f"{'ab'[index % 2]}/{index}", models[index % 9]) for index in range(40)]
+    wanted = [(name, prefix) for name in ("co2", "co2@1", "co2@2", "wind", "none") for prefix in ("", "a", "b/1", "c")]
+    before = [sorted(await listed(sessions, model, prefix=prefix)) for model, prefix in wanted]
+    await complete(sessions)
+    after = [await listed(sessions, model, prefix=prefix) for model, prefix in wanted]
+    assert after == before, "and in the order of their names"
+    with closing(sync_client(redis_url)) as client:
+        for record in made:
+            if not record.meta.model.startswith("co2@"):
+                client.hset(sessions.keys.record(record.key), "m", "damaged")
+    assert await listed(sessions, "co2") == after[0]
+
+
+async def test_the_index_has_sessions_while_they_are_of_the_version(sessions: RedisSessions, redis_url: str) -> None:
+    """It loses them when they are deleted, expire, are moved, or are found to be gone."""
+    names = ("deleted", "expired", "kept", "moved", "unknown")
+    made = {name: await create(sessions, name) for name in names}
+    await complete(sessions)
+    commit = a_commit(made["moved"], 1.0)
+    commit.meta = replace(made["moved"].meta, model="co2@2")
+    await sessions.uses.enlist(made["moved"].key, "co2@2")
+    assert await commit_all(sessions, [commit]) == [Applied()]
+    assert await sessions.uses.confirm(made["moved"].key, "co2@2")
+    await sessions.delete(made["deleted"].key)
+    dependents = sessions.keys.dependents("default", REF)
+    with closing(sync_client(redis_url)) as client:
+        client.delete(sessions.keys.record(made["expired"].key))
+        await sessions.list("default", "", 10)
+        assert client.zrange(dependents, 0, -1) == [b"kept", b"moved", b"unknown"]
+        client.delete(sessions.keys.record(made["unknown"].key), sessions.keys.tombstone(made["unknown"].key))
+        assert await listed(sessions, REF) == ["kept"]
+        assert client.zrange(dependents, 0, -1) == [b"kept"]
+        assert await listed(sessions, "co2@2") == ["moved"]
+        client.delete(sessions.keys.record(made["moved"].key))
+        await sessions.list("default", "", 10)
+        assert client.zrange(sessions.keys.dependents("default", "co2@2"), 0, -1) == [], (
+            "the tombstone knows its version"
+        )
+        assert await listed(sessions, "co2") == ["kept"]
+        assert client.zrange(sessions.keys.depended("default"), 0, -1) == [REF.encode()]
+
+
+async def test_a_list_that_was_begun_before_the_index_is_continued(sessions: RedisSessions) -> None:
+    made = {(await create(sessions, f"s{number}")).key.session for number in range(20)}
+    page, cursor = await sessions.list("default", "", 7, SessionFilter(model="co2"))
+    await complete(sessions)
+    found = [summary.key.session for summary in page]
+    while cursor:
+        page, cursor = await sessions.list("default", cursor, 7, SessionFilter(model="co2"))
+        found += [summary.key.session for summary in page]
+    assert (set(found), len(found)) == (made, 20)
+
+
+async def test_sessions_of_older_versions_are_added_to_the_index_once_and_from_where_it_was_left(
+    sessions: RedisSessions, redis_url: str, open_sessions: OpenSessions
+) -> None:
+    """Such sessions have their names in sets without an order, or in none; until all are added, lists are complete."""
+    made = sorted([(await create(sessions, f"s{number:03}")).key.session for number in range(300)])
+    with closing(sync_client(redis_url)) as client:
+        client.delete(sessions.keys.dependents("default", REF), sessions.keys.depended("default"))
+        assert not await sessions.uses.complete_some("default")
+        assert sorted(await listed(sessions, "co2", 100)) == made
+        another = open_sessions(redis_url)
+        await complete(another)
+        assert await listed(another, "co2", 100) == made
+        client.zrem(sessions.keys.dependents("default", REF), made[7])
+        client.sadd(sessions.keys.unordered("default", REF), made[7], "s000", "gone")
+        assert await listed(another, REF, 100) == made, "an older process beside this one has added a session"
+        assert not client.exists(sessions.keys.unordered("default", REF))
+        assert (await count(another)).sessions == 300
+
+
+async def test_versions_in_great_number_are_merged_in_order(sessions: RedisSessions) -> None:
+    made = [
+        (await create(sessions, f"s{number % 10}/{number}", f"co2@{1 + number}")).key.session for number in range(90)
+    ]
+    await complete(sessions)
+    for limit in (1, 7, 1000):
+        assert await listed(sessions, "co2", limit) == sorted(made)

@@ -162,8 +162,11 @@ class ModelUses(Protocol):
     async def enlist(self, key: SessionKey, ref: str) -> None:
         """Record that the session is about to depend on a version. Call `confirm` when it does."""
 
-    async def confirm(self, key: SessionKey, ref: str) -> bool:
-        """Return whether the version still exists; if so, a later deletion of the version finds the session."""
+    async def confirm(self, key: SessionKey, ref: str, *, runs: bool = True) -> bool:
+        """Return whether the version still exists; if so, a later deletion of the version finds the session.
+
+        `runs` is whether the version runs the session itself, and not its shadow.
+        """
 
     async def count(self, tenant: str, ref: str, moved: Collection[str] = ()) -> Dependents:
         """Count what depends on a version; with very many sessions the number is an upper estimate.

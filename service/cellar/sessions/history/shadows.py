@@ -109,7 +109,7 @@ class Shadows:
         )
         await self._uses.enlist(key, shadow.model)
         await self._shadows.put(key, shadow)
-        if not await self._uses.confirm(key, shadow.model):
+        if not await self._uses.confirm(key, shadow.model, runs=False):
             await self._shadows.delete(key)
             raise ModelUnknown(f"the model {shadow.model} was deleted while the shadow was created")
         return ShadowAnswer(shadow, 0)

@@ -68,32 +68,41 @@ class SessionIndex:
         Names that cannot be removed now are removed when they are found the next time. No name is removed if the
         callback for expired sessions fails.
         """
-        looks = await self._client.execute([self._reap(key) for key in dead])
-        gone = [key for key, look in zip(dead, looks, strict=True) if look.reply in (1, 2)]
-        expired = [key for key, look in zip(dead, looks, strict=True) if look.reply == 2]
+        looks = [answer.reply for answer in await self._client.execute([self._reap(key) for key in dead])]
+        found = [(key, look) for key, look in zip(dead, looks, strict=True) if look == 1 or isinstance(look, bytes)]
+        expired = [key for key, look in found if look != 1]
         try:
             if expired:
                 await self._expired(expired)
         except CellarError:
             return
-        if not gone:
+        if not found:
             return
-        await self._client.execute([(b"ZREM", self._keys.bucket_of(key), key.session.encode()) for key in gone])
-        looks = await self._client.execute([(b"EXISTS", self._keys.record(key)) for key in gone])
-        back = [key for key, look in zip(gone, looks, strict=True) if look.reply == 1]
+        places = [(key, self._places(key, look)) for key, look in found]
+        await self._client.execute([(b"ZREM", at, key.session.encode()) for key, all_of in places for at in all_of])
+        again = await self._client.execute([(b"EXISTS", self._keys.record(key)) for key, _ in found])
+        back = [place for place, look in zip(places, again, strict=True) if look.reply == 1]
         if back:
-            await self._client.execute([self.add(key) for key in back])
+            await self._client.execute(
+                [(b"ZADD", at, b"0", key.session.encode()) for key, all_of in back for at in all_of]
+            )
+
+    def _places(self, key: SessionKey, look: object) -> list[bytes]:
+        """Return the sets that may have a session: its bucket, and that of its version if that is known."""
+        ref = look.decode() if isinstance(look, bytes) else ""
+        return [self._keys.bucket_of(key), *([self._keys.dependents(key.tenant, ref)] if ref else [])]
 
     def _reap(self, key: SessionKey) -> Command:
         keys = (self._keys.record(key), self._keys.tombstone(key), self._keys.snapshots(key), self._keys.shadow(key))
         return REAP.call(keys)
 
-    async def tidy(self, key: SessionKey) -> None:
-        """Check a few names in the bucket of this session, and remove those whose record is gone."""
-        command = (b"ZRANDMEMBER", self._keys.bucket_of(key), b"%d" % SAMPLED)
-        (some,) = await self._client.execute([command])
-        if isinstance(some.reply, list) and some.reply:
-            await self.remove([SessionKey(key.tenant, text(name)) for name in some.reply])
+    async def tidy(self, key: SessionKey, created: int = 1) -> None:
+        """Check a few names in the bucket of this session for each that was created; remove those without a record."""
+        command = (b"ZRANDMEMBER", self._keys.bucket_of(key), b"%d" % (SAMPLED * created))
+        some = [SessionKey(key.tenant, text(name)) for name in items((await self._client.read([command]))[0])]
+        dead = await self.without_record(some) if some else []
+        if dead:
+            await self.remove(dead)
 
     async def page(
         self, tenant: str, cursor: str, limit: int, wanted: SessionFilter = EVERY_SESSION
@@ -110,7 +119,7 @@ class SessionIndex:
             at_once = remaining if wanted.by_name else EXAMINED_AT_ONCE
             names = await self._names(tenant, bucket, last, at_once, wanted.prefix)
             some = names[:at_once]
-            summaries = await self._summaries([SessionKey(tenant, name) for _, name in some])
+            summaries = await self.summaries([SessionKey(tenant, name) for _, name in some])
             fitting = [summary for summary in summaries if wanted.fits(summary)]
             if len(fitting) > remaining:  # the next page has the others
                 fitting = fitting[:remaining]
@@ -158,7 +167,8 @@ class SessionIndex:
         replies = await self._client.read(commands)
         return [(each, [text(name) for name in items(reply)]) for each, reply in zip(span, replies, strict=True)]
 
-    async def _summaries(self, keys: Sequence[SessionKey]) -> list[SessionSummary]:
+    async def summaries(self, keys: Sequence[SessionKey]) -> list[SessionSummary]:
+        """Return those of the sessions that exist; remove the names of the others."""
         if not keys:
             return []
         replies = await self._client.read([command for key in keys for command in summary_commands(self._keys, key)])
@@ -199,6 +209,27 @@ def _cursor(bucket: int, last: str) -> str:
     if _CURSOR.fullmatch(cursor) and not last.startswith("~"):
         return cursor
     return f"{bucket:02x}~{urlsafe_b64encode(last.encode()).decode().rstrip('=')}"
+
+
+_OF_NAMES = "\0"
+"""Begins the name in a cursor of a list that is in the order of names; no name has it."""
+
+
+def cursor_behind(name: str) -> str:
+    """Return the cursor that continues a list in the order of names after a name."""
+    return _cursor(0, _OF_NAMES + name)
+
+
+def name_behind(cursor: str) -> str | None:
+    """Return the name in such a cursor, "" to begin, None if the cursor is of another list. Raise InvalidInput.
+
+    >>> name_behind(cursor_behind("a/1")), name_behind(""), name_behind("ffaa")
+    ('a/1', '', None)
+    """
+    if not cursor:
+        return ""
+    _, last = _parse(cursor)
+    return last.removeprefix(_OF_NAMES) if last.startswith(_OF_NAMES) else None
 
 
 def _parse(cursor: str) -> tuple[int, str]:

@@ -1,26 +1,28 @@
-"""Records in Redis which sessions depend on a model version: a set of session names for each version.
+"""Records in Redis which sessions depend on a model version, and finds them: to list, to count and to mark them.
 
-A name is added before the session depends on the version, and `confirm` then checks that the version still exists. So a
-process that deletes the version, and reads the set afterwards, finds every session whose creation or migration
-succeeded. A name may stay after the session has left the version or expired: the session itself is read each time, and
-names of sessions that do not depend on the version are removed.
+A name is added to the index (`model_index.py`) before the session depends on the version, and `confirm` then checks
+that the version still exists. So a process that deletes the version, and reads the index afterwards, finds every
+session whose creation or migration succeeded. The session itself is read each time, and names of sessions that do not
+depend on the version are removed.
 
-Version numbers are never used again, so a set belongs to one version and is deleted with it.
+Version numbers are never used again, so a set of the index belongs to one version.
 """
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, replace
+from time import monotonic
 
 import orjson
 
 from cellar.errors import StoreCorrupt
-from cellar.ports import DeletedModel, Dependents, SessionKey
+from cellar.ports import DeletedModel, Dependents, SessionFilter, SessionKey, SessionSummary
 from cellar.store.connection.retry import CommandOutcome, RetryingClient
 from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
-from cellar.store.protocol.resp import Command, items, number, raw, text
+from cellar.store.protocol.resp import Command, items, raw
 from cellar.store.protocol.script import load_script
-from cellar.store.sessions.index import SessionIndex
+from cellar.store.sessions.index import MOST_EXAMINED, SessionIndex, cursor_behind, name_behind
+from cellar.store.sessions.model_index import ModelIndex
 from cellar.store.sessions.record_codec import model_mark, pack_meta, unpack_head
 
 USE, FENCE = load_script("model/use"), load_script("session/fence")
@@ -33,7 +35,10 @@ COUNTED = 10_000
 """Sessions that are read to count those of a version; further names are counted without reading the session."""
 
 TIDIED = 4
-"""Names that are checked with each session that begins to depend on a version."""
+"""Names that are checked for each session that begins to depend on a version."""
+
+COMPLETED_S = 0.05
+"""Time for which sessions are added to the index at once, so that others wait no longer for the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +66,25 @@ class RedisModelUses:
         self._client = RetryingClient(router)
         self._keys = SessionKeys(prefix)
         self._listing = SessionIndex(self._client, self._keys)
+        self._index = ModelIndex(self._client, self._keys, self._listing)
 
     async def enlist(self, key: SessionKey, ref: str) -> None:
         """Record that the session is about to depend on a version. Raise StoreUnavailable."""
-        (await self._client.execute([enlist(self._keys, key, ref)]))[0].result()
+        for answer in await self._client.execute(self.enlisting([key], ref)):
+            answer.result()
 
-    async def confirm(self, key: SessionKey, ref: str) -> bool:
+    def enlisting(self, keys: Sequence[SessionKey], ref: str) -> list[Command]:
+        """Return the commands that record that sessions of one tenant depend on a version."""
+        return self._index.add(keys[0].tenant, ref, [key.session.encode() for key in keys])
+
+    async def confirm(self, key: SessionKey, ref: str, *, runs: bool = True) -> bool:
         """Return whether the version exists, and record a use of it. Raise StoreUnavailable."""
-        again, used = await self._client.execute([enlist(self._keys, key, ref), use(self._keys, key.tenant, ref)])
-        again.result()
+        commands = [*self.enlisting([key], ref), use(self._keys, key.tenant, ref)]
+        if runs:  # what is known of the session when it has expired
+            commands.insert(0, (b"SET", self._keys.tombstone(key), ref.encode(), b"XX", b"KEEPTTL"))
+        *_, used = [answer.result() for answer in await self._client.execute(commands)]
         await self.tidy(key.tenant, ref)
-        return used.result() == 1
+        return used == 1
 
     async def count(self, tenant: str, ref: str, moved: Collection[str] = ()) -> Dependents:
         """Count what depends on a version, except for sessions that follow one of the aliases `moved`.
@@ -85,8 +98,8 @@ class RedisModelUses:
             snapshots += sum(list(each.snapshots).count(ref) for each in some)
             looked_at += len(some)
             if looked_at >= COUNTED:
-                (size,) = await self._client.read([(b"SCARD", self._keys.dependents(tenant, ref))])
-                return Dependents(sessions + max(0, number(size) - looked_at), shadows, snapshots)
+                left = await self._index.count(tenant, ref) - looked_at
+                return Dependents(sessions + max(0, left), shadows, snapshots)
         return Dependents(sessions, shadows, snapshots)
 
     async def fence(self, tenant: str, ref: str, deleted: DeletedModel) -> list[SessionKey]:
@@ -97,7 +110,6 @@ class RedisModelUses:
             while waiting := await self._fence(waiting, ref, deleted):
                 pass
             shadowed += [each.key for each in some if each.shadow == ref]
-        (await self._client.execute([(b"UNLINK", self._keys.dependents(tenant, ref))]))[0].result()
         return shadowed
 
     async def fence_one(self, key: SessionKey, ref: str, deleted: DeletedModel) -> bool:
@@ -122,19 +134,16 @@ class RedisModelUses:
         return [each for each in looks if each.model == ref and unpack_head(each.head, each.meta)[0].deleted is None]
 
     async def _looks(self, tenant: str, ref: str) -> AsyncIterator[list[_Depends]]:
-        """Yield the dependencies of sessions in the set of the version, in batches, each session at least once."""
-        await self._complete_sets(tenant)
-        cursor, seen = b"0", set[bytes]()
-        while True:
-            scan = (b"SSCAN", self._keys.dependents(tenant, ref), cursor, b"COUNT", b"%d" % AT_ONCE)
-            cursor, names = items((await self._client.read([scan]))[0])
-            new = [name for name in dict.fromkeys(items(names)) if name not in seen]
-            seen |= set(new)
-            for start in range(0, len(new), AT_ONCE):
-                keys = [SessionKey(tenant, text(name)) for name in new[start : start + AT_ONCE]]
-                yield await self._look(keys, ref)
-            if raw(cursor) == b"0":
-                return
+        """Yield the dependencies of sessions in the set of the version, in batches."""
+        while not await self.complete_some(tenant):
+            pass
+        await self._index.absorb(tenant, ref)
+        last, over = "", False
+        while not over:
+            names, over = await self._index.names(tenant, [ref], last, AT_ONCE)
+            if names:
+                last = names[-1]
+                yield await self._look([SessionKey(tenant, name) for name in names], ref)
 
     async def _look(self, keys: Sequence[SessionKey], ref: str | None = None) -> list[_Depends]:
         """Return the dependencies of sessions; remove those from the set of `ref` that do not depend on it.
@@ -151,47 +160,80 @@ class RedisModelUses:
         """Remove names from a set, and add those again whose session depends on the version by now."""
         if not keys:
             return
-        names = [key.session.encode() for key in keys]
-        await self._client.execute([(b"SREM", self._keys.dependents(keys[0].tenant, ref), *names)])
+        await self._index.remove(keys, ref)
         back = [each.key for each in await self._look(keys) if each.on(ref)]
         if back:
-            await self._client.execute([enlist(self._keys, key, ref) for key in back])
+            await self._client.execute(self.enlisting(back, ref))
 
-    async def tidy(self, tenant: str, ref: str) -> None:
-        """Check a few names of a set, and remove those of sessions that do not depend on the version."""
-        command = (b"SRANDMEMBER", self._keys.dependents(tenant, ref), b"%d" % TIDIED)
-        names = items((await self._client.read([command]))[0])
-        if names:
-            await self._look([SessionKey(tenant, text(name)) for name in names], ref)
+    async def tidy(self, tenant: str, ref: str, begun: int = 1) -> None:
+        """Check a few names of a set to which `begun` were added, and remove those of sessions without a record."""
+        some = await self._index.some(tenant, ref, TIDIED * begun)
+        gone = await self._listing.without_record(some) if some else []
+        await self.take_off(gone, ref)
 
-    async def _complete_sets(self, tenant: str) -> None:
-        """Add the sessions that older versions of Cellar created without these sets, once.
+    async def page(
+        self, tenant: str, cursor: str, limit: int, wanted: SessionFilter
+    ) -> tuple[list[SessionSummary], str] | None:
+        """Return a page of the sessions of a model (`SessionIndex.page`); None if it cannot be read from the index.
 
-        Whether that was done is read from the store each time, because the store may have been restored from a backup.
+        It cannot while the sessions of an older version of Cellar are not in it, nor can the rest of a list that was
+        begun before. Raise InvalidInput.
         """
-        (done,) = await self._client.read([(b"EXISTS", self._keys.enlisted(tenant))])
-        cursor = ""
-        while not done:
-            keys, cursor = await self._listing.next_names(tenant, cursor)
-            commands = [
-                enlist(self._keys, each.key, ref)
-                for each in (await self._look(keys) if keys else [])
-                for ref in {each.model, each.shadow, *each.snapshots} - {""}
-            ]
-            if commands:
-                await self._client.execute(commands)
-            if not cursor:
-                await self._client.execute([(b"SET", self._keys.enlisted(tenant), b"")])
-                break
+        last = name_behind(cursor)
+        if wanted.model is None or last is None or not await self._index.is_complete(tenant):
+            return None
+        refs = await self._refs(tenant, wanted.model, first=not last)
+        found: list[SessionSummary] = []
+        examined, over = 0, not refs
+        while not over and len(found) < limit and examined < MOST_EXAMINED:
+            names, over = await self._index.names(tenant, refs, last, limit - len(found), wanted.prefix)
+            names, over = names[: limit - len(found)], over and len(names) <= limit - len(found)
+            found += await self._fitting([SessionKey(tenant, name) for name in names], refs, wanted)
+            last, examined = names[-1] if names else last, examined + len(names)
+        return found, "" if over else cursor_behind(last)
+
+    async def _refs(self, tenant: str, model: str, *, first: bool) -> list[str]:
+        """Return the versions that a filter by model may mean; at the first page forget those without sessions."""
+        name, _, version = model.partition("@")
+        if version.isdecimal():
+            await self._index.absorb(tenant, model)
+            return [model]
+        refs = await self._index.versions(tenant, name)
+        if first:
+            await self._index.forget_empty(tenant, refs)
+        return refs
+
+    async def _fitting(
+        self, keys: Sequence[SessionKey], refs: Sequence[str], wanted: SessionFilter
+    ) -> list[SessionSummary]:
+        """Return those of the sessions that are wanted; remove those without a record from the sets."""
+        summaries = await self._listing.summaries(keys)
+        if len(summaries) < len(keys):
+            there = {summary.key for summary in summaries}
+            for ref in refs:
+                await self.take_off([key for key in keys if key not in there], ref)
+        left = [each.key for each in summaries if wanted.model == refs[0] != each.meta.model]
+        if left:
+            await self._look(left, refs[0])
+        return [summary for summary in summaries if wanted.fits(summary)]
+
+    async def complete_some(self, tenant: str) -> bool:
+        """Add some sessions that older versions of Cellar created to the index; return whether all are in it."""
+        return await self._index.complete_some(tenant, self._references)
+
+    async def complete(self, tenants: Sequence[str]) -> None:
+        """Do so for a short time. Raise StoreUnavailable."""
+        until_s = monotonic() + COMPLETED_S
+        for tenant in tenants:
+            while not await self.complete_some(tenant) and monotonic() < until_s:
+                pass
+
+    async def _references(self, keys: Sequence[SessionKey]) -> list[tuple[SessionKey, set[str]]]:
+        return [(each.key, {each.model, each.shadow, *each.snapshots} - {""}) for each in await self._look(keys)]
 
     def _depends(self, key: SessionKey) -> Command:
         keys = (self._keys.record(key), self._keys.snapshots(key), self._keys.shadow(key))
         return DEPENDENCIES.call(keys)
-
-
-def enlist(keys: SessionKeys, key: SessionKey, ref: str) -> Command:
-    """Return the command that adds a session to the set of a version."""
-    return (b"SADD", keys.dependents(key.tenant, ref), key.session.encode())
 
 
 def use(keys: SessionKeys, tenant: str, ref: str) -> Command:

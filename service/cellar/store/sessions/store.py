@@ -1,10 +1,9 @@
 """Sessions in Redis: creation, reads, commits, deletion, listing and checks."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from cellar.errors import CellarError, ModelDeleted, StoreUnavailable
+from cellar.errors import CellarError, StoreUnavailable
 from cellar.ports import (
     EVERY_SESSION,
     MAX_WRITERS,
@@ -23,22 +22,20 @@ from cellar.store.connection.router import Router, Wait
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.resp import Command, Reply, items, raw
 from cellar.store.protocol.script import Script, load_script
-from cellar.store.sessions.commits.command import CommitEncoder, Retention, first_entries, leftovers
+from cellar.store.sessions.commits.command import CommitEncoder, Retention, leftovers
 from cellar.store.sessions.commits.fast_path import FastCommitEncoder
 from cellar.store.sessions.commits.pipeline import CommitPipeline
+from cellar.store.sessions.creation import NewSession, SessionCreator
 from cellar.store.sessions.deduplication import changes_since, committed_changes, judge
 from cellar.store.sessions.expiry import SWEEP_S, ExpirySweeper
 from cellar.store.sessions.index import Expired, SessionIndex, ignore, read_summary, summary_commands
 from cellar.store.sessions.keyed_answer import unpack_keyed
-from cellar.store.sessions.model_uses import RedisModelUses, enlist, use
+from cellar.store.sessions.model_uses import RedisModelUses
 from cellar.store.sessions.record_codec import (
     Entry,
     absent,
     bytes_or_none,
-    pack_head,
-    pack_meta,
     unpack_entry,
-    unpack_head,
     unpack_record,
 )
 from cellar.store.topology import health
@@ -77,6 +74,9 @@ class RedisSessions:
         self._client = RetryingClient(router, preload=[commit_script], patience_s=patience_s)
         self._listing = SessionIndex(self._client, self.keys, expired)
         self.uses = RedisModelUses(router, prefix=prefix)
+        self._creator = SessionCreator(
+            router, self._client, self.keys, self._retention, self._listing, self.uses, self._delete
+        )
         self._replicas = None if wait is None else Replicas(wait, self._client, self.keys)
         self.fast_encoder = FastCommitEncoder(commit_script, self.keys, self._retention)
         self.compact, self.expand = self.fast_encoder.compact, self.fast_encoder.expand
@@ -94,31 +94,13 @@ class RedisSessions:
 
         Raise ModelDeleted if its model was deleted meanwhile: then the session does not exist, or cannot be stepped.
         """
-        key, meta = record.key, record.meta
-        named = [self._listing.add(key), enlist(self.keys, key, meta.model)]
-        ttl_ms, _, life_ms = self._retention.lifetimes(meta.ttl_s, meta.pinned)
-        keys = [self.keys.record(key), self.keys.tombstone(key), *leftovers(self.keys, key)]
-        fields = (pack_head(meta, record.position, record.revision), pack_meta(meta), record.state)
-        streams = [part for entry in first_entries(record, layout, origin) for part in (b"%d" % len(entry), *entry)]
-        create = CREATE.call(keys, *fields, ttl_ms, life_ms, *streams)
-        commands = [*named, create, *named, use(self.keys, key.tenant, meta.model)]
-        answers = await self._client.execute(commands, in_order=True)
-        reply = answers[len(named)].result()
-        for answer in answers:
-            answer.result()
-        await asyncio.gather(self._listing.tidy(key), self.uses.tidy(key.tenant, meta.model))
-        if reply == 0 and answers[-1].result() == 0:
-            await self._delete(key, meta.incarnation)
-            raise ModelDeleted(f"the model {meta.model} was deleted while the session was created")
-        if reply == 0:
-            return None
-        head, found, left_ms = items(reply)
-        assert isinstance(left_ms, int)
-        there, position, _ = unpack_head(raw(head), raw(found))
-        mine = (
-            there.incarnation == meta.incarnation
-        )  # an earlier sending of this request created it, and its reply was lost
-        return None if mine else SessionSummary(key, there, position, left_ms / 1000)
+        return await self._creator.create(NewSession(record, layout, origin))
+
+    async def create_all(
+        self, new: Sequence[tuple[SessionRecord, str | None]]
+    ) -> Sequence[SessionSummary | CellarError | None]:
+        """Create sessions of one tenant with different names; return for each what `create` returns or raises."""
+        return await self._creator.create_all([NewSession(*each) for each in new])
 
     async def load(self, key: SessionKey) -> SessionRecord:
         """Return the session. Raise SessionUnknown, SessionExpired or StoreUnavailable."""
@@ -194,7 +176,8 @@ class RedisSessions:
         self, tenant: str, cursor: str, limit: int, wanted: SessionFilter = EVERY_SESSION
     ) -> tuple[list[SessionSummary], str]:
         """Return up to `limit` sessions after `cursor` ("" to begin), and the next cursor, "" at the end."""
-        return await self._listing.page(tenant, cursor, limit, wanted)
+        page = await self.uses.page(tenant, cursor, limit, wanted)
+        return page or await self._listing.page(tenant, cursor, limit, wanted)
 
     def sweeper(self, tenants: Sequence[str], *, every_s: float = SWEEP_S) -> ExpirySweeper:
         """Return the sweeper that finds expired sessions of these tenants, a batch every `every_s`."""

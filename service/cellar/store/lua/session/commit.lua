@@ -75,7 +75,9 @@ else
   redis.pcall('PEXPIRE', record, ARGV[2])
   local left = redis.pcall('PTTL', KEYS[2])
   if type(left) ~= 'number' or left < tonumber(ARGV[3]) then
-    redis.pcall('SET', KEYS[2], '', 'PX', ARGV[4])
+    if redis.pcall('PEXPIRE', KEYS[2], ARGV[4]) ~= 1 then
+      redis.pcall('SET', KEYS[2], '', 'PX', ARGV[4])
+    end
   end
 end
 at = last + 1

@@ -43,7 +43,7 @@ for stream = 3, 4 do
   end
   at = at + 1 + count
 end
-try('SET', KEYS[2], '', 'PX', ARGV[5])
+try('SET', KEYS[2], string.match(ARGV[2], '^%["([^"]*)"') or '', 'PX', ARGV[5]) -- the version: metadata begin with it
 if refused then
   redis.pcall('UNLINK', unpack(KEYS, 3))
   redis.pcall('HDEL', KEYS[1], 'h', 'm', 's')

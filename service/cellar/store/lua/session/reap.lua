@@ -4,8 +4,8 @@
 -- KEYS[2]    string  the tombstone
 -- KEYS[3...] keys of the session that have no lifetime
 --
--- Returns 0 if the record exists: nothing is deleted. Else 2 if the session has expired lately, 1 if it was deleted,
--- expired long ago or never existed.
+-- Returns 0 if the record exists: nothing is deleted. Else the version that ran the session, or '' if it is not known,
+-- if the session has expired lately, and 1 if it was deleted, expired long ago or never existed.
 
 if redis.call('EXISTS', KEYS[1]) == 1 then
   return 0
@@ -13,4 +13,4 @@ end
 if KEYS[3] then
   redis.call('UNLINK', unpack(KEYS, 3))
 end
-return 1 + redis.call('EXISTS', KEYS[2])
+return redis.call('GET', KEYS[2]) or 1
