@@ -33,14 +33,15 @@ def measure(scene: Scene) -> Row:
     create(scene, counts[-1])
     draw = random.Random(0)
     for first in range(0, counts[-1], 50_000):  # each once, so that the service has read it
-        scene.send([_step(index) for index in range(first, min(counts[-1], first + 50_000))])
+        scene.send([step(index) for index in range(first, min(counts[-1], first + 50_000))])
 
     def sample(count: int) -> float:
-        return scene.send([_step(index) for index in draw.choices(range(count), k=scene.extent.requests)])
+        return scene.send([step(index) for index in draw.choices(range(count), k=scene.extent.requests)])
 
     found = scene.interleaved({f"{count}": lambda count=count: sample(count) for count in counts})  # type: ignore[misc]
     return grown("sessions", found, {f"{count}": limit for count, limit in LIMITS.items()})
 
 
-def _step(index: int) -> bytes:
+def step(index: int) -> bytes:
+    """Return the request for a step of a session."""
     return post(f"/v1/sessions/{name_of(index)}/step", BODY)

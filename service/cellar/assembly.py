@@ -173,7 +173,7 @@ class Api(Parts):
         """Yield the tasks that run beside the requests."""
         yield self._store.agree()
         yield repeat(self._store.ping, CHECK_INTERVAL_S, "Redis cannot keep sessions")
-        sweeping = self._once(self._store.sweeper(TENANTS).run)
+        sweeping = self._once(self._store.sweeper(TENANTS, router=self._second_router).run)
         yield repeat(sweeping, SWEEP_S, "expired sessions cannot be searched for")
         indexing = self._once(partial(self._store.uses.complete, TENANTS))
         yield repeat(indexing, SWEEP_S, "sessions of an older version cannot be indexed by model")

@@ -11,7 +11,7 @@ from cellar.errors import StoreUnavailable
 from cellar.ports import SessionKey, repeat
 from cellar.store.keys import BUCKETS, SessionKeys
 from cellar.store.sessions.expiry import ExpirySweeper
-from cellar.store.sessions.index import FEW, MANY, SPAN
+from cellar.store.sessions.index import MANY, SPAN
 from cellar.store.sessions.store import RedisSessions
 from cellar.store.topology.factory import sync_client
 from tests.redis_process import RedisProcess
@@ -70,6 +70,12 @@ def listed(redis_process: RedisProcess, keys: SessionKeys) -> set[str]:
     return {name.decode() for names in buckets for name in names}
 
 
+async def redis_cursor(redis_process: RedisProcess, keys: SessionKeys) -> str:
+    """Return the place where the next batch begins."""
+    with redis_process.client() as client:
+        return (client.get(keys.sweep_cursor("default")) or b"").decode()
+
+
 async def tour(sweeper: ExpirySweeper) -> None:
     """Look at all names of a small listing."""
     for _ in range(BUCKETS // SPAN):
@@ -116,7 +122,7 @@ async def test_a_call_that_fails_is_repeated_later(
 
 async def test_a_bite_is_small_and_the_next_one_goes_on(store: RedisSessions, redis_process: RedisProcess) -> None:
     """Also in the hands of another process, and in a bucket of very many."""
-    crowd = neighbours(MANY + 2 * FEW)
+    crowd = neighbours(MANY + 16)
     names = {key.session.encode(): 0 for key in crowd}
     with redis_process.client() as client:
         client.zadd(store.keys.bucket_of(crowd[0]), names)
@@ -159,6 +165,32 @@ async def test_processes_take_turns(store: RedisSessions, redis_process: RedisPr
         assert 0 < client.pttl(store.keys.sweep_turn) <= 1000
         client.delete(store.keys.sweep_turn)
     assert await other.take_turn()
+
+
+async def test_many_that_expire_at_once_are_removed_in_one_turn(
+    store: RedisSessions, redis_process: RedisProcess, calls: Calls
+) -> None:
+    alive, key = await create(store, "alive", "expired")
+    expire(redis_process, store.keys, key)
+    with redis_process.client() as client, client.pipeline() as pipe:
+        for number in range(3 * MANY):
+            name = f"expired-{number}"
+            pipe.zadd(store.keys.bucket_of(SessionKey("default", name)), {name: 0})
+            pipe.set(store.keys.tombstone(SessionKey("default", name)), "")
+        pipe.execute()
+    sweeper = store.sweeper(["default"], every_s=60)
+    await sweeper.run()
+    assert listed(redis_process, store.keys) == {"alive"}
+    assert len(calls.expired) == len(set(calls.expired)) == 3 * MANY + 1
+    assert (await store.summary(alive)).key == alive
+
+
+async def test_few_that_expire_are_removed_without_haste(store: RedisSessions, redis_process: RedisProcess) -> None:
+    keys = await create(store, *[f"s{number}" for number in range(40)])
+    expire(redis_process, store.keys, keys[0])
+    sweeper = store.sweeper(["default"], every_s=60)
+    await sweeper.run()
+    assert await redis_cursor(redis_process, store.keys) == f"{SPAN:02x}"
 
 
 async def test_it_goes_on_by_itself_through_an_outage(

@@ -72,6 +72,7 @@ class RedisSessions:
         )
         self.encoder = CommitEncoder(commit_script, self.keys, self._retention)
         self._client = RetryingClient(router, preload=[commit_script], patience_s=patience_s)
+        self._expired = expired
         self._listing = SessionIndex(self._client, self.keys, expired)
         self.uses = RedisModelUses(router, prefix=prefix)
         self._creator = SessionCreator(
@@ -179,9 +180,16 @@ class RedisSessions:
         page = await self.uses.page(tenant, cursor, limit, wanted)
         return page or await self._listing.page(tenant, cursor, limit, wanted)
 
-    def sweeper(self, tenants: Sequence[str], *, every_s: float = SWEEP_S) -> ExpirySweeper:
-        """Return the sweeper that finds expired sessions of these tenants, a batch every `every_s`."""
-        return ExpirySweeper(self._client, self.keys, self._listing, tenants, every_s=every_s)
+    def sweeper(
+        self, tenants: Sequence[str], *, every_s: float = SWEEP_S, router: Router | None = None
+    ) -> ExpirySweeper:
+        """Return the sweeper that finds expired sessions of these tenants, in turns of `every_s`.
+
+        With a `router` of its own, no commit waits behind its commands.
+        """
+        client = self._client if router is None else RetryingClient(router)
+        listing = SessionIndex(client, self.keys, self._expired)
+        return ExpirySweeper(client, self.keys, listing, tenants, every_s=every_s)
 
     async def ping(self) -> dict[str, Any]:
         """Return the facts of `health.check`. Raise StoreUnavailable if Redis cannot keep sessions now."""
