@@ -26,6 +26,7 @@ from cellar.ports.peers import Peers
 from cellar.registry import Registry
 from cellar.sessions.events.hub import EventHub
 from cellar.sessions.execution.aliases import EVERY_S as ALIASES_S
+from cellar.sessions.forwarding.forwarding import Forwarding
 from cellar.sessions.history.history import SessionHistory
 from cellar.sessions.history.replay_migrate import Replays
 from cellar.sessions.history.shadows import EVERY_S as SHADOWS_S
@@ -167,7 +168,9 @@ class Api(Parts):
             most_together=settings.replay_window,
         )
         memory = RequestMemory(_request_bytes(settings, 1 if self._peers is None else len(self._peers.paths)))
-        return Sessions(self._store, self._store.uses, self.registry, self.clock, limits, memory)
+        sessions = Sessions(self._store, self._store.uses, self.registry, self.clock, limits, memory)
+        self._forwarding = _forwarding(sessions, self._peers)
+        return sessions
 
     def _background(self) -> Iterator[Coroutine[Any, Any, None]]:
         """Yield the tasks that run beside the requests."""
@@ -207,18 +210,33 @@ class Api(Parts):
         sweeping = threading.Thread(target=sweeper.run, args=(stop, self._job_sweep_s, self._is_first), name="sweeper")
         sweeping.start()
         background = [asyncio.create_task(work) for work in self._background()]
+        if self._forwarding is not None:
+            await self._forwarding.start()
         try:
             yield
         finally:
             stop.set()
+            if self._forwarding is not None:
+                await self._forwarding.leave(SETTLE_S)
             for task in background:
                 task.cancel()
             await asyncio.wait(background)
             self.services.compiles.close()
             await self._sessions.aclose(SETTLE_S)
+            if self._forwarding is not None:
+                await self._forwarding.aclose()
             for part in (self._store, self.services.event_hub, self._events, self._second_router):
                 await part.aclose()
             await asyncio.to_thread(sweeping.join)
+
+
+def _forwarding(sessions: Sessions, peers: Peers | None) -> Forwarding | None:
+    """Have the steps of sessions forwarded to their owners, if there are other processes."""
+    if peers is None or len(peers.paths) == 1:
+        return None
+    forwarding = Forwarding(sessions.steps, peers)
+    sessions.steps = forwarding.steps
+    return forwarding
 
 
 def _cache_bytes(settings: Settings, processes: int = 1) -> int:

@@ -3,8 +3,8 @@
 from typing import Any, Literal, cast
 
 from cellar.ports import APPEND, Floats, Identity, SessionKey, StepCommand, StepResult
-from cellar.sessions.requests.request import PendingResult, StepRequest
-from cellar.sessions.requests.step_batch import StepBatch
+from cellar.sessions.requests.request import PendingResult, PendingSteps
+from cellar.sessions.requests.step_batch import PendingBatch
 from cellar.sessions.service.sessions import Sessions
 
 
@@ -20,17 +20,17 @@ class AskingSessions(Sessions):
         *,
         after: PendingResult[Any] | None = None,
         **more: Any,
-    ) -> StepRequest:
+    ) -> PendingSteps:
         """Queue a step, (1, rows, in_size), or a sequence, (T, rows, in_size)."""
         return self.steps.submit(StepCommand(key, inputs, identity, kind=kind, **more), after)
 
     def ask_batch(
         self, key: SessionKey, inputs: Floats, first: int | None = None, *, after: PendingResult[Any] | None = None
-    ) -> StepBatch:
+    ) -> PendingBatch:
         """Queue single steps (T, rows, in_size), numbered from `first` or to be appended."""
         identity = APPEND if first is None else Identity(step=first)
         command = StepCommand(key, inputs, identity, kind="batch", is_finite=True)
-        return cast("StepBatch", self.steps.submit(command, after))
+        return cast("PendingBatch", self.steps.submit(command, after))
 
     async def step(self, key: SessionKey, inputs: Floats, identity: Identity, **more: Any) -> StepResult:
         """Advance by one step. `inputs` is (rows, in_size)."""

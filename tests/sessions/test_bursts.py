@@ -10,7 +10,7 @@ import pytest
 from cellar.errors import CellarError, NotFound, NotReached, ShapeMismatch
 from cellar.ports import APPEND, Identity, SessionKey, StepResult
 from cellar.sessions.requests.request import PendingSteps
-from cellar.sessions.requests.step_batch import StepBatch
+from cellar.sessions.requests.step_batch import PendingBatch
 from cellar.sessions.values.position import advance
 from tests.redis_process import RedisProcess
 from tests.sessions.conftest import Service, StartService
@@ -135,7 +135,7 @@ async def test_bursts_and_steps_that_wait_go_together(service: Service, shut: Ca
     await first
     for pending in waiting:
         await ended(pending)
-    outcomes = [each for one in waiting for each in (one.outcomes if isinstance(one, StepBatch) else [one.outcome])]
+    outcomes = [each for one in waiting for each in (one.outcomes if isinstance(one, PendingBatch) else [one.outcome])]
     assert [told(outcome) for outcome in outcomes] == [(at, False, history(range(at))) for at in range(2, 41)]
     assert service.models.network.calls[:2] == [(1, 1), (6, 1)]
     assert await state(service, key) == history(range(40))
@@ -150,7 +150,7 @@ async def test_a_burst_of_one_step_goes_with_others(
     key, gate = await begin(service), shut()
     first = asyncio.create_task(step(service, key, 0))
     await gate.reached()
-    waiting: list[StepBatch] = []
+    waiting: list[PendingBatch] = []
     for size in sizes:
         number = 1 + sum(batch.count for batch in waiting)
         values = range(number, number + size)

@@ -12,6 +12,7 @@ from cellar.ports import APPEND, SessionKey
 from cellar.sessions.history.history import RewindTarget, SessionHistory
 from cellar.sessions.history.replay_migrate import Replays
 from cellar.sessions.operations.concurrency_limit import ConcurrencyLimit
+from cellar.sessions.requests.request import StepRequest
 from cellar.sessions.values.results import ChangeAnswer
 from tests.sessions.conftest import FakeClock, Service, StartService
 from tests.sessions.exact import history
@@ -78,6 +79,7 @@ async def test_steps_go_on_while_a_log_is_run_for_a_rewind(versions: Service) ->
     running = asyncio.ensure_future(rewind(versions, ConcurrencyLimit(), key))
     await gate.reached()
     following = versions.sessions.ask(key, "step", a_sequence(3), APPEND)
+    assert isinstance(following, StepRequest)
     assert following.leave is None, "it is on its way, behind nobody of its session"
     gate.open()
     assert output(await following) == history([1, 2, 3])

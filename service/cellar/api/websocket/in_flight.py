@@ -8,7 +8,7 @@ from functools import partial
 from cellar.api.decoding.step_order import Order
 from cellar.api.websocket.submissions import Several, Submission, fault_of
 from cellar.sessions.requests.request import PendingSteps
-from cellar.sessions.requests.step_batch import StepBatch
+from cellar.sessions.requests.step_batch import PendingBatch
 from cellar.sessions.service.steps import Steps
 
 SOCKET_WINDOW = 4096
@@ -130,7 +130,7 @@ class StepsInFlight:
         try:
             after = None if place is None else self._order.predecessor(session, place)
             pending = self._steps.submit(several.command, after)
-            assert isinstance(pending, StepBatch)
+            assert isinstance(pending, PendingBatch)
             several.pending = pending
         except Exception as error:
             several.fail(fault_of(error))

@@ -21,7 +21,7 @@ from cellar.errors import (
 )
 from cellar.ports import Identity, StepChanges, StepCommand, StepResult
 from cellar.sessions.requests.request import PendingSteps
-from cellar.sessions.requests.step_batch import StepBatch
+from cellar.sessions.requests.step_batch import PendingBatch
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class Several:
         first = command.identity.step
         self.place = None if first is None else Place(None, first)
         """The place of the first step; after a failure, that of the first step that has failed."""
-        self.pending: StepBatch | None = None
+        self.pending: PendingBatch | None = None
         self.outcomes: Sequence[StepResult | CellarError] = ()
         """The outcome of each step, unless all have `landed`."""
         self.result: StepResult | None = None

@@ -9,12 +9,55 @@ from collections.abc import Sequence
 from typing import Any
 
 from cellar.ports import APPEND, MARK_BYTES, UNMARKED, Change, Changes, Identity, StepChanges, StepCommand, StepResult
-from cellar.sessions.requests.request import Request, StepRequest
+from cellar.sessions.requests.request import PendingResult, Request, StepRequest
 
 Outcome = StepResult | BaseException
 
 
-class StepBatch(StepRequest):
+class PendingBatch(PendingResult[StepResult]):
+    """The pending result of a batch; awaited, it gives the last result or the first error."""
+
+    __slots__ = ()  # a class of two bases with slots is not possible, so that its classes have them
+
+    command: StepCommand
+    count: int
+    """The number of its steps."""
+    landed: StepChanges | None
+    """The committed change, if the commit has succeeded."""
+    _outcomes: Sequence[Outcome]
+
+    @property
+    def outcomes(self) -> Sequence[Outcome]:
+        """The result or the error of each step."""
+        if self.landed is not None and not self._outcomes:
+            model = self.result().model
+            self._outcomes = [self.result_of(change, model) for change in self.landed]  # type: ignore[misc]  # see above
+        return self._outcomes
+
+    def land(self, changes: StepChanges, model: str | None) -> None:
+        """Answer all steps, which are committed as these changes. `model` is as of `StepResult`."""
+        if not self.done():
+            self.landed = changes  # type: ignore[misc]  # see above
+            size = len(changes.outputs) // len(changes)
+            super().finish(StepResult(self.command, changes.after, 1, changes.outputs[-size:], False, model))
+
+    def finish_each(self, outcomes: Sequence[Outcome]) -> None:
+        """Give each step its result or its error."""
+        if not self.done():
+            self._outcomes = outcomes  # type: ignore[misc]  # see above
+            failure = next((each for each in outcomes if isinstance(each, BaseException)), None)
+            super().finish(failure or outcomes[-1])
+
+    def finish(self, outcome: Outcome) -> None:
+        """Give all steps the same error."""
+        self.finish_each([outcome] * self.count)
+
+    def result_of(self, change: Change, model: str | None) -> StepResult:
+        """Return the result of one of its steps."""
+        return StepResult(self.command, change.after, change.steps, change.output, False, model)
+
+
+class StepBatch(PendingBatch, StepRequest):
     """Single steps (T, rows, in_size) of one session, T at least 1, numbered from the step of the command or appended.
 
     `marks` are their joined fingerprints if they are numbered, otherwise their joined nonces.
@@ -29,19 +72,10 @@ class StepBatch(StepRequest):
         steps, rows, in_size = inputs.shape
         self.count, self.shape, self.size = steps, (1, rows, in_size), (rows, 1)
         self.marks = marks
-        self.landed: StepChanges | None = None
-        """The committed change, if the commit has succeeded."""
-        self._outcomes: Sequence[Outcome] = ()
+        self.landed = None
+        self._outcomes = ()
         self._singles: list[StepRequest] = []
         self._left = 0
-
-    @property
-    def outcomes(self) -> Sequence[Outcome]:
-        """The result or the error of each step; awaited, a batch gives the last result or the first error."""
-        if self.landed is not None and not self._outcomes:
-            model = self.result().model
-            self._outcomes = [self.result_of(change, model) for change in self.landed]
-        return self._outcomes
 
     def singles(self) -> list[StepRequest]:
         """Divide the batch and return its steps, which end it. If it was cancelled, they are cancelled."""
@@ -61,24 +95,6 @@ class StepBatch(StepRequest):
                 single.cancel()
         return self._singles
 
-    def land(self, changes: StepChanges, model: str | None) -> None:
-        """Answer all steps, which are committed as these changes. `model` is as of `StepResult`."""
-        if not self.done():
-            self.landed = changes
-            size = len(changes.outputs) // len(changes)
-            super().finish(StepResult(self.command, changes.after, 1, changes.outputs[-size:], False, model))
-
-    def finish_each(self, outcomes: Sequence[Outcome]) -> None:
-        """Give each step its result or its error."""
-        if not self.done():
-            self._outcomes = outcomes
-            failure = next((each for each in outcomes if isinstance(each, BaseException)), None)
-            super().finish(failure or outcomes[-1])
-
-    def finish(self, outcome: Outcome) -> None:
-        """Give all steps the same error."""
-        self.finish_each([outcome] * self.count)
-
     def give_up(self, error: BaseException) -> None:
         """End the batch with this error, and with it all of its steps that have not ended."""
         for single in self._singles:
@@ -89,10 +105,6 @@ class StepBatch(StepRequest):
         self._left -= 1
         if not self._left:
             self.finish_each([single.outcome for single in self._singles])
-
-    def result_of(self, change: Change, model: str | None) -> StepResult:
-        """Return the result of one of its steps."""
-        return StepResult(self.command, change.after, change.steps, change.output, False, model)
 
 
 def answer(requests: Sequence[Request[Any]], changes: Changes, model: str | None) -> None:

@@ -97,6 +97,11 @@ class Scheduler:
             steps, rows, _ = queue.checked_shape
             self.admission.check(monotonic(), 1, served.queue, (rows, steps), left_s)
 
+    def is_busy(self, key: SessionKey) -> bool:
+        """Return whether the session has requests that are not answered."""
+        queue = self._cache.known(key)
+        return queue is not None and not queue.idle
+
     def _leave_queue(self, request: Request[Any]) -> None:
         queue = self._cache.known(request.key)
         if queue is not None and request in queue.waiting:

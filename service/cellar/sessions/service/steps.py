@@ -9,7 +9,7 @@ import numpy as np
 from cellar.errors import ShapeMismatch
 from cellar.memory.request_memory import RequestMemory
 from cellar.ports import APPEND, UNMARKED, Floats, RowFlags, SessionKey, StepCommand
-from cellar.sessions.requests.request import PendingResult, StepRequest, too_late
+from cellar.sessions.requests.request import PendingResult, PendingSteps, StepRequest, too_late
 from cellar.sessions.requests.step_batch import StepBatch
 from cellar.sessions.scheduling.commit_builder import check_finite
 from cellar.sessions.scheduling.scheduler import Scheduler
@@ -25,19 +25,19 @@ class Steps:
     """Takes commands and queues them as requests. A sequence has `max_sequence_steps` at most."""
 
     def __init__(self, scheduler: Scheduler, memory: RequestMemory, *, max_sequence_steps: int) -> None:
-        self._scheduler = scheduler
-        self._memory = memory
-        self._max_steps = max_sequence_steps
+        self.scheduler = scheduler
+        self.memory = memory
+        self.max_sequence_steps = max_sequence_steps
         self.admission = scheduler.admission
         self.together = scheduler.together
         """Returns a context for requests that came together: those of one session share a commit from the first."""
         self._nonces = nonces()
 
-    def submit(self, command: StepCommand, after: PendingResult[Any] | None = None) -> StepRequest:
-        """Queue steps and return their request, whose pending result is a `StepResult` or an error.
+    def submit(self, command: StepCommand, after: PendingResult[Any] | None = None) -> PendingSteps:
+        """Queue steps and return their pending result, a `StepResult` or an error.
 
         Requests of a session are run in the order of the calls, and waiting steps are run together. If `after`, an
-        earlier request of the session, fails, this one fails with NotReached. A batch becomes a `StepBatch`, whose
+        earlier request of the session, fails, this one fails with NotReached. A batch gives a `PendingBatch`, whose
         steps are separate requests: the first depends on `after` and, if they are numbered, each on the one before it.
         The inputs of a batch are finite.
 
@@ -52,7 +52,7 @@ class Steps:
         request.predecessor = after
         if left_s is not None:
             request.until_s = request.began_s + left_s
-        self._scheduler.submit(request)
+        self.scheduler.submit(request)
         if left_s is not None and deadline_s is not None:
             request.end_after(left_s, deadline_s)
         return request
@@ -62,14 +62,14 @@ class Steps:
 
         The deadline counts from `came_s` or from now. Raise DeadlineExceeded if it is past.
         """
-        self._scheduler.check_room(key, None if deadline_s is None else _left_s(deadline_s, came_s))
+        self.scheduler.check_room(key, None if deadline_s is None else _left_s(deadline_s, came_s))
 
     def _request(self, command: StepCommand) -> StepRequest:
         inputs, identity = command.inputs, command.identity
-        if inputs.ndim != 3 or not 1 <= inputs.shape[0] <= self._max_steps:
+        if inputs.ndim != 3 or not 1 <= inputs.shape[0] <= self.max_sequence_steps:
             raise ShapeMismatch(
                 "a sequence has another shape, or more steps than it may have (CELLAR_MAX_SEQUENCE_STEPS)",
-                expected=f"(T, batch_size, in_size), T from 1 to {self._max_steps}",
+                expected=f"(T, batch_size, in_size), T from 1 to {self.max_sequence_steps}",
                 actual=str(inputs.shape),
             )
         flags = None
@@ -99,7 +99,7 @@ class Steps:
 
     def _reserve(self, command: StepCommand) -> None:
         """Reserve the memory of large inputs. Raise Overloaded."""
-        command.memory = self._memory.reservation()
+        command.memory = self.memory.reservation()
         command.memory.extend(command.inputs.nbytes)
 
 
