@@ -12,12 +12,13 @@ from pathlib import Path
 
 from benchmarks.facts import described, machine_facts
 from benchmarks.report import RESULTS
-from benchmarks.scaling import expiry, listing, models, requests, sessions
+from benchmarks.scaling import cores, expiry, listing, models, requests, sessions
 from benchmarks.scaling.scene import QUICK, THOROUGH, Row, Scene, set_up
 from benchmarks.serving.cores import choose
 
 ROWS: Mapping[str, Callable[[Scene], Row]] = {
     "models": models.measure,
+    "cores": cores.measure,
     "sessions": sessions.measure,
     "requests": requests.measure,
     "listing": listing.measure,

@@ -64,10 +64,14 @@ class Process:
 
     def pin(self, core: int) -> None:
         """Put all threads on one core; threads that they start inherit it."""
+        self.allow({core})
+
+    def allow(self, cores: Collection[int]) -> None:
+        """Put all threads on these cores; threads that they start inherit them."""
         for pid in self.family():
             with suppress(OSError):
                 for task in _tasks(pid):
-                    os.sched_setaffinity(int(task.name), {core})
+                    os.sched_setaffinity(int(task.name), cores)
 
     def freeze(self) -> None:
         """Freeze it, so that it takes no time from what is measured."""

@@ -33,11 +33,14 @@ class Replica:
         """End it and all its children with SIGKILL."""
         os.killpg(self.process.pid, signal.SIGKILL)
 
+    def children(self, word: str) -> list[int]:
+        """Return the process ids of the children whose command line has this word, in order."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return sorted(int(pid) for pid in children if word.encode() in _command(pid))
+
     def child(self, word: str) -> int:
         """Return the process id of the child whose command line has this word; 0 if there is none."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        found = [int(pid) for pid in children if word.encode() in _command(pid)]
-        return found[0] if found else 0
+        return next(iter(self.children(word)), 0)
 
     def stop(self) -> int:
         """Ask it to stop, and return its exit code."""

@@ -32,21 +32,13 @@ def service(private: dict[str, str]) -> Iterator[Replica]:
 
 def processes(service: Replica) -> set[int]:
     """Return the api processes."""
-    children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
-    return {int(pid) for pid in children if b"\0api\0" in _read(Path(f"/proc/{pid}/cmdline"))}
+    return set(service.children("api"))
 
 
 def both_of(service: Replica) -> set[int]:
     """Return the two api processes once both run."""
     wait_until(lambda: len(processes(service)) == 2, 30, "both run")
     return processes(service)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return b""
 
 
 class Writer:
@@ -174,9 +166,7 @@ def test_a_process_that_cannot_start_strands_no_connection(service: Replica) -> 
 
 def test_workers_are_started_as_many_as_wanted(private: dict[str, str]) -> None:
     with serving(private, [*SERVE, "--workers", "2"]) as service:
-        children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
-        commands = [_read(Path(f"/proc/{pid}/cmdline")) for pid in children]
-        assert sum(b"\0worker\0" in command for command in commands) == 2
+        assert len(service.children("worker")) == 2
 
 
 @pytest.mark.parametrize(

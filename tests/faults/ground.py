@@ -52,8 +52,12 @@ class Ground:
             schedule.calm = calm
 
     def kill_service(self, number: int) -> None:
-        """Kill the process that answers requests; its parent, which has the port, starts it again."""
+        """Kill a process that answers requests, the oldest of several; its parent starts another on its socket."""
         os.kill(wait_until(lambda: self.replicas[number].child("api"), 30, "the service has a process"), signal.SIGKILL)
+
+    def restart_service(self, number: int) -> None:
+        """Have a service replace its processes one after the other."""
+        self.replicas[number].process.send_signal(signal.SIGHUP)
 
     def kill_redis(self) -> None:
         """Kill Redis, and start it again on what it had written."""
@@ -74,8 +78,12 @@ async def ground(
     chances: tuple[float, float],
     command: Sequence[str] = SERVE,
     window: int = WINDOW,
+    processes: int = 1,
 ) -> AsyncIterator[Ground]:
-    """Run all of it, calm at first. `chances` are those of a fault, for a request before a service and before Redis."""
+    """Run all of it, calm at first. `chances` are those of a fault, for a request before a service and before Redis.
+
+    Each service has this many `processes`.
+    """
     before_service, before_redis = chances
     async with AsyncExitStack() as stack:
         redis = RedisProcess(binary)
@@ -86,7 +94,7 @@ async def ground(
             for number in range(SERVICES)
         ]
         settings = {"key_prefix": PREFIX, "cache_dir": str(kernels), "worker": "false", "log_level": "error"}
-        settings["replay_window"] = str(window)
+        settings |= {"replay_window": str(window), "processes": str(processes)}
         started = [_service(environment(redis_url=back.url, **settings), command) for back in backs]
         replicas = await asyncio.gather(*[stack.enter_async_context(service) for service in started])
         addresses = [address_of(replica.url) for replica in replicas]

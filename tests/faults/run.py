@@ -49,6 +49,9 @@ class Plan:
     alone: float = 0.05
     """The part of the steps that one client writes by position or step, before all others, and again after them."""
     kills: int = 6
+    """Of a process and of Redis in turn; with several processes, a rolling restart follows each."""
+    processes: int = 1
+    """Of each service."""
     chances: tuple[float, float] = (0.2, 0.06)
     """Of a fault, for a request before a service, and for one of its writes before Redis: that holds up everybody."""
 
@@ -126,15 +129,20 @@ async def _write_together(plan: Plan, meet: Meeting, supply: Supply) -> None:
 
 
 async def _kill(plan: Plan, ground: Ground, book: Book, kills: Counter[str]) -> None:
-    """Kill the services in turn, and Redis after each, at even distances on the way."""
+    """Kill a process of the services in turn, and Redis after each, at even distances on the way."""
     for number in range(plan.kills):
         await book.reached(plan.steps * (number + 1) // (plan.kills + 1))
+        service = number // 2 % len(ground.replicas)
         if number % 2:
             await asyncio.to_thread(ground.kill_redis)
             kills["kills of Redis"] += 1
         else:
-            await asyncio.to_thread(ground.kill_service, number // 2 % len(ground.replicas))
+            await asyncio.to_thread(ground.kill_service, service)
             kills["kills of a service"] += 1
+        if plan.processes > 1:
+            await book.reached(plan.steps * (2 * number + 3) // (2 * plan.kills + 2))
+            ground.restart_service(service)
+            kills["rolling restarts"] += 1
 
 
 def _faults(ground: Ground) -> Counter[str]:
@@ -147,7 +155,8 @@ def _faults(ground: Ground) -> Counter[str]:
 
 async def _run(plan: Plan, kernels: Path, window: int) -> Outcome:
     binary = list(find_binaries())[-1].path
-    async with standing.ground(binary, kernels, str(plan.seed), plan.chances, window=window) as ground:
+    seed, processes = str(plan.seed), plan.processes
+    async with standing.ground(binary, kernels, seed, plan.chances, window=window, processes=processes) as ground:
         return await carry_out(plan, ground)
 
 
@@ -159,11 +168,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=int, default=1, help="how many, each with the next seed")
     parser.add_argument("--steps", type=int, default=plan.steps)
     parser.add_argument("--kernels", type=Path, default=Path(".pytest_cache/d/kernels"), help="compiled kernels")
+    parser.add_argument("--processes", type=int, default=plan.processes, help="of each service; several are restarted")
     parser.add_argument("--window", type=int, default=standing.WINDOW, help="requests that can be replayed")
     options = parser.parse_args(arguments)
     for seed in range(options.seed, options.seed + options.runs):
         print(f"seed {seed}", flush=True)
-        chosen = replace(plan, seed=seed, steps=options.steps)
+        chosen = replace(plan, seed=seed, steps=options.steps, processes=options.processes)
         outcome = uvloop.run(_run(chosen, options.kernels.absolute(), options.window))
         print(*outcome.lines(), sep="\n", flush=True)
         check(outcome.evidence)

@@ -40,6 +40,16 @@ async def test_every_acknowledged_step_is_there_once_and_in_order(honest: Ground
     assert outcome.kills.total() == QUICK.kills
 
 
+async def test_several_processes_that_are_killed_and_replaced(
+    redis_server_binary: Path, kernel_directory: Path
+) -> None:
+    plan = replace(QUICK, processes=2, kills=3)
+    async with ground(redis_server_binary, kernel_directory, "several", plan.chances, processes=2) as there:
+        outcome = await carry_out(plan, there)
+    check(outcome.evidence)
+    assert outcome.kills["rolling restarts"] == plan.kills
+
+
 async def test_a_client_that_takes_a_lost_answer_for_no_answer_is_caught(honest: Ground) -> None:
     """Every try under a key of its own: that is what a lost reply taken for a lost request comes to."""
 

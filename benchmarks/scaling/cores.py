@@ -1,0 +1,68 @@
+"""Measures what a second process and core are worth, with Redis and the load on the same two cores.
+
+A plain step takes the load generator and Redis together as much CPU time as the api, so on two cores a second process
+cannot add much, whatever it costs itself: the line of steps shows it. The bar is on sequences, whose steps are nearly
+all the work of the api.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from random import Random
+from statistics import median
+
+from benchmarks.scaling import sessions
+from benchmarks.scaling.scene import CLIENTS, Row, Scene
+from benchmarks.serving import contestants
+from benchmarks.serving.bars import Bar
+from benchmarks.serving.contestants import Contestant
+from benchmarks.serving.http import post
+from benchmarks.serving.load import Job
+from benchmarks.serving.model import CASE
+
+LIMIT = 1.5
+"""Steps a second of two processes over those of one."""
+
+SECONDS, QUICK_SECONDS = 1.0, 0.3
+
+STEPS = 64
+"""Steps of a sequence."""
+
+
+def measure(scene: Scene) -> Row:
+    """Step sessions, one for each connection, in a service of one process and in one of two."""
+    both = (scene.cores.service, scene.cores.outside)
+    sessions.create(scene, 2 * CLIENTS)
+    for process in (scene.redis.process, scene.generator.process):
+        process.allow(both)
+    with ExitStack() as stack:
+        ways: dict[str, Callable[[], float]] = {}
+        for index, processes in enumerate((1, 2)):
+            (cellar,) = contestants.start_cellars(stack, both, scene.redis, 1, processes=str(processes))
+            names = [sessions.name_of(index * CLIENTS + client) for client in range(CLIENTS)]
+            ways |= _ways(scene, cellar, names, processes)
+        found = scene.interleaved(ways)
+    lines, bars = [], []
+    for kind in ("steps", "sequences"):
+        one, two = found[f"1 {kind}"], found[f"2 {kind}"]
+        times = median(many / few for few, many in zip(one, two, strict=True))
+        lines.append(
+            f"cores, {kind}: {median(one):.0f} steps a second, {median(two):.0f} with two processes, {times:.2f}"
+        )
+        if kind == "sequences":
+            bars.append(Bar("processes_2", times, LIMIT, means="steps a second of two processes over one"))
+    return Row(lines, bars)
+
+
+def _ways(scene: Scene, cellar: Contestant, names: list[str], processes: int) -> dict[str, Callable[[], float]]:
+    """Return the measurements of a service: the rate of its steps, alone and in sequences."""
+    draw, seconds = Random(0), QUICK_SECONDS if scene.extent.quick else SECONDS
+    inputs = [[round(draw.uniform(-1, 1), 4) for _ in range(CASE.in_size)] for _ in range(STEPS)]
+
+    def rate(route: str, body: Mapping[str, object], steps: int) -> float:
+        clients = tuple((post(f"/v1/sessions/{name}/{route}", body),) for name in names)
+        return steps * scene.generator.run(Job((cellar.port,), clients, seconds)).rate
+
+    return {
+        f"{processes} steps": lambda: rate("step", sessions.BODY, 1),
+        f"{processes} sequences": lambda: rate("sequence", {"inputs": inputs}, STEPS),
+    }
