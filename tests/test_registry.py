@@ -350,6 +350,30 @@ def test_a_model_that_is_deleted_while_models_are_listed_is_left_out(shop: Shop)
     assert [each.versions[0].ref for each in registry.list("default")[0]] == ["rain@1"]
 
 
+def test_a_page_of_models_ends_when_it_has_enough_of_them_or_of_their_versions(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cellar.model_index.AT_ONCE", 2)
+    for name in "abcde":
+        for seed in (1, 2):
+            add(shop.registry, name, seed)
+
+    def pages(limit: int) -> list[str]:
+        found, after = [], ""
+        while True:
+            models, after = shop.registry.list("default", after=after, limit=limit)
+            found.append("".join(each.newest.name for each in models))
+            if not after:
+                return found
+
+    assert pages(5) == ["abcde"]
+    assert pages(3) == ["abc", "de"]
+    assert pages(1) == ["a", "b", "c", "d", "e"]
+    monkeypatch.setattr("cellar.model_index.MOST_VERSIONS", 3)
+    assert pages(5) == ["ab", "cd", "e"], "two models are read at once, and have more versions than a page may"
+    assert len(shop.registry.list("default")[0]) == 5
+
+
 def test_publishing_what_is_being_deleted_loses_no_weights(shop: Shop) -> None:
     """Whichever way requests for the same weights interleave, a version that is there has them."""
     until = time.monotonic() + 2

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from cellar.errors import AliasUnknown, ModelUnknown
@@ -10,8 +9,11 @@ from cellar.ports import ANY_VERSION, MODEL_REFERENCE, Alias, AliasMove, Clock, 
 
 _REFERENCE = re.compile(MODEL_REFERENCE)
 
-MOST_EXAMINED = 1000
-"""Models that are read for one page of a list."""
+MOST_EXAMINED, MOST_VERSIONS = 1000, 10_000
+"""Models, and versions of them, that are read for one page of a list. A model is never divided."""
+
+AT_ONCE = 100
+"""Models that are read in one round trip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,14 @@ class ListedModel:
 
     newest: ModelVersion
     versions: Sequence[ModelVersion]
+    aliases: Sequence[Alias]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedVersion:
+    """A version in a list, with the aliases of its model."""
+
+    version: ModelVersion
     aliases: Sequence[Alias]
 
 
@@ -136,16 +146,29 @@ class ModelIndex:
     ) -> tuple[list[ListedModel], str]:
         """Return the selected models with a name after `after`, by name, and the name after which the next page begins.
 
-        It is "" on the last page. A page has up to `limit` models, or all; fewer if many had to be read to find them.
+        It is "" on the last page. A page has up to `limit` models, or all; fewer if many had to be read to find them,
+        or if they have very many versions.
         """
         names = [name for name in self._models.names(tenant) if name > after and name.startswith(wanted.prefix)]
         found: list[ListedModel] = []
-        for examined, name in enumerate(names, 1):
-            with suppress(ModelUnknown):  # deleted at the same time
-                versions, aliases = self._models.versions(tenant, name), self._models.aliases(tenant, name)
+        examined = versions_read = 0
+        while examined < len(names) and (limit is None or len(found) < limit):
+            if limit is not None and (examined >= MOST_EXAMINED or versions_read >= MOST_VERSIONS):
+                break
+            some = names[examined : examined + (AT_ONCE if limit is None else min(AT_ONCE, limit - len(found)))]
+            for versions, aliases in self._models.listed(tenant, some):
+                versions_read += len(versions)
                 selected = wanted.select(versions, aliases)
                 if selected:
                     found.append(ListedModel(versions[-1], selected, aliases))
-            if examined < len(names) and limit is not None and (len(found) == limit or examined >= MOST_EXAMINED):
-                return found, name
-        return found, ""
+            examined += len(some)
+        return found, names[examined - 1] if 0 < examined < len(names) else ""
+
+    def page(self, tenant: str, name: str, *, after: int, limit: int) -> tuple[Sequence[ListedVersion], int]:
+        """Return versions of a model with a number above `after`, oldest first, and after which the next page begins.
+
+        That is 0 on the last page. Raise ModelUnknown.
+        """
+        versions, following = self._models.page(tenant, name, after, limit)
+        aliases = self._models.aliases(tenant, name)
+        return [ListedVersion(version, aliases) for version in versions], following

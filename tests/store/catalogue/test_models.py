@@ -39,6 +39,49 @@ def test_numbers_count_up_and_the_name_follows_the_newest(models: ModelStore) ->
     assert models.versions("default", "co2") == [first, second]
 
 
+def test_versions_have_pages(models: ModelStore) -> None:
+    """Some were deleted, and one has tags."""
+    made = [models.add(replace(VERSION, weights=f"{number:064x}"), token=str(number)) for number in range(7)]
+    for number in (2, 3, 5):
+        models.delete("default", "co2", number)
+    tagged = models.describe(made[3], tags=["good"], description="the fourth")
+    pages, after = [], 0
+    while True:
+        found, after = models.page("default", "co2", after, 2)
+        pages.append([version.version for version in found])
+        assert after == 0 or after >= pages[-1][-1]
+        if not after:
+            break
+    assert [number for page in pages for number in page] == [1, 4, 6, 7]
+    assert all(len(page) <= 2 for page in pages)
+    assert models.page("default", "co2", 3, 1) == ([tagged], 4)
+    assert models.page("default", "co2", 7, 5) == models.page("default", "co2", 10**15, 5) == ([], 0)
+    with pytest.raises(ModelUnknown):
+        models.page("default", "nothing", 0, 5)
+
+
+def test_a_page_ends_after_so_many_numbers(models: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cellar.store.catalogue.models.MOST_EXAMINED", 3)
+    for number in range(8):
+        models.add(replace(VERSION, weights=f"{number:064x}"), token=str(number))
+    for number in range(2, 8):
+        models.delete("default", "co2", number)
+    assert models.page("default", "co2", 0, 5)[1] == 3
+    assert models.page("default", "co2", 3, 5) == ([], 6)
+    found, after = models.page("default", "co2", 6, 5)
+    assert ([version.version for version in found], after) == ([8], 0)
+
+
+def test_models_are_listed_with_their_versions_and_aliases(models: ModelStore) -> None:
+    first = models.add(VERSION, token="one")
+    second = models.add(replace(VERSION, weights="b" * 64), token="two")
+    moved = models.move_alias(Alias("default", "co2", "live", 1, 5)).alias
+    other = models.add(replace(VERSION, name="rain"), token="three")
+    found = models.listed("default", ["co2", "gone", "rain"])
+    assert found == [([first, second], [moved]), ([other], [])]
+    assert models.listed("default", []) == []
+
+
 def test_the_same_token_makes_one_version(models: ModelStore) -> None:
     first = models.add(VERSION, token="one")
     models.add(replace(VERSION, weights="b" * 64), token="two")

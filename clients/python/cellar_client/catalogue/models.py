@@ -114,9 +114,13 @@ class ModelsCore:
 
     def versions(self, name: str) -> Operation[Sequence[VersionDocument]]:
         """List the versions of a model, oldest first. Raise ModelUnknown."""
-        yield from self.get(name)
-        page = yield from self._page(prefix=name, limit=1)  # the first of all that begin so
-        found: Sequence[VersionDocument] = page["models"][0]["versions"]
+        found: list[VersionDocument] = []
+        cursor: str | None = None
+        while cursor != "":
+            path, params = _path(name, "versions"), {"cursor": cursor}
+            page = yield from call("GET", path, params=params, give_up_s=self.give_up_s)
+            found += page["versions"]
+            cursor = page["cursor"]
         return found
 
     def describe(

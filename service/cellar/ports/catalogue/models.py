@@ -94,6 +94,15 @@ class ModelStore(Protocol):
     def versions(self, tenant: str, name: str) -> list[ModelVersion]:
         """Return all versions, oldest first. Raise ModelUnknown."""
 
+    def page(self, tenant: str, name: str, after: int, limit: int) -> tuple[list[ModelVersion], int]:
+        """Return up to `limit` versions with a number above `after`, oldest first, and where the next page begins.
+
+        That is 0 on the last page. Raise ModelUnknown.
+        """
+
+    def listed(self, tenant: str, names: Sequence[str]) -> list[tuple[list[ModelVersion], list[Alias]]]:
+        """Return all versions and aliases of each of these models, without those that are gone."""
+
     def names(self, tenant: str) -> list[str]:
         """Return the names of all models, sorted."""
 

@@ -5,7 +5,7 @@ All keys share the hash tag `{models}`: records are small, and weights may be sh
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,9 @@ TOKEN_TTL_S = 30 * 24 * 3600
 
 MOST_ALIASES = 64
 """Most aliases of a model."""
+
+MOST_EXAMINED = 10_000
+"""Most numbers of versions that are read for one page."""
 
 MOST_COMPARED = 200
 """Most models of a tenant among which a similar name is searched for an error text."""
@@ -90,18 +93,57 @@ class RedisModels:
 
     def versions(self, tenant: str, name: str) -> list[ModelVersion]:
         """Return all versions, oldest first. Raise ModelUnknown or StoreUnavailable."""
-        with redis_errors(), self._client.pipeline(transaction=False) as both:
-            both.hgetall(self._versions(tenant, name))
-            both.hgetall(self._about(tenant, name))
-            records, about = both.execute()
-        if not records:
+        for versions, _ in self.listed(tenant, [name]):
+            return versions
+        raise ModelUnknown(f"no model {name!r}{self._hint(tenant, name)}")
+
+    def page(self, tenant: str, name: str, after: int, limit: int) -> tuple[list[ModelVersion], int]:
+        """Return up to `limit` versions with a number above `after`, and the number after which the next page begins.
+
+        The page ends after MOST_EXAMINED numbers, most of which may have been deleted. Raise as `versions`.
+        """
+        with redis_errors():
+            newest = int(self._client.hget(self._newest(tenant), name) or 0)
+        if not newest:
             raise ModelUnknown(f"no model {name!r}{self._hint(tenant, name)}")
-        texts = {text(field): value for field, value in about.items()}
-        found = [
-            _load(tenant, int(number), record, texts.get(f"t{int(number)}"), texts.get(f"d{int(number)}"))
-            for number, record in records.items()
+        found: list[ModelVersion] = []
+        end = min(newest, after + MOST_EXAMINED)
+        while len(found) < limit and after < end:
+            numbers = range(after + 1, min(end, after + limit - len(found)) + 1)
+            found += self._numbered(tenant, name, numbers)
+            after = numbers[-1]
+        return found, after if after < newest else 0
+
+    def _numbered(self, tenant: str, name: str, numbers: Sequence[int]) -> list[ModelVersion]:
+        """Return those versions with these numbers that exist."""
+        with redis_errors(), self._client.pipeline(transaction=False) as both:
+            both.hmget(self._versions(tenant, name), [str(number) for number in numbers])
+            both.hmget(self._about(tenant, name), [f"{field}{number}" for number in numbers for field in "td"])
+            records, about = both.execute()
+        return [
+            _load(tenant, number, record, *about[2 * place : 2 * place + 2])
+            for place, (number, record) in enumerate(zip(numbers, records, strict=True))
+            if record is not None
         ]
-        return sorted(found, key=_number)
+
+    def listed(self, tenant: str, names: Sequence[str]) -> list[tuple[list[ModelVersion], list[Alias]]]:
+        """Return versions, oldest first, and aliases of each of these models that exists. Raise StoreUnavailable."""
+        with redis_errors(), self._client.pipeline(transaction=False) as pipe:
+            for name in names:
+                for key in (self._versions(tenant, name), self._about(tenant, name), self._aliases(tenant, name)):
+                    pipe.hgetall(key)
+            found = pipe.execute()
+        models = []
+        for place, name in enumerate(names):
+            records, about, aliases = found[3 * place : 3 * place + 3]
+            if records:
+                texts = {text(field): value for field, value in about.items()}
+                versions = [
+                    _load(tenant, int(number), record, texts.get(f"t{int(number)}"), texts.get(f"d{int(number)}"))
+                    for number, record in records.items()
+                ]
+                models.append((sorted(versions, key=_number), _aliases(tenant, name, aliases)))
+        return models
 
     def names(self, tenant: str) -> list[str]:
         """Return the names of all models, sorted. Raise StoreUnavailable."""
@@ -126,7 +168,7 @@ class RedisModels:
         """Return the aliases of a model by name. Raise StoreUnavailable."""
         with redis_errors():
             found = self._client.hgetall(self._aliases(tenant, name))
-        return [_alias(tenant, name, text(alias), stored) for alias, stored in sorted(found.items())]
+        return _aliases(tenant, name, found)
 
     def alias(self, tenant: str, name: str, alias: str) -> Alias | None:
         """Return an alias, None if there is none. Raise StoreUnavailable."""
@@ -273,6 +315,10 @@ def _load(
         return replace(version, tags=words, description=None if description is None else text(description) or None)
     except (ValueError, TypeError) as error:
         raise StoreCorrupt(f"unreadable model version: {error}") from error
+
+
+def _aliases(tenant: str, name: str, found: Mapping[bytes | str, bytes | str]) -> list[Alias]:
+    return [_alias(tenant, name, text(alias), stored) for alias, stored in sorted(found.items())]
 
 
 def _alias(tenant: str, name: str, alias: str, stored: bytes | str) -> Alias:

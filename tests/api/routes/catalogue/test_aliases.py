@@ -454,3 +454,37 @@ async def test_bad_descriptions_are_refused(served: Served, body: dict[str, Any]
     assert slug(await served.http.patch("/v1/models/pump@1", json=body)) == (422, "invalid_input")
     found = (await served.http.get("/v1/models/pump@1")).json()
     assert (found["tags"], found["description"]) == ([], None)
+
+
+async def test_versions_have_pages(own: Settings) -> None:
+    async with serving(own) as served:
+        await publish(served, 0.5, 0.25, 0.0, 0.75)
+        await move(served, 2)
+        await served.http.patch("/v1/models/pump@4", json={"tags": ["good"]})
+        assert (await served.http.delete("/v1/models/pump@3")).status_code == 204
+        found, cursor = [], None
+        while cursor != "":
+            page = (
+                await served.http.get("/v1/models/pump/versions", params={"limit": 2, "cursor": cursor or ""})
+            ).json()
+            found += page["versions"]
+            cursor = page["cursor"]
+            assert len(page["versions"]) <= 2
+        assert [(each["model"], each["aliases"], each["tags"]) for each in found] == [
+            ("pump@1", [], []),
+            ("pump@2", ["live"], []),
+            ("pump@4", [], ["good"]),
+        ]
+        models = (await served.http.get("/v1/models", params={"prefix": "pump"})).json()["models"]
+        assert [model["versions"] for model in models if model["name"] == "pump"] == [found]
+        assert slug(await served.http.get("/v1/models/nothing/versions")) == (404, "model_unknown")
+        for bad in (
+            {"cursor": "x"},
+            {"cursor": "-1"},
+            {"cursor": "9" * 16},
+            {"limit": 0},
+            {"limit": 1001},
+            {"tag": "a"},
+        ):
+            assert slug(await served.http.get("/v1/models/pump/versions", params=bad)) == (422, "invalid_parameter")
+        assert (await served.http.get("/v1/models/pump/versions", params={"cursor": "9" * 15})).json()["versions"] == []

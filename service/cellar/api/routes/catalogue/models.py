@@ -37,7 +37,9 @@ from cellar.api.schemas.catalogue.models import (
     NamedUploadQuery,
     UploadForm,
     UploadQuery,
+    VersionLine,
     VersionRequest,
+    VersionsAnswer,
 )
 from cellar.api.schemas.names import ALIAS_PATTERN, MODEL_PREFIX_PATTERN, TAG_PATTERN
 from cellar.api.schemas.session.sessions import LayerAnswer
@@ -63,6 +65,9 @@ from cellar.wire.arrays import tensors
 
 NameCursor = Annotated[
     str, Query(pattern=MODEL_PREFIX_PATTERN, description="The cursor of the last answer; empty for the first page.")
+]
+NumberCursor = Annotated[
+    str, Query(pattern="^([0-9]{1,15})?$", description="The cursor of the last answer; empty for the first page.")
 ]
 NamePrefix = Annotated[str, Query(pattern=MODEL_PREFIX_PATTERN, description="Only models whose names begin so.")]
 WithTag = Annotated[str | None, Query(pattern=TAG_PATTERN, description="Only versions with this tag.")]
@@ -201,6 +206,24 @@ async def list_models(
         """Read from the registry on a thread."""
         found, after = services.registry.list(caller.tenant, wanted, after=cursor, limit=limit)
         return ModelsAnswer(models=[ModelLine.of(listed) for listed in found], cursor=after)
+
+    return await run_sync(read)
+
+
+@router.get("/{model}/versions", responses=answers(*STORE, *PARAMETER, ModelUnknown))
+async def list_versions(
+    model: ModelName, caller: CallerOf, services: Parts, cursor: NumberCursor = "", limit: Limit = 1000
+) -> VersionsAnswer:
+    """List the versions of a model, oldest first.
+
+    A page may have fewer versions than `limit` before the end, because deleted ones are passed over.
+    """
+
+    def read() -> VersionsAnswer:
+        """Read from the registry on a thread."""
+        found, after = services.registry.page(caller.tenant, model, after=int(cursor or 0), limit=limit)
+        lines = [VersionLine.of(listed.version, listed.aliases) for listed in found]
+        return VersionsAnswer(versions=lines, cursor=str(after or ""))
 
     return await run_sync(read)
 

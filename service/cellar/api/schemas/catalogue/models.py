@@ -272,6 +272,28 @@ class VersionLine(Answer):
     description: str | None = Field(description=DESCRIPTION)
     aliases: list[str] = Field(description=ALIASES)
 
+    @classmethod
+    def of(cls, version: ModelVersion, aliases: Sequence[Alias]) -> Self:
+        """Return the line of a version; `aliases` are those of the model."""
+        return cls(
+            model=version.ref,
+            version=version.version,
+            digest=version.digest,
+            created=time_of(version.created_s),
+            parent=version.parent,
+            metrics=version.metrics,
+            tags=[*version.tags],
+            description=version.description,
+            aliases=_names(aliases, version),
+        )
+
+
+class VersionsAnswer(Answer):
+    """A page of versions of a model, oldest first."""
+
+    versions: list[VersionLine]
+    cursor: str = Field(description='Send it to read the next page; "" at the end.')
+
 
 class ModelLine(Answer):
     """A model in a list, with its versions, oldest first; only those that the filters select."""
@@ -286,20 +308,7 @@ class ModelLine(Answer):
         return cls(
             name=listed.newest.name,
             model=listed.newest.ref,
-            versions=[
-                VersionLine(
-                    model=version.ref,
-                    version=version.version,
-                    digest=version.digest,
-                    created=time_of(version.created_s),
-                    parent=version.parent,
-                    metrics=version.metrics,
-                    tags=[*version.tags],
-                    description=version.description,
-                    aliases=_names(listed.aliases, version),
-                )
-                for version in listed.versions
-            ],
+            versions=[VersionLine.of(version, listed.aliases) for version in listed.versions],
         )
 
 
