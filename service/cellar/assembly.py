@@ -58,6 +58,12 @@ from cellar.store.topology.health import CHECK_INTERVAL_S
 CACHE_SHARE = 8
 """The part of the memory that sessions may use: Redis has up to a half, models and compilers have some hundred MiB."""
 
+JOBS_SHARE = 4
+"""The part of the memory that all training jobs of the machine may use."""
+
+LEAST_JOB_BYTES = 512 * 1024 * 1024
+"""A small job needs half of it."""
+
 SETTLE_S = 2.0
 """Longest time for commits of requests that were cut off at the end of the drain."""
 
@@ -136,7 +142,7 @@ class Api(Parts):
         history = RedisHistory(self._second_router, prefix=settings.key_prefix)
         shadows = RedisShadows(self._second_router, prefix=settings.key_prefix)
         stored, uses, limit = (self._sessions, self._store), self._store.uses, ConcurrencyLimit()
-        jobs = Jobs(self.jobs, self.blobs, self.registry, self._job_queue, self.clock)
+        jobs = self._make_jobs(settings)
         self.services = Services(
             sessions=self._sessions,
             states=States(*stored),
@@ -152,6 +158,10 @@ class Api(Parts):
             jobs=jobs,
             ready=self._store.ping,
         )
+
+    def _make_jobs(self, settings: Settings) -> Jobs:
+        most_bytes = settings.job_memory_bytes or job_bytes(settings.local_workers)
+        return Jobs(self.jobs, self.blobs, self.registry, self._job_queue, self.clock, most_bytes=most_bytes)
 
     def _make_sessions(self, settings: Settings) -> Sessions:
         limits = SessionLimits(
@@ -237,6 +247,11 @@ def _forwarding(sessions: Sessions, peers: Peers | None) -> Forwarding | None:
     forwarding = Forwarding(sessions.steps, peers)
     sessions.steps = forwarding.steps
     return forwarding
+
+
+def job_bytes(workers: int) -> int:
+    """Return the memory that a training job may need beside this number of workers on this machine."""
+    return max(LEAST_JOB_BYTES, memory_bytes() // JOBS_SHARE // max(1, workers))
 
 
 def _cache_bytes(settings: Settings, processes: int = 1) -> int:

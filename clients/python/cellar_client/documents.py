@@ -186,6 +186,7 @@ class JobDocument(TypedDict):
     training: Document
     publish: str
     updates_total: int | None
+    memory_bytes: int | None
     warnings: list[str]
     attempt: int
     progress: Document

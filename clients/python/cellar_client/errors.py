@@ -255,6 +255,10 @@ class FingerprintMismatch(Refused, type="fingerprint_mismatch"):
     """This key, or this number of the writer, was used with another body."""
 
 
+class JobTooLarge(Refused, type="job_too_large"):
+    """The training job would need more memory than is allowed."""
+
+
 class ForkTooLarge(Refused, type="fork_too_large"):
     """The children would have more state than is allowed."""
 

@@ -17,6 +17,7 @@
     │   ├── InvalidParameter         a path, query or header value, which no JSON pointer can name
     │   ├── TooManyFaults            too many lines of a body in a row cannot be read
     │   ├── ImportRefused            a file of a network that cannot be read or expressed; carries place and remedy
+    │   ├── JobTooLarge              a training job with more memory than it may have
     │   ├── ForkTooLarge             children with more state than one request may write
     │   ├── FingerprintMismatch      the same key or sequence number with another body
     │   ├── StateNotFinite           the new state would be NaN or infinite
@@ -93,6 +94,7 @@ from cellar.errors.inputs import (
     ImportRefused,
     InvalidInput,
     InvalidParameter,
+    JobTooLarge,
     NotFinite,
     OutputNotFinite,
     ShapeMismatch,

@@ -78,6 +78,10 @@ class TooManyFaults(InvalidInput, slug="too_many_faults", title="Too many faults
     """Too many lines in a row could not be read, so the rest of the body was not read."""
 
 
+class JobTooLarge(InvalidInput, slug="job_too_large", title="Job too large"):
+    """A training job needs more memory than it may have; it was not submitted."""
+
+
 class ForkTooLarge(InvalidInput, slug="fork_too_large", title="Fork too large"):
     """The children together would have more state than one request may write; none was created."""
 

@@ -8,17 +8,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cellar.errors import AlreadyExists, FingerprintMismatch, JobUnknown, StoreUnavailable
+from cellar.errors import AlreadyExists, FingerprintMismatch, JobTooLarge, JobUnknown, StoreUnavailable
 from cellar.jobs.dataset import pack_dataset
 from cellar.jobs.queue import JobQueue
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.defaults import resolve
 from cellar.nn.training.spec import TrainingSpec
-from cellar.nn.training.trainer import check
+from cellar.nn.training.trainer import Extent, check
+from cellar.nn.training.update.window_memory import WINDOW_BYTES
 from cellar.ports import BlobStore, Clock, Job, JobState, JobStore
 from cellar.registry import Registry
 
 logger = logging.getLogger(__name__)
+
+MEMORY = ("memory_bytes", "window_bytes")
+"""Members of a job's spec: the memory that it needs at most, and the bound of its windows if it is a smaller one."""
 
 Publish = Literal["if_better", "always"]
 """`if_better`: a result that is worse than the version that the training began with is not published."""
@@ -44,17 +48,31 @@ def publish_of(job: Job) -> Publish:
     return found
 
 
+def _memory(extent: Extent) -> dict[str, int]:
+    found = {"memory_bytes": extent.memory_bytes}
+    return found if extent.window_bytes == WINDOW_BYTES else found | {"window_bytes": extent.window_bytes}
+
+
 class Jobs:
     """Training jobs of the API. Synchronous and safe to call from several threads."""
 
     def __init__(
-        self, store: JobStore, blobs: BlobStore, registry: Registry, job_queue: JobQueue, clock: Clock
+        self,
+        store: JobStore,
+        blobs: BlobStore,
+        registry: Registry,
+        job_queue: JobQueue,
+        clock: Clock,
+        *,
+        most_bytes: int | None = None,
     ) -> None:
+        """Refuse jobs that need more memory than `most_bytes`."""
         self._store = store
         self._blobs = blobs
         self._registry = registry
         self._job_queue = job_queue
         self._clock = clock
+        self._most_bytes = most_bytes
 
     def submit(
         self,
@@ -72,21 +90,22 @@ class Jobs:
         sent depend on the data (`cellar.nn.training.defaults`). Dataset, record and call are written in this order: a
         crash in between leaves at most bytes that nothing refers to, or a record that the sweeper queues. A second call
         with the same `key` returns the job of the first, as long as it is stored. Raise FingerprintMismatch if the
-        first was another request, ModelUnknown, InvalidInput if data or settings do not fit the model, or
+        first was another request, ModelUnknown, InvalidInput if data or settings do not fit the model, JobTooLarge, or
         StoreUnavailable; then nothing is submitted.
         """
         version = self._registry.get(tenant, model)
         network = self._registry.network(version)
         training = resolve(network, data, training)
-        updates = check(network, data, training)
+        extent = check(network, data, training, self._most_bytes)
         name = uuid.uuid4().hex if key is None else hashlib.sha256(f"{tenant}\n{key}".encode()).hexdigest()[:32]
         dataset = pack_dataset(name, data)
         blob = hashlib.sha256(dataset).hexdigest()
-        asked = {"model": version.ref, "data": {"blob": blob}, "publish": publish, "updates_total": updates}
-        spec = asked | training.model_dump(mode="json")
+        asked = {"model": version.ref, "data": {"blob": blob}, "publish": publish, "updates_total": extent.updates}
+        spec = asked | _memory(extent) | training.model_dump(mode="json")
         job = Job(tenant=tenant, job=name, state="queued", spec=spec, created_s=self._clock.now_s())
         if key is not None and (found := self._made(job, model)) is not None:
             return JobSubmission(found, replayed=True)
+        self._check_memory(extent)
         self._blobs.put(dataset)
         try:
             self._store.create(job)
@@ -99,6 +118,17 @@ class Jobs:
         except StoreUnavailable:
             logger.warning("job %s waits for the queue, which cannot be reached now", name)
         return JobSubmission(job, replayed=False)
+
+    def _check_memory(self, extent: Extent) -> None:
+        """Raise JobTooLarge for a run that needs more memory than a job may have."""
+        if self._most_bytes is not None and extent.memory_bytes > self._most_bytes:
+            raise JobTooLarge(
+                f"the job needs {extent.memory_bytes} bytes of memory, more than CELLAR_JOB_MEMORY_BYTES: send"
+                " a smaller batch_size, a shorter window or recompute, or fewer data",
+                pointer="/batch_size",
+                expected=f"at most {self._most_bytes} bytes",
+                actual=f"{extent.memory_bytes} bytes",
+            )
 
     def _made(self, job: Job, model: str) -> Job | None:
         """Return the job of that name, None if there is none. Raise FingerprintMismatch if it is not the same.
@@ -113,6 +143,8 @@ class Jobs:
         pinned = str(found.spec["model"])
         # the stored spec of a job from an earlier release may lack members
         asked = {name: value for name, value in job.spec.items() if name in found.spec} | {"model": pinned}
+        # the memory depends on the settings of the process that was asked
+        asked |= {name: found.spec[name] for name in MEMORY if name in found.spec}
         name, _, version = model.partition("@")
         is_same = model == pinned or (name == pinned.partition("@")[0] and not version.isdecimal())
         if not is_same or found.spec != asked:

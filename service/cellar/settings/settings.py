@@ -225,6 +225,12 @@ class Settings(BaseSettings):
         le=64,
         description="Number of training workers that the service starts. Default: 1 or 0, as CELLAR_WORKER says.",
     )
+    job_memory_bytes: int | None = Field(
+        None,
+        ge=256 * MEBIBYTE,
+        description="Most memory that a training job may need, bytes; larger ones are refused. Default: a quarter of"
+        " the memory of the machine or of its control group, divided by the number of workers.",
+    )
     job_lease_s: float = Field(
         5,
         gt=0,

@@ -27,7 +27,7 @@ def test_one_long_series_is_cut_into_windows_and_trained_long_enough(steps: int)
     assert spec.state == "carry"
     assert spec.window is not None
     assert 16 <= spec.window <= 128
-    assert check(SMALL, series(steps), spec) >= UPDATES
+    assert check(SMALL, series(steps), spec).updates >= UPDATES
     assert spec.epochs >= 10
 
 

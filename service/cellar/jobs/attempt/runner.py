@@ -142,8 +142,9 @@ class JobAttempt:
         data = self._dataset(job)
         checkpoint = self._retry(lambda: recorder.resume(check_revision))
         network, spec = self._registry.compile(self._registry.network(version)), training_spec(job)
-        self._evaluate = lambda result: evaluate(network, weights, result, data, spec)
-        return self._fit(network, weights, data, spec, checkpoint=checkpoint)
+        bound = {name: job.spec[name] for name in ("window_bytes",) if name in job.spec}
+        self._evaluate = lambda result: evaluate(network, weights, result, data, spec, **bound)
+        return self._fit(network, weights, data, spec, checkpoint=checkpoint, **bound)
 
     def _dataset(self, job: Job) -> Dataset:
         try:

@@ -8,8 +8,9 @@ from cellar.engine import Floats
 from cellar.nn.execution.array_functions import Arithmetic
 from cellar.nn.execution.executable import BoundNetwork
 from cellar.nn.training.data import last_value
-from cellar.nn.training.data.batches import Batch, Plan, cut, lengths_in
+from cellar.nn.training.data.batches import Batch, Plan, cut
 from cellar.nn.training.update.compiled_loss import CompiledLoss
+from cellar.nn.training.update.window_memory import WindowMemory
 
 WARMUP_STEPS = 1024
 """Steps of a warm-up in one call. The steps before held-out ones can be a long warm-up, and the outputs of all
@@ -17,27 +18,33 @@ layers are in memory for the steps of a call."""
 
 
 def mean_loss(
-    network: BoundNetwork, loss: CompiledLoss, arithmetic: Arithmetic, plan: Plan, recompute: int | None
+    network: BoundNetwork,
+    loss: CompiledLoss,
+    arithmetic: Arithmetic,
+    plan: Plan,
+    windows: WindowMemory,
+    recompute: int | None,
 ) -> float:
     """Return the mean loss over all scored steps of a plan; infinity if a number is not finite.
 
-    With `recompute`, windows are run in segments, so that this takes no more memory than training.
+    Windows are run in the segments of training, so that this takes no more memory.
     """
     order = plan.order(None)
     loss_sum, scored, carried = 0.0, 0, None
     for index in range(plan.updates):
         batch = plan.batch(order, index)
-        outputs = []
-        carried = state_before(network, batch, carried)
-        for segment in cut(len(batch.inputs), recompute):
-            run = network.run(batch.inputs[segment], carried, lengths_in(segment, batch.lengths))
+        losses = []
+        carried = state_before(network, batch, carried, windows)
+        steps, rows, _ = batch.inputs.shape
+        for segment in windows.segments(steps, rows, recompute):
+            part = batch.part(segment)
+            run = network.run(part.inputs, carried, part.lengths)
             if run.bad_step is not None:
                 return math.inf
-            outputs.append(run.outputs)
+            if len(part.targets):
+                losses.append(loss.measure(run.outputs[part.skip :], part.targets, part.scored_lengths))
             carried = run.state
-        answered = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
-        losses = loss.measure(answered[batch.skip :], batch.targets, batch.scored_lengths)
-        loss_sum += arithmetic.total(losses)
+        loss_sum += arithmetic.total(np.concatenate(losses))
         scored += batch.scored
     return loss_sum / scored if math.isfinite(loss_sum) else math.inf
 
@@ -58,12 +65,13 @@ def last_value_loss(loss: CompiledLoss, arithmetic: Arithmetic, training: Plan, 
     return mean if math.isfinite(mean) else None
 
 
-def state_before(network: BoundNetwork, batch: Batch, carried: Floats | None) -> Floats:
+def state_before(network: BoundNetwork, batch: Batch, carried: Floats | None, windows: WindowMemory) -> Floats:
     """Return the state at the begin of a batch: the initial state after the warm-up, or the carried one."""
     if batch.warmup is None:
         assert carried is not None
         return carried
-    state = network.initial_state(batch.inputs.shape[1])
-    for begin in range(0, len(batch.warmup), WARMUP_STEPS):
-        state = network.run(batch.warmup[begin : begin + WARMUP_STEPS], state).state
+    rows = batch.inputs.shape[1]
+    state = network.initial_state(rows)
+    for part in cut(len(batch.warmup), min(WARMUP_STEPS, max(1, windows.length(len(batch.warmup), rows, None)))):
+        state = network.run(batch.warmup[part], state).state
     return state

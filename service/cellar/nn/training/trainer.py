@@ -8,7 +8,7 @@ import functools
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from cellar.nn.training.data.alignment import check_window, plans
 from cellar.nn.training.data.batches import Batch, Plan
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.evaluation import last_value_loss, mean_loss, state_before
+from cellar.nn.training.memory import largest_batch, run_bytes
 from cellar.nn.training.progress import EpochRecord, Evaluation, Progress
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.update.compiled_loss import CompiledLoss
@@ -32,6 +33,7 @@ from cellar.nn.training.update.compiled_optimiser import CompiledOptimiser
 from cellar.nn.training.update.divergence import diverged, fault, not_finite
 from cellar.nn.training.update.loss_gradient import ForwardFault, LossGradient
 from cellar.nn.training.update.weight_vector import Trainee, joined, named
+from cellar.nn.training.update.window_memory import LEAST_WINDOW_BYTES, WINDOW_BYTES, WindowMemory
 
 
 def fit(
@@ -41,14 +43,17 @@ def fit(
     spec: TrainingSpec,
     *,
     checkpoint: bytes | None = None,
+    window_bytes: int = WINDOW_BYTES,
 ) -> Iterator[Progress]:
     """Train from these weights, or continue from a checkpoint of the same call; yield after each update.
+
+    Windows whose values need more than `window_bytes` are run in segments, which changes no bit.
 
     The last progress is `finished` and has the result. Raise InvalidInput, ShapeMismatch or NotFinite before the first
     update if data, settings and network do not fit, StateNotFinite or OutputNotFinite if the run diverges, and
     what `checkpoint.load` raises.
     """
-    trainer = _Trainer(network, data, spec)
+    trainer = _Trainer(network, data, spec, window_bytes)
     if checkpoint is None:
         network.network.check_weights(weights)
         state = trainer.begin(weights)
@@ -61,14 +66,31 @@ def fit(
         yield trainer.progress(state)
 
 
-def check(network: Network, data: Dataset, spec: TrainingSpec) -> int:
-    """Return the number of updates of `fit`, or the most if it may stop early, without compiling anything.
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """The extent of a run: its updates, the most if it may stop early, and the most memory that it takes."""
 
-    Raise the errors of `fit` before its first update, and InvalidInput for a window longer than the data.
+    updates: int
+    memory_bytes: int
+    """Of the worker's process, all included."""
+    window_bytes: int
+    """The argument of `fit` with which it takes at most that."""
+
+
+def check(network: Network, data: Dataset, spec: TrainingSpec, most_bytes: int | None = None) -> Extent:
+    """Return the extent of a run of `fit`, without compiling anything.
+
+    Windows are divided so that it takes at most `most_bytes`, if that is possible. Raise the errors of `fit` before its
+    first update, and InvalidInput for a window longer than the data.
     """
-    plan, _ = plans(network, data, spec)
-    check_window(plan)
-    return plan.updates * spec.epochs
+    found = plans(network, data, spec)
+    check_window(found[0])
+    updates, window_bytes = found[0].updates * spec.epochs, WINDOW_BYTES
+    needed = run_bytes(network, data, spec, found)
+    while most_bytes is not None and needed > most_bytes and window_bytes > LEAST_WINDOW_BYTES:
+        window_bytes //= 2
+        needed = run_bytes(network, data, spec, found, window_bytes)
+    return Extent(updates, needed, window_bytes)
 
 
 def evaluate(
@@ -77,9 +99,10 @@ def evaluate(
     after: Mapping[str, Floats],
     data: Dataset,
     spec: TrainingSpec,
+    window_bytes: int = WINDOW_BYTES,
 ) -> Evaluation:
     """Return the losses of the first and of the final weights of a run on the same steps."""
-    trainer = _Trainer(compiled, data, spec)
+    trainer = _Trainer(compiled, data, spec, window_bytes)
     plan = trainer.plan if trainer.validation is None else trainer.validation
     began, ended = (trainer.measure(plan, joined(compiled.network, weights)) for weights in (before, after))
     return Evaluation(
@@ -93,7 +116,9 @@ def evaluate(
 class _Trainer:
     """The constant parts of a run: network, data and settings."""
 
-    def __init__(self, compiled: CompiledNetwork, data: Dataset, spec: TrainingSpec) -> None:
+    def __init__(
+        self, compiled: CompiledNetwork, data: Dataset, spec: TrainingSpec, window_bytes: int = WINDOW_BYTES
+    ) -> None:
         network = compiled.network
         self.compiled = compiled
         self.spec = spec
@@ -108,7 +133,9 @@ class _Trainer:
         self.run = _identify(network, data, spec)
         self._order = (-1, self.plan.order(None))
         self.trainee = Trainee(compiled)
-        self.gradient = LossGradient(compiled, self.trainee, self.loss, spec.recompute)
+        self.windows = WindowMemory(network, self.loss.cell, window_bytes)
+        largest = largest_batch(self.plan)
+        self.gradient = LossGradient(compiled, self.trainee, self.loss, spec.recompute, self.windows, largest)
 
     def begin(self, weights: Mapping[str, Floats]) -> RunState:
         """Return the state before the first update."""
@@ -120,7 +147,7 @@ class _Trainer:
         """Return the state after the next update, and after the end of the epoch if it was the last one."""
         batch = self.plan.batch(self.order(state.epoch), state.update)
         network = self.trainee.load(state.weights)
-        before = state_before(network, batch, state.carried)
+        before = state_before(network, batch, state.carried, self.windows)
         masks = functools.partial(self._masks, state, batch.inputs.shape[1])
         begins = batch.warmup is not None and self.spec.warmup == 0
         try:
@@ -199,7 +226,8 @@ class _Trainer:
     def measure(self, plan: Plan, weights: Floats) -> float:
         """Return the mean loss of these weights over all scored steps of a plan."""
         network = self.trainee.load(weights)
-        return mean_loss(network, self.loss, self.compiled.arithmetic, plan, self.spec.recompute)
+        arithmetic = self.compiled.arithmetic
+        return mean_loss(network, self.loss, arithmetic, plan, self.windows, self.spec.recompute)
 
     # --- errors
 
@@ -251,5 +279,5 @@ def _identify(network: Network, data: Dataset, spec: TrainingSpec) -> str:
     digest = hashlib.sha256(f"{network.digest} {spec.model_dump_json()}".encode())
     for array in (data.inputs, data.targets, *(data.validation or ())):
         digest.update(f" {array.shape} ".encode())
-        digest.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
+        digest.update(np.ascontiguousarray(array, dtype="<f4").reshape(-1).data)
     return digest.hexdigest()

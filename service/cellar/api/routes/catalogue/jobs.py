@@ -22,7 +22,7 @@ from cellar.api.http.parameters import (
 )
 from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.catalogue.jobs import JobAnswer, JobRequest, JobsAnswer
-from cellar.errors import FingerprintMismatch, IdUnknown, JobUnknown, ModelUnknown
+from cellar.errors import FingerprintMismatch, IdUnknown, JobTooLarge, JobUnknown, ModelUnknown
 from cellar.ports import JobState
 
 State = Annotated[JobState | None, Query(description="Only jobs in this state.")]
@@ -35,7 +35,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
     status_code=202,
     response_description="Queued",
     responses={
-        **answers(*STORE, *PARAMETER, *BODY, *ARRAYS, IdUnknown, ModelUnknown, FingerprintMismatch),
+        **answers(*STORE, *PARAMETER, *BODY, *ARRAYS, IdUnknown, ModelUnknown, FingerprintMismatch, JobTooLarge),
         202: {"headers": REPLAY_HEADERS | LOCATION_HEADERS},
     },
 )

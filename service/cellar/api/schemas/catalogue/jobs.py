@@ -95,6 +95,9 @@ class JobAnswer(Answer):
         description="Number of weight updates of the whole run; an upper limit if it may stop early. null for an"
         " old job."
     )
+    memory_bytes: int | None = Field(
+        description="Memory that the worker needs for the job at most, bytes. null for an old job."
+    )
     warnings: list[str] = Field(description="Probable mistakes: few updates, or a result that is no better.")
     attempt: int = Field(description="Number of workers that have started the job: 2 after one was killed.")
     progress: dict[str, Any] = Field(description="The last report: epoch, epochs, loss and more.")
@@ -116,6 +119,7 @@ class JobAnswer(Answer):
             training=training_spec(job),
             publish=publish_of(job),
             updates_total=job.spec.get("updates_total"),
+            memory_bytes=job.spec.get("memory_bytes"),
             warnings=warnings_of(job),
             progress={name: value for name, value in job.progress.items() if name != EVALUATION},
             history=history,

@@ -16,6 +16,9 @@ from cellar.nn.training.data.batches import cut
 WINDOW_BYTES = 256 * 1024 * 1024
 """Most memory for the values of windows that are not divided."""
 
+LEAST_WINDOW_BYTES = 1024 * 1024
+"""Windows are not divided further: with shorter segments an update takes much longer."""
+
 SEGMENT_BYTES = 32 * 1024 * 1024
 """Most memory for the values of a segment: they remain in the third-level cache between the two passes."""
 
@@ -70,6 +73,17 @@ class WindowMemory:
         floats = sum(room(4 * numbers * size) for size in self._sizes())
         calls = [bytes_ for scratch in (*self._scratch, self._loss) for bytes_ in scratch.parts(steps, rows)]
         return floats + sum(room(length) for length in [*calls, *self._sums(numbers, rows)])
+
+    def forward_bytes(self, steps: int, rows: int) -> int:
+        """Return the bytes of a forward pass that keeps nothing for a backward one, and of the loss, at most."""
+        outputs = sum(4 * steps * rows * layer.cell.out_size for layer in self._network.layers)
+        calls = [scratch.parts(steps, rows)[0] for scratch in (*self._scratch, self._loss)]
+        return 2 * outputs + 2 * max(calls)  # the pool keeps memory of sizes that are powers of two
+
+    @property
+    def state_size(self) -> int:
+        """The numbers of the state of a row."""
+        return self._network.state_size
 
     def _sums(self, numbers: int, rows: int) -> Iterator[int]:
         """Yield the bytes of the sums over losses, and over the rows of initial states."""
