@@ -40,7 +40,7 @@ def test_a_number_of_workers_comes_before_the_question_whether_there_is_one(
 
 
 def test_processes_divide_what_is_bounded_for_all() -> None:
-    settings = Settings(model_cache_bytes=2**30, max_unfinished_bytes=2**20, compile_queue=3, max_body_bytes=2**16)
+    settings = Settings(model_cache_bytes=2**30, max_unfinished_bytes=2**20, compile_queue=3, max_body_bytes=2**15)
     assert settings.divided(1) is settings
     part = settings.divided(4)
     assert (part.model_cache_bytes, part.max_unfinished_bytes, part.compile_queue) == (2**28, 2**18, 1)

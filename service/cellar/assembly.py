@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -18,10 +18,15 @@ from cellar.errors import SettingsInvalid, StoreUnavailable
 from cellar.jobs.queue import JobQueue
 from cellar.jobs.submission import Jobs
 from cellar.jobs.sweeper import Sweeper
+from cellar.keys.administration import KeyAdministration
+from cellar.keys.key_ring import EVERY_S as KEYS_S
+from cellar.keys.key_ring import KeyRing, Tenants
+from cellar.keys.pepper import FILE as PEPPER_FILE
+from cellar.keys.pepper import Pepper, read_pepper
 from cellar.machine import memory_bytes
 from cellar.memory.request_memory import LEAST_MEMORY_BYTES, RequestMemory
 from cellar.memory.temporary_files import TemporaryFiles
-from cellar.ports import TENANTS, BlobStore, repeat
+from cellar.ports import BlobStore, repeat
 from cellar.ports.peers import Peers
 from cellar.registry import Registry
 from cellar.sessions.events.hub import EventHub
@@ -44,6 +49,7 @@ from cellar.settings import Settings
 from cellar.store.catalogue.blobs_directory import FileBlobs
 from cellar.store.catalogue.blobs_redis import RedisBlobs
 from cellar.store.catalogue.jobs import RedisJobs
+from cellar.store.catalogue.keys import RedisKeys
 from cellar.store.catalogue.models import RedisModels
 from cellar.store.companions.events import RedisEvents
 from cellar.store.companions.history import RedisHistory
@@ -85,6 +91,7 @@ class Stores:
         self.blobs = _blobs(settings, client)
         self.jobs = RedisJobs(client, settings.key_prefix)
         self.models = RedisModels(client, settings.key_prefix)
+        self.keys = RedisKeys(client, settings.key_prefix)
 
 
 class Parts(Stores):
@@ -119,7 +126,6 @@ class Api(Parts):
         self.temporary_files = TemporaryFiles(settings.data_dir / "tmp")
         self.registry.memory = self.temporary_files.allocate
         self_test.check(self.kernels)
-        self.registry.networks.recall()
         DIGEST_CHAIN.load_with(lambda: self.kernels.digest_chain)
         self._job_sweep_s = settings.job_sweep_s
         # pages of logs, events and shadows go over connections of their own, so that no commit waits behind them
@@ -156,12 +162,18 @@ class Api(Parts):
             compiles=CompileLimit(settings.compile_queue),
             deletions=Deletions(self.registry, uses, shadows, jobs, self._sessions.models),
             jobs=jobs,
+            keys=self._make_key_ring(settings),
             ready=self._store.ping,
         )
 
     def _make_jobs(self, settings: Settings) -> Jobs:
         most_bytes = settings.job_memory_bytes or job_bytes(settings.local_workers)
         return Jobs(self.jobs, self.blobs, self.registry, self._job_queue, self.clock, most_bytes=most_bytes)
+
+    def _make_key_ring(self, settings: Settings) -> KeyRing | None:
+        if not settings.needs_keys and settings.key_pepper is None:
+            return None
+        return KeyRing(KeyAdministration(self.keys, pepper_of(settings), self.clock))
 
     def _make_sessions(self, settings: Settings) -> Sessions:
         limits = SessionLimits(
@@ -184,19 +196,25 @@ class Api(Parts):
 
     def _background(self) -> Iterator[Coroutine[Any, Any, None]]:
         """Yield the tasks that run beside the requests."""
+        tenants = Tenants(self.services.keys)
         yield self._store.agree()
         yield repeat(self._store.ping, CHECK_INTERVAL_S, "Redis cannot keep sessions")
-        sweeping = self._once(self._store.sweeper(TENANTS, router=self._second_router).run)
+        sweeping = self._once(self._store.sweeper(tenants, router=self._second_router).run)
         yield repeat(sweeping, SWEEP_S, "expired sessions cannot be searched for")
-        indexing = self._once(partial(self._store.uses.complete, TENANTS))
+        indexing = self._once(partial(self._store.uses.complete, tenants))
         yield repeat(indexing, SWEEP_S, "sessions of an older version cannot be indexed by model")
-        shadowing = self._once(partial(self.services.shadows.run, TENANTS))
+        shadowing = self._once(partial(self.services.shadows.run, tenants))
         yield repeat(shadowing, SHADOWS_S, "shadows cannot follow their sessions")
-        for tenant in TENANTS:
-            finishing = self._once(partial(self.services.deletions.finish, tenant))
-            yield repeat(finishing, DELETIONS_S, "deletions of models cannot be finished")
-            asking = partial(self._sessions.aliases.refresh, tenant)
-            yield repeat(asking, ALIASES_S, "moves of aliases cannot be read")
+        if self.services.keys is not None:
+            yield repeat(self.services.keys.refresh, KEYS_S, "API keys cannot be read")
+        finishing = self._once(partial(self._of_each_tenant, self.services.deletions.finish))
+        yield repeat(finishing, DELETIONS_S, "deletions of models cannot be finished")
+        asking = partial(self._of_each_tenant, self._sessions.aliases.refresh)
+        yield repeat(asking, ALIASES_S, "moves of aliases cannot be read")
+
+    async def _of_each_tenant(self, work: Callable[[str], Awaitable[object]]) -> None:
+        for tenant in Tenants(self.services.keys):
+            await work(tenant)
 
     def _is_first(self) -> bool:
         """Return whether this process does what one process of a service does for all of them."""
@@ -219,6 +237,9 @@ class Api(Parts):
         sweeper = self.sweeper(self._job_queue)
         sweeping = threading.Thread(target=sweeper.run, args=(stop, self._job_sweep_s, self._is_first), name="sweeper")
         sweeping.start()
+        if self.services.keys is not None:
+            with suppress(StoreUnavailable):  # until the next read, requests are answered 503
+                await self.services.keys.refresh()
         background = [asyncio.create_task(work) for work in self._background()]
         if self._forwarding is not None:
             await self._forwarding.start()
@@ -258,6 +279,18 @@ def _cache_bytes(settings: Settings, processes: int = 1) -> int:
     """Return the memory that one of the processes of the api may use for sessions."""
     given = settings.cache_bytes
     return (memory_bytes() // CACHE_SHARE if given is None else given) // processes
+
+
+def pepper_of(settings: Settings) -> Pepper:
+    """Return the pepper of the installation. Raise SettingsInvalid if it must be set and is not, or StartupError."""
+    if settings.key_pepper is not None:
+        return Pepper(settings.key_pepper.get_secret_value())
+    if not settings.embedded:
+        raise SettingsInvalid(
+            "CELLAR_KEY_PEPPER must be set for API keys in the Redis of CELLAR_REDIS_URL: a random text that all"
+            " processes share, as `openssl rand -base64 32` prints"
+        )
+    return Pepper(read_pepper(settings.data_dir / PEPPER_FILE))
 
 
 def _blobs(settings: Settings, client: redis.Redis) -> BlobStore:

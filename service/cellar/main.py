@@ -37,6 +37,7 @@ def create_app(settings: Settings, peers: Peers | None = None) -> FastAPI:
         max_body_bytes=settings.max_body_bytes,
         replay_window=settings.replay_window,
         temporary_files=api.temporary_files,
+        credentials=api.services.keys if settings.needs_keys else None,
         limits=_limits(settings),
         lifespan=api.lifespan,
     )

@@ -51,6 +51,7 @@ def settings(redis_url: str, kernel_directory: Path) -> Settings:
         max_body_bytes=MAX_BODY_BYTES,
         max_sequence_steps=1000,
         max_batch_size=64,
+        key_pepper="the pepper of tests",
     )
 
 

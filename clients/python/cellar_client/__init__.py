@@ -12,10 +12,10 @@ continues after its own crash from a file. `Client` blocks, `AsyncClient` is for
 Errors are in `cellar_client.errors`, a class for each type.
 """
 
-from cellar_client.aio.client import AsyncClient, AsyncJob, AsyncModels, AsyncSession, AsyncStream
+from cellar_client.aio.client import AsyncClient, AsyncJob, AsyncKeys, AsyncModels, AsyncSession, AsyncStream
 from cellar_client.catalogue.models import Check
 from cellar_client.errors import CellarError, ConnectionFailed, JobFailed, Problem, StateFileInvalid
-from cellar_client.sync.client import Client, Job, Models, Session, Stream
+from cellar_client.sync.client import Client, Job, Keys, Models, Session, Stream
 from cellar_client.values import Answer, Event, LogEntry
 
 __version__ = "0.1.0"
@@ -24,6 +24,7 @@ __all__ = [
     "Answer",
     "AsyncClient",
     "AsyncJob",
+    "AsyncKeys",
     "AsyncModels",
     "AsyncSession",
     "AsyncStream",
@@ -34,6 +35,7 @@ __all__ = [
     "Event",
     "Job",
     "JobFailed",
+    "Keys",
     "LogEntry",
     "Models",
     "Problem",

@@ -155,6 +155,36 @@ class ModelLineDocument(TypedDict):
     versions: list[VersionDocument]
 
 
+class KeyDocument(TypedDict):
+    """An API key, without its text."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    created: str
+    expires: str | None
+    revoked: str | None
+
+
+class NewKeyDocument(KeyDocument):
+    """An API key that was just made."""
+
+    key: str
+
+
+class KeysDocument(TypedDict):
+    """The API keys of a tenant."""
+
+    keys: list[KeyDocument]
+
+
+class TicketDocument(TypedDict):
+    """A ticket, and when it can no longer be used."""
+
+    ticket: str
+    expires: str
+
+
 class AliasDocument(TypedDict):
     """A name for a version of a model."""
 

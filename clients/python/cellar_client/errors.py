@@ -119,6 +119,10 @@ class ShadowUnknown(NotFound, type="shadow_unknown"):
     """The session has no shadow."""
 
 
+class KeyUnknown(NotFound, type="key_unknown"):
+    """There is no such API key, or it has ended."""
+
+
 class JobUnknown(NotFound, type="job_unknown"):
     """There is no such job."""
 
@@ -221,6 +225,22 @@ class InvalidParameter(Refused, type="invalid_parameter"):
 
 class ShapeMismatch(Refused, type="shape_mismatch"):
     """The array does not have the batch size and input size of the session."""
+
+
+class Unauthenticated(Refused, type="unauthenticated"):
+    """The request has no API key, or one that is not known or has ended: `Client(..., api_key=...)`."""
+
+
+class ScopeMissing(Refused, type="scope_missing"):
+    """The API key has not the scope that the request needs."""
+
+
+class KeysFull(Conflict, type="keys_full"):
+    """The installation has the largest allowed number of API keys."""
+
+
+class KeysNotUsed(Conflict, type="keys_not_used"):
+    """The service has no pepper, under which API keys are stored."""
 
 
 class IdUnknown(Refused, type="id_unknown"):

@@ -14,6 +14,7 @@ from cellar.api.errors import problems
 from cellar.api.fast_http.head_template import HeadTemplates
 from cellar.api.http import conventions
 from cellar.api.http.access import Access, AccessControl
+from cellar.api.http.authentication import Authentication, Authenticator, Credentials
 from cellar.api.http.body import BodyLimit
 from cellar.api.http.content_encoding import GzipAnswers, GzipBodies
 from cellar.api.http.conventions import EndingNewlines, HeadRequests, RoutedPaths
@@ -47,16 +48,20 @@ def create_app(
     max_body_bytes: int,
     replay_window: int,
     temporary_files: TemporaryFiles,
+    credentials: Credentials | None = None,
     limits: Limits | None = None,
     lifespan: Lifespan[FastAPI] | None = None,
 ) -> FastAPI:
     """Return the application for the clients that `access` admits. `lifespan` starts and stops the parts.
 
+    `credentials` checks API keys; without it no request needs one.
+
     Bodies over `max_body_bytes` are refused. Streams have at most `replay_window` steps of a session in flight.
     """
     app = FastAPI(title="Cellar", version=__version__, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
     app.state.services = services
-    app.state.streams = Streams(services, access, window=replay_window, max_bytes=max_body_bytes)
+    authenticator = app.state.authenticator = Authenticator(credentials)
+    app.state.streams = Streams(services, access, authenticator, window=replay_window, max_bytes=max_body_bytes)
     app.state.sequences = OpenSequences()
     app.state.max_body_bytes = max_body_bytes
     app.state.temporary_files = temporary_files
@@ -74,6 +79,7 @@ def create_app(
     app.add_middleware(GzipAnswers)
     app.add_middleware(GzipBodies, max_body_bytes=max_body_bytes, memory=load.memory)
     app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes, memory=load.memory)
+    app.add_middleware(Authentication, authenticator=authenticator)
     app.add_middleware(HeadRequests)
     app.add_middleware(RoutedPaths)
     if access.origins:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from cellar.api.limits.compile_limit import CompileLimit
 from cellar.jobs.submission import Jobs
+from cellar.keys.key_ring import KeyRing
 from cellar.ports import Caller
 from cellar.registry import Registry
 from cellar.sessions.events.hub import EventHub
@@ -41,6 +42,8 @@ class Services:
     compiles: CompileLimit
     deletions: Deletions
     jobs: Jobs
+    keys: KeyRing | None
+    """The API keys; None if the service has no pepper for them."""
     ready: Callable[[], Awaitable[dict[str, Any]]]
     """Return the durability and other facts of the connected store, or raise Unavailable."""
 

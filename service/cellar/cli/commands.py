@@ -47,6 +47,7 @@ def serve(settings: Settings, _options: argparse.Namespace) -> int:
     """Run the service until a signal stops it."""
     from cellar.embedded.serve import serve
 
+    settings.check_address()
     return serve(settings, [sys.executable, "-P", "-m", "cellar.cli"], say)
 
 
@@ -131,6 +132,28 @@ def import_file(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
+def keys(settings: Settings, options: argparse.Namespace) -> int:
+    """Make, list, rotate or revoke API keys."""
+    from cellar.cli import keys
+    from cellar.errors import CellarError
+
+    try:
+        if options.action == "create":
+            keys.create(settings, options.tenant, options.name, options.scopes, options.expires_in, say)
+        elif options.action == "list":
+            keys.show_all(settings, options.tenant, as_json=options.json, say=say)
+        elif options.action == "rotate":
+            keys.rotate(settings, options.id, options.overlap, say)
+        else:
+            keys.revoke(settings, options.id, say)
+    except StartupError:
+        raise
+    except CellarError as error:
+        print(f"cellar: {error.detail}", file=sys.stderr)
+        return 1
+    return 0
+
+
 def _write(file: Path, text: str) -> None:
     """Write a file. Raise StartupError if it cannot be written."""
     try:
@@ -172,6 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     bring.add_argument("--session", help="open a session of this name")
     bring.add_argument("--output", type=Path, help="write a safetensors file instead of sending anything")
     bring.set_defaults(run=import_file)
+    _add_keys(commands.add_parser("keys", help="make, list, rotate and revoke API keys"))
     document = commands.add_parser("openapi", help="write the OpenAPI document")
     document.add_argument("file", type=Path, nargs="?", help="the file to write; default: standard output")
     document.add_argument("--streams", action="store_true", help="the AsyncAPI document of the streams instead")
@@ -190,3 +214,22 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     child = commands.add_parser("api")
     child.add_argument("place")
     child.set_defaults(run=api)
+
+
+def _add_keys(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommands of `cellar keys`."""
+    parser.set_defaults(run=keys)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    create = actions.add_parser("create", help="make a key, which is shown once")
+    create.add_argument("--tenant", default="default", help="whose models and sessions it is for (default: default)")
+    create.add_argument("--name", default="", help="what it is for")
+    create.add_argument("--scopes", default="read,step", help="read, step, train, admin (default: read,step)")
+    create.add_argument("--expires-in", metavar="TIME", help="when it ends, as 90d or 12h; default: it does not")
+    every = actions.add_parser("list", help="list the keys")
+    every.add_argument("--tenant", help="only this tenant's")
+    every.add_argument("--json", action="store_true", help="as JSON")
+    rotate = actions.add_parser("rotate", help="make a key in the place of another, which ends a little later")
+    rotate.add_argument("id")
+    rotate.add_argument("--overlap", default="1h", metavar="TIME", help="how long the old one lasts (default: 1h)")
+    revoke = actions.add_parser("revoke", help="end a key in all processes, within a second")
+    revoke.add_argument("id")

@@ -16,6 +16,8 @@ from cellar.embedded.directory import Directory
 from cellar.embedded.listeners import listeners, peer_listeners
 from cellar.embedded.processes import ChildProcess, supervise
 from cellar.embedded.server import PrivateRedis
+from cellar.keys.pepper import FILE as PEPPER_FILE
+from cellar.keys.pepper import read_pepper
 from cellar.machine import memory_bytes, processors
 from cellar.settings import Settings
 
@@ -46,6 +48,8 @@ def serve(settings: Settings, program: Sequence[str], say: Callable[[str], None]
                 PrivateRedis(directory, fsync=fsync, max_memory_bytes=settings.redis_max_memory_bytes, say=say)
             )
             os.environ["CELLAR_REDIS_URL"] = redis.url
+            if settings.key_pepper is None:
+                os.environ["CELLAR_KEY_PEPPER"] = read_pepper(settings.data_dir / PEPPER_FILE)
             upkeep = redis.keep
         unix = []
         if slots > 1:

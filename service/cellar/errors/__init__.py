@@ -31,6 +31,8 @@
     ├── RequestTimeout               a request that did not arrive completely in time
     ├── HostRefused                  a `Host` that is not a name of the service
     ├── OriginRefused                a request from a web page of another site
+    ├── Unauthenticated              a request without a valid API key
+    ├── ScopeMissing                 an API key that has not the scope of the request; has the scope
     ├── UnsupportedMediaType
     ├── NotAcceptable
     ├── NotFound
@@ -40,6 +42,7 @@
     │   ├── SnapshotUnknown
     │   ├── ShadowUnknown
     │   ├── JobUnknown
+    │   ├── KeyUnknown
     │   └── BlobUnknown
     ├── Gone
     │   ├── SessionExpired
@@ -48,6 +51,8 @@
     │   ├── AlreadyExists
     │   ├── ModelInUse               something depends on a model that is to be deleted; has the numbers of dependents
     │   ├── AliasMoved               the alias has another version than the request expects; has its version
+    │   ├── KeysNotUsed              the service has no pepper for API keys
+    │   ├── KeysFull                 the installation has the largest allowed number of API keys
     │   ├── AliasesFull              the model has the largest allowed number of aliases
     │   ├── Superseded               a newer attempt of the same job holds the lease
     │   ├── NotReached               an earlier step of the same stream or bulk request failed
@@ -125,6 +130,8 @@ from cellar.errors.requests import (
     NotAcceptable,
     OriginRefused,
     RequestTimeout,
+    ScopeMissing,
+    Unauthenticated,
     UnsupportedMediaType,
 )
 from cellar.errors.resources import (
@@ -137,6 +144,9 @@ from cellar.errors.resources import (
     Gone,
     JobUnknown,
     KernelRevisionMismatch,
+    KeysFull,
+    KeysNotUsed,
+    KeyUnknown,
     ModelDeleted,
     ModelInUse,
     ModelUnfit,

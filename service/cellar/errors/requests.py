@@ -38,6 +38,18 @@ class HostRefused(CellarError, slug="host_refused", title="Host refused"):
     """The `Host` is not a name of the service. This prevents DNS rebinding by web pages."""
 
 
+class Unauthenticated(CellarError, slug="unauthenticated", title="Unauthenticated"):
+    """The request has no API key, or none that may be used."""
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class ScopeMissing(CellarError, slug="scope_missing", title="Scope missing"):
+    """The API key has not the scope that the request needs."""
+
+    members = ("scope",)
+    scope: str
+
+
 class HeadTooLarge(CellarError, slug="head_too_large", title="Request head too large"):
     """The head of the request is over the limit, or its trailers are."""
 

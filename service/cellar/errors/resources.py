@@ -35,6 +35,10 @@ class JobUnknown(NotFound, slug="job_unknown", title="Unknown job"):
     """No job has that name."""
 
 
+class KeyUnknown(NotFound, slug="key_unknown", title="Unknown key"):
+    """No API key of the tenant has that id, or it has ended."""
+
+
 class BlobUnknown(NotFound, slug="blob_unknown", title="Unknown blob"):
     """No blob has that digest, or a part of it is missing."""
 
@@ -80,6 +84,14 @@ class AliasMoved(Conflict, slug="alias_moved", title="Alias moved"):
 
     members: ClassVar[tuple[str, ...]] = ("version",)
     version: int
+
+
+class KeysNotUsed(Conflict, slug="keys_not_used", title="Keys not used"):
+    """The service has no pepper, under which API keys are stored."""
+
+
+class KeysFull(Conflict, slug="keys_full", title="Too many keys"):
+    """The installation has the largest allowed number of API keys."""
 
 
 class AliasesFull(Conflict, slug="aliases_full", title="Too many aliases"):

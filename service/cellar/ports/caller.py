@@ -1,6 +1,14 @@
 """The caller of a request: its tenant, and the scopes of its API key."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+Scope = Literal["read", "step", "train", "admin"]
+"""read: read everything of the tenant. step: read, and open, step and change sessions. train: read, make and change
+models, and run jobs. admin: everything, and make and revoke keys."""
+
+SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,11 +17,22 @@ class Caller:
 
     tenant: str
     scopes: frozenset[str] = frozenset()
-    """The permissions of the caller's API key; empty for a caller without a key."""
+    """The permissions of the caller, with those that others include."""
+    key: str = ""
+    """The id of the caller's API key, "" without one."""
+    expires_s: float | None = None
+    """When the caller must show new credentials, seconds since the Unix epoch; None: when its key ends."""
 
 
-ANYBODY = Caller("default")
+def granted(scopes: Iterable[str]) -> frozenset[str]:
+    """Return scopes with those that they include: `admin` has all, and every scope has `read`.
+
+    >>> sorted(granted(["step"]))
+    ['read', 'step']
+    """
+    given = frozenset(scopes)
+    return frozenset(SCOPES) if "admin" in given else given | {"read"} if given else given
+
+
+ANYBODY = Caller("default", frozenset(SCOPES))
 """The caller of every request while there are no keys: one tenant owns everything."""
-
-TENANTS = (ANYBODY.tenant,)
-"""All tenants, for background work on expired sessions, shadows and deleted models."""

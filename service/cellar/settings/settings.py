@@ -1,30 +1,25 @@
 """All settings of the service, read once from the environment variables `CELLAR_*`."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, ValidationError, model_validator
 
 from cellar.errors import SettingsInvalid
+from cellar.settings.access import AccessSettings
 from cellar.settings.values import (
     CLUSTER_URL,
     DAY_S,
     DIVIDED,
-    HOST,
     MEBIBYTE,
-    ORIGIN,
     REDIS_URL,
     default_cache_dir,
     default_data_dir,
-    listed,
 )
 
 
-class Settings(BaseSettings):
+class Settings(AccessSettings):
     """The settings with their units and defaults. `Settings.load()` reads the environment."""
-
-    model_config = SettingsConfigDict(env_prefix="CELLAR_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     redis_url: str | None = Field(
         None,
@@ -50,21 +45,6 @@ class Settings(BaseSettings):
     strict_wait_s: float = Field(1, gt=0, le=3, description="Longest wait for these replicas, seconds. Default: 1.")
     key_prefix: str = Field(
         "cellar", pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="First part of every Redis key. Default: cellar."
-    )
-
-    host: str = Field("127.0.0.1", description="Address to listen on. Default: 127.0.0.1, this machine only.")
-    port: int = Field(8080, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one. Default: 8080.")
-
-    allowed_hosts: Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(listed)] = Field(
-        None,
-        description="Names that clients may use for the service (the Host header without the port), separated"
-        " by commas; * allows all. localhost and loopback addresses are always allowed. Default:"
-        " no other names if the service listens on a loopback address, all names otherwise.",
-    )
-    allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(listed)] = Field(
-        (),
-        description="Origins of other web pages that may use the service (https://app.example.com), separated"
-        " by commas; * allows all. Default: none.",
     )
 
     data_dir: Path = Field(
@@ -258,21 +238,6 @@ class Settings(BaseSettings):
             path: Path | None = getattr(self, name)
             if path is not None and not path.is_absolute():
                 raise ValueError(f"CELLAR_{name.upper()} must be an absolute path, not {str(path)!r}")
-        return self
-
-    @model_validator(mode="after")
-    def _names_have_their_form(self) -> Self:
-        for host in self.allowed_hosts or ():
-            if host != "*" and not HOST.fullmatch(host):
-                raise ValueError(
-                    f"CELLAR_ALLOWED_HOSTS must hold names without ports (cellar.example.com), not {host!r}"
-                )
-        for origin in self.allowed_origins:
-            if origin != "*" and not ORIGIN.fullmatch(origin):
-                raise ValueError(
-                    "CELLAR_ALLOWED_ORIGINS must hold origins as browsers send them (https://app.example.com), without"
-                    f" a path, not {origin!r}"
-                )
         return self
 
     @model_validator(mode="after")

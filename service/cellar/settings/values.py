@@ -2,6 +2,7 @@
 
 import os
 import re
+from ipaddress import ip_address
 from pathlib import Path
 
 MEBIBYTE = 1024 * 1024
@@ -12,6 +13,20 @@ ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
 DIVIDED = ("model_cache_bytes", "max_unfinished_bytes", "compile_queue")
 """Limits of the whole service, which its api processes divide. All others hold for each process."""
 CLUSTER_URL = re.compile(r"rediss?\+cluster://")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a name or an address always means the machine on which it is used.
+
+    >>> is_loopback("localhost"), is_loopback("127.9.9.9"), is_loopback("::1"), is_loopback("cellar.example")
+    (True, True, True, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _xdg(variable: str, fallback: str) -> Path:

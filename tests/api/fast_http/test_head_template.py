@@ -29,7 +29,7 @@ def form(data: bytes = HEAD % (b"s", 15) + b"{", *, keyed: bool = False) -> Head
     """Return the form of a head."""
     found = form_of(data, keyed=keyed)
     assert found is not None
-    return HeadTemplate(found, TERMS, MOST_BYTES)
+    return HeadTemplate(found, TERMS, MOST_BYTES, 0)
 
 
 def encoded(session: str) -> bytes:

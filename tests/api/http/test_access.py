@@ -111,7 +111,12 @@ async def test_a_known_head_with_a_foreign_origin_is_another_head(served: Served
 
 
 async def test_a_page_that_is_allowed_gets_what_its_browser_asks_for(settings: Settings) -> None:
-    changes: dict[str, Any] = {"allowed_origins": (APP,), "allowed_hosts": None, "host": "0.0.0.0"}
+    changes: dict[str, Any] = {
+        "allowed_origins": (APP,),
+        "allowed_hosts": None,
+        "host": "0.0.0.0",
+        "authentication": "none",
+    }
     async with serving(with_own_keys(settings, **changes)) as served:
         session = await served.begin()
         path = f"/v1/sessions/{session}/step"

@@ -113,8 +113,8 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Served]:
-    """Serve an application with a model on a free port of its own."""
+async def serving(settings: Settings, key: str = "") -> AsyncIterator[Served]:
+    """Serve an application with a model on a free port of its own, and speak to it with this API key."""
     listener = socket.create_server(("127.0.0.1", 0))
     address = "{}:{}".format(*listener.getsockname())
     app, started = create_app(settings), asyncio.Event()
@@ -126,7 +126,9 @@ async def serving(settings: Settings) -> AsyncIterator[Served]:
     running = asyncio.create_task(server.serve([listener]))
     await started.wait()
     try:
-        async with httpx.AsyncClient(base_url=f"http://{address}", timeout=60) as http:
+        async with httpx.AsyncClient(
+            base_url=f"http://{address}", timeout=60, headers={"authorization": f"Bearer {key}"} if key else None
+        ) as http:
             made = await http.post("/v1/models", json={"name": "gru", "network": NETWORK})
             assert made.is_success, made.text
             yield Served(app, server, address, http)

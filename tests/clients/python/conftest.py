@@ -42,6 +42,7 @@ def service_url(redis_url: str, kernel_directory: Path) -> Iterator[str]:
     """Yield the address of a service with a worker, on keys of its own."""
     prefix = f"test-{uuid.uuid4().hex}"
     settings = {"redis_url": redis_url, "cache_dir": str(kernel_directory), "key_prefix": prefix, "worker": "true"}
+    settings["key_pepper"] = "the pepper of tests"
     with serving(environment(**settings)) as replica:
         with Client(replica.url) as client:
             client.models.create("exact", NETWORK)

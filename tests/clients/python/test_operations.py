@@ -9,6 +9,7 @@ import pytest
 
 from cellar_client import Check, Client, ConnectionFailed, documents
 from cellar_client import errors as client_errors
+from cellar_client.core.messages import all_headers
 from tests.docs.pages import DOCS
 
 GRU = {"in_size": 2, "layers": [{"type": "recurrent", "cell": "gru", "hidden_size": 3}]}
@@ -56,6 +57,26 @@ def test_versions_are_listed_and_checked(client: Client) -> None:
     client.models.delete("listed", force=True)
     with pytest.raises(client_errors.ModelUnknown):
         client.models.versions("listed")
+
+
+def test_keys_are_made_rotated_and_revoked(client: Client) -> None:
+    made = client.keys.create("gateway", ["step"], expires_in_s=3600)
+    assert made["key"].startswith(f"cellar_{made['id']}_")
+    new = client.keys.rotate(made["id"], overlap_s=60)
+    assert str(client.keys.get(made["id"])["expires"]) < str(made["expires"])
+    assert client.keys.revoke(new["id"])["revoked"]
+    assert {key["id"] for key in client.keys.list()["keys"]} >= {made["id"], new["id"]}
+    with pytest.raises(client_errors.KeyUnknown):
+        client.keys.rotate(new["id"])
+    with pytest.raises(client_errors.Problem, match="has none"):
+        client.keys.ticket()
+
+
+def test_a_key_is_sent_with_every_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert all_headers("one", {"X": "y"}) == {"Authorization": "Bearer one", "X": "y"}
+    monkeypatch.setenv("CELLAR_API_KEY", "two")
+    assert all_headers(None, None) == {"Authorization": "Bearer two"}
+    assert all_headers("", None) == {}
 
 
 def test_versions_have_aliases_and_tags(client: Client) -> None:

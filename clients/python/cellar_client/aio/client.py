@@ -12,9 +12,10 @@ from cellar_client.aio.driver import AsyncDriver
 from cellar_client.aio.methods import AsyncPerformer, awaiting, iterating, opening
 from cellar_client.arrays.inputs import Inputs, grouped
 from cellar_client.catalogue.jobs import JobCore
+from cellar_client.catalogue.keys import KeysCore
 from cellar_client.catalogue.models import ModelsCore
 from cellar_client.core.effects import Emission, Item, Operation, Result
-from cellar_client.core.messages import RequestBuilder
+from cellar_client.core.messages import RequestBuilder, all_headers
 from cellar_client.core.signatures import described
 from cellar_client.handles import JobHandle, SessionHandle, StreamHandle
 from cellar_client.operations import ClientCore
@@ -216,6 +217,19 @@ class AsyncModels(AsyncPerformer):
     list = iterating(ModelsCore.list)
 
 
+class AsyncKeys(AsyncPerformer):
+    """The API keys of the client's tenant."""
+
+    core: KeysCore
+
+    create = awaiting(KeysCore.create)
+    list = awaiting(KeysCore.list)
+    get = awaiting(KeysCore.get)
+    rotate = awaiting(KeysCore.rotate)
+    revoke = awaiting(KeysCore.revoke)
+    ticket = awaiting(KeysCore.ticket)
+
+
 class AsyncJob(JobHandle, AsyncPerformer):
     """A training job. `AsyncClient.train` and `AsyncClient.job` return one."""
 
@@ -240,7 +254,8 @@ class AsyncClient(AsyncPerformer):
 
     Every request is sent again after a lost connection and while the service cannot answer, and is applied once. After
     `give_up_s` seconds of pauses the error is raised. `timeout_s` is how long one try may take; the creation of a model
-    compiles its kernels. `headers` are sent with every request.
+    compiles its kernels. `api_key` is sent with every request, by default that of the environment variable
+    CELLAR_API_KEY; `headers` too.
     """
 
     core: ClientCore
@@ -251,12 +266,18 @@ class AsyncClient(AsyncPerformer):
         *,
         give_up_s: float = 60.0,
         timeout_s: float = 120.0,
+        api_key: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self._http = httpx.AsyncClient(timeout=timeout_s)
-        super().__init__(ClientCore(give_up_s), AsyncDriver(self._http, RequestBuilder(url, headers or {}, self._http)))
+        super().__init__(
+            ClientCore(give_up_s),
+            AsyncDriver(self._http, RequestBuilder(url, all_headers(api_key, headers), self._http)),
+        )
         self.models = AsyncModels(ModelsCore(give_up_s), self._driver)
         """The models of the service."""
+        self.keys = AsyncKeys(KeysCore(give_up_s), self._driver)
+        """The API keys of the client's tenant."""
 
     async def __aenter__(self) -> Self:
         """Return the client."""

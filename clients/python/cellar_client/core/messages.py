@@ -1,5 +1,6 @@
 """Requests as httpx sends them: the parts that do not change are made once."""
 
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -10,6 +11,12 @@ from cellar_client.core.effects import Request
 
 QUIET_S = 60.0
 """Longest silence of an answer that is read as it comes, at least: the service sends a comment after 15 s."""
+
+
+def all_headers(api_key: str | None, headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the headers of every request, with the API key that is given or in the environment, if any."""
+    key = os.environ.get("CELLAR_API_KEY") if api_key is None else api_key
+    return ({"Authorization": f"Bearer {key}"} if key else {}) | dict(headers or {})
 
 
 class RequestBuilder:

@@ -10,9 +10,10 @@ import httpx
 
 from cellar_client.arrays.inputs import Inputs, grouped
 from cellar_client.catalogue.jobs import JobCore
+from cellar_client.catalogue.keys import KeysCore
 from cellar_client.catalogue.models import ModelsCore
 from cellar_client.core.effects import Emission, Item, Operation, Result
-from cellar_client.core.messages import RequestBuilder
+from cellar_client.core.messages import RequestBuilder, all_headers
 from cellar_client.handles import JobHandle, SessionHandle, StreamHandle
 from cellar_client.operations import ClientCore
 from cellar_client.sessions.session import SessionCore
@@ -158,6 +159,19 @@ class Models(Performer):
     list = iterating(ModelsCore.list)
 
 
+class Keys(Performer):
+    """The API keys of the client's tenant."""
+
+    core: KeysCore
+
+    create = blocking(KeysCore.create)
+    list = blocking(KeysCore.list)
+    get = blocking(KeysCore.get)
+    rotate = blocking(KeysCore.rotate)
+    revoke = blocking(KeysCore.revoke)
+    ticket = blocking(KeysCore.ticket)
+
+
 class Job(JobHandle, Performer):
     """A training job. `Client.train` and `Client.job` return one."""
 
@@ -182,7 +196,8 @@ class Client(Performer):
 
     Every request is sent again after a lost connection and while the service cannot answer, and is applied once. After
     `give_up_s` seconds of pauses the error is raised. `timeout_s` is how long one try may take; the creation of a model
-    compiles its kernels. `headers` are sent with every request.
+    compiles its kernels. `api_key` is sent with every request, by default that of the environment variable
+    CELLAR_API_KEY; `headers` too.
     """
 
     core: ClientCore
@@ -193,12 +208,17 @@ class Client(Performer):
         *,
         give_up_s: float = 60.0,
         timeout_s: float = 120.0,
+        api_key: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self._http = httpx.Client(timeout=timeout_s)
-        super().__init__(ClientCore(give_up_s), Driver(self._http, RequestBuilder(url, headers or {}, self._http)))
+        super().__init__(
+            ClientCore(give_up_s), Driver(self._http, RequestBuilder(url, all_headers(api_key, headers), self._http))
+        )
         self.models = Models(ModelsCore(give_up_s), self._driver)
         """The models of the service."""
+        self.keys = Keys(KeysCore(give_up_s), self._driver)
+        """The API keys of the client's tenant."""
 
     def __enter__(self) -> Self:
         """Return the client."""

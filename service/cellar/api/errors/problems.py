@@ -38,8 +38,10 @@ STATUS: dict[type[errors.CellarError], int] = {
     errors.MalformedJson: 400,
     errors.MalformedBody: 400,
     errors.MalformedRequest: 400,
+    errors.Unauthenticated: 401,
     errors.HostRefused: 403,
     errors.OriginRefused: 403,
+    errors.ScopeMissing: 403,
     errors.NotFound: 404,
     errors.NotAcceptable: 406,
     errors.RequestTimeout: 408,
@@ -91,6 +93,8 @@ def _cut(text: str) -> str:
 def problem_of(error: errors.CellarError, headers: Mapping[str, str] | None = None) -> Response:
     """Return the problem document of an error of the tree."""
     document = document_of(error)
+    if isinstance(error, errors.Unauthenticated):
+        headers = {"WWW-Authenticate": "Bearer", **(headers or {})}
     if isinstance(error, errors.Unavailable):
         headers = {"Retry-After": str(error.retry_after_s), **(headers or {})}
     return Response(as_text(document), document["status"], headers, MEDIA_TYPE)
@@ -114,8 +118,10 @@ def embedded(error: errors.CellarError) -> dict[str, Any]:
 
 EVERYWHERE: tuple[type[errors.CellarError], ...] = (
     errors.MalformedRequest,
+    errors.Unauthenticated,
     errors.HostRefused,
     errors.OriginRefused,
+    errors.ScopeMissing,
     errors.RequestTimeout,
     errors.InvalidParameter,
     errors.HeadTooLarge,

@@ -48,10 +48,12 @@ def form_of(data: bytes, *, keyed: bool) -> bytes | None:
 class HeadTemplate:
     """The form of an accepted head, with its meaning."""
 
-    __slots__ = ("_key", "_last", "_length", "_most_bytes", "_parts", "form", "terms")
+    __slots__ = ("_key", "_last", "_length", "_most_bytes", "_parts", "form", "revision", "terms")
 
-    def __init__(self, form: bytes, terms: Terms, most_bytes: int) -> None:
+    def __init__(self, form: bytes, terms: Terms, most_bytes: int, revision: int) -> None:
         self.form = form
+        self.revision = revision
+        """The revision of the credentials at which the caller was found: the key of the head may end."""
         *texts, self._last = _MARKED.split(form)
         marks = _MARKED.findall(form)
         self._parts = [(text, len(text), _FILLED[mark].match) for text, mark in zip(texts, marks, strict=True)]

@@ -20,7 +20,10 @@ from cellar.api.fast_http.head_template import HeadTemplate, HeadTemplates, form
 from cellar.api.fast_http.request_cycle import StepCycle
 from cellar.api.fast_http.request_head import Head, read_head
 from cellar.api.http.access import Access
+from cellar.api.http.authentication import Authenticator, check_scope, scope_of
 from cellar.api.limits.backoff import SHARE
+from cellar.errors import CellarError
+from cellar.ports import Caller
 
 SOON_S = 0.05
 """A request received within this time after a connection is read again may have waited in its socket before."""
@@ -34,6 +37,8 @@ class StepProtocol(BoundedProtocol):
         self.services: Services = config.app.state.services
         self._most_bytes: int = config.app.state.max_body_bytes
         self._access: Access = config.app.state.access
+        self._authenticator: Authenticator = config.app.state.authenticator
+        self._credentials = self._authenticator.credentials
         self._form: bytes | None = None
         """The form of the last head that the parser has read, if it was that of a plain step."""
         self._forms: HeadTemplates = config.app.state.forms
@@ -57,7 +62,7 @@ class StepProtocol(BoundedProtocol):
         if not self.reading:
             known = self._known
             found = None if known is None or self._busy() else known.split(data)
-            if known is not None and found is not None:
+            if known is not None and found is not None and known.revision == self._credentials.revision:
                 self.idle_since_s = None
                 self._load.round_robin.single += 1
                 session, key, body = found
@@ -79,9 +84,10 @@ class StepProtocol(BoundedProtocol):
     def on_request(self) -> None:
         """Begin a plain step or a request of a direct route, if no other is running, else leave it to uvicorn."""
         data, self._data = self._data, b""
-        if self._busy() or self.parser.get_http_version() != "1.1":
+        method = self.parser.get_method()
+        caller = None if self._busy() or self.parser.get_http_version() != "1.1" else self._caller(method)
+        if caller is None:
             return super().on_request()
-        method, caller = self.parser.get_method(), self._access.caller(self.headers)
         keep_alive = self.parser.should_keep_alive()
         found = read_head(self.url, self.headers, self._most_bytes, caller) if method == b"POST" else None
         if found is not None and self._access.admits_host(self._host()):
@@ -97,6 +103,15 @@ class StepProtocol(BoundedProtocol):
             self.cycle = cycle  # type: ignore[assignment]
             return None
         return super().on_request()
+
+    def _caller(self, method: bytes) -> Caller | None:
+        """Return who sends the request, None if it is refused: the application answers then."""
+        try:
+            caller = self._authenticator.caller(self.headers)
+            check_scope(caller, scope_of(method.decode(), self.url.partition(b"?")[0].decode("latin-1")))
+        except CellarError:
+            return None
+        return caller
 
     def on_body(self, body: bytes) -> None:
         """Add a piece of the body. The parser checks it against the Content-Length."""
@@ -203,10 +218,11 @@ class StepProtocol(BoundedProtocol):
         """Make a template of the form of a head that was received twice in a row."""
         form, latest = form_of(data, keyed=head.key is not None), self._forms.latest
         self._known = None
-        if form is not None and latest is not None and form == latest.form:
+        revision = self._credentials.revision
+        if form is not None and latest is not None and form == latest.form and latest.revision == revision:
             self._known = latest
         elif form is not None and form == self._form:
-            self._known = self._forms.latest = HeadTemplate(form, head.terms, self._most_bytes)
+            self._known = self._forms.latest = HeadTemplate(form, head.terms, self._most_bytes, revision)
         self._form = form
 
     def _host(self) -> str:

@@ -27,7 +27,7 @@ KEY_HEADER, TIMEOUT_HEADER = IDEMPOTENCY_KEY.lower().encode(), TIMEOUT.lower().e
 PLAIN_HEADERS = frozenset(
     (
         *(b"host", b"user-agent", b"accept", b"accept-encoding", b"content-type", b"content-length", b"connection"),
-        *(KEY_HEADER, TIMEOUT_HEADER),
+        *(b"authorization", KEY_HEADER, TIMEOUT_HEADER),
     )
 )
 """Headers that HTTP clients send by default, and those of steps. Any other may change what the request means."""

@@ -5,16 +5,14 @@ A browser lets every page send requests to any address, also of its own machine,
 (DNS rebinding) has a matching Origin, so both are checked.
 """
 
-from collections.abc import Iterable, Sequence
-from ipaddress import ip_address
+from collections.abc import Sequence
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cellar.api.dependencies import CALLER
 from cellar.api.errors.problems import problem_of
 from cellar.errors import CellarError, HostRefused, OriginRefused
-from cellar.ports import ANYBODY, Caller
+from cellar.settings.values import is_loopback
 
 ANY = "*"
 
@@ -26,20 +24,6 @@ FOREIGN_SITES = ("cross-site", "same-site")
 
 SHOWN = 100
 """Characters of a wrong header that an error repeats."""
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a name or an address always means the machine on which it is used.
-
-    >>> is_loopback("localhost"), is_loopback("127.9.9.9"), is_loopback("::1"), is_loopback("cellar.example")
-    (True, True, True, False)
-    """
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Access:
@@ -72,10 +56,6 @@ class Access:
         name = _name_of(host)
         return name in self._hosts or is_loopback(name)
 
-    def caller(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller:  # noqa: ARG002  # no header says it yet
-        """Return who sends a request with these headers, whose names are in lower case."""
-        return ANYBODY
-
     def check(self, headers: Headers, *, safe: bool) -> None:
         """Raise HostRefused or OriginRefused. `safe` is whether the request changes nothing."""
         host, origin = headers.get("host"), headers.get("origin")
@@ -105,7 +85,7 @@ def _name_of(host: str) -> str:
 
 
 class AccessControl:
-    """Stores the caller of an HTTP request in its scope, or refuses the request. `Streams` checks WebSockets."""
+    """Refuses HTTP requests of foreign pages and under foreign names. `Streams` checks WebSockets."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
@@ -116,7 +96,6 @@ class AccessControl:
         if scope["type"] == "http":
             try:
                 self._access.check(Headers(scope=scope), safe=scope["method"] in SAFE)
-                scope[CALLER] = self._access.caller(scope["headers"])
             except CellarError as error:
                 return await problem_of(error)(scope, receive, send)
         return await self._app(scope, receive, send)

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from cellar.api.routes import history, snapshots
-from cellar.api.routes.catalogue import aliases, cells, health, jobs, models, weights
+from cellar.api.routes.catalogue import aliases, cells, health, jobs, keys, models, weights
 from cellar.api.routes.session import bulk, events, sequence_stream, sessions, state, steps
 
 
@@ -28,6 +28,7 @@ PARTS = (
     history,
     events,
     jobs,
+    keys,
 )
 for part in (*PARTS, health):
     router.include_router(part.router)

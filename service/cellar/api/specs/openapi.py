@@ -55,6 +55,7 @@ TAGS = {
     "events": "Changes of sessions as server-sent events.",
     "past": "Earlier states, logs, replays and other versions.",
     "jobs": "Training jobs.",
+    "keys": "API keys, and tickets that stand for one for some seconds.",
     "health": "Checks of the service for operators.",
 }
 

@@ -56,3 +56,7 @@ def closing_of(error: errors.CellarError) -> Closing:
 def ends(error: errors.CellarError) -> bool:
     """Return whether an error of one step ends the stream of its session."""
     return isinstance(error, ENDING) or code_of(type(error)) == INTERNAL
+
+
+KEY_ENDED = closing_of(errors.Unauthenticated("the API key has ended or was revoked"))
+"""The close frame of a stream whose key ends while it is open."""

@@ -11,14 +11,15 @@ from starlette.types import Scope
 from cellar.api.dependencies import Services
 from cellar.api.errors.problems import problem, problem_of
 from cellar.api.http.access import Access
+from cellar.api.http.authentication import STREAM_SCOPE, TICKET, Authenticator, check_scope
 from cellar.api.http.conventions import path_of
 from cellar.api.http.path_segments import name_of
 from cellar.api.http.query_and_headers import check_query
-from cellar.api.websocket.close_codes import STOPPING, Closing, closing_of
+from cellar.api.websocket.close_codes import KEY_ENDED, STOPPING, closing_of
 from cellar.api.websocket.connection.interface import Connection
 from cellar.api.websocket.socket import DeferredWrites, Socket
 from cellar.errors import CellarError, MalformedRequest
-from cellar.ports import is_name
+from cellar.ports import Caller, is_name
 
 PATH = re.compile(r"/v1/(?:sessions/([^/]+)/)?stream")
 
@@ -30,9 +31,12 @@ class Streams:
     a client can learn the outcome of each after its connection was lost. Messages have at most `max_bytes`, as bodies.
     """
 
-    def __init__(self, services: Services, access: Access, *, window: int, max_bytes: int) -> None:
+    def __init__(
+        self, services: Services, access: Access, authenticator: Authenticator, *, window: int, max_bytes: int
+    ) -> None:
         self._services = services
         self._access = access
+        self._authenticator = authenticator
         self._window = window
         self._max_bytes = max_bytes
         self._deferred = DeferredWrites()
@@ -54,17 +58,21 @@ class Streams:
 
     async def serve(self, scope: Scope, connection: Connection) -> None:
         """Serve a connection until it is closed. Its handshake is over."""
-        closing = self._closing(HTTPConnection(scope))
-        if closing is not None:
-            return await connection.close(closing)
+        try:
+            caller = self._admit(HTTPConnection(scope))
+        except CellarError as error:
+            return await connection.close(closing_of(error))
+        if self._stopping:
+            return await connection.close(STOPPING)
         stream = _stream_of(scope)
         assert stream is not None
         limits = {"window": self._window, "max_bytes": self._max_bytes}
-        caller = self._access.caller(scope["headers"])
         socket = Socket(self._services, caller, stream.session, connection, self._deferred, **limits)
         self.sockets.add(socket)
         try:
-            return await socket.run()
+            with self._authenticator.credentials.watch(caller) as ended:
+                ended.add_done_callback(lambda _: socket.end(KEY_ENDED))
+                return await socket.run()
         finally:
             self.sockets.discard(socket)
             self._closed.set()
@@ -78,16 +86,13 @@ class Streams:
             self._closed.clear()
             await self._closed.wait()
 
-    def _closing(self, request: HTTPConnection) -> Closing | None:
-        """Return the close frame of a stream that may not be opened, else None."""
-        if self._stopping:
-            return STOPPING
-        try:
-            self._access.check(request.headers, safe=False)
-            check_query(request, ())
-        except CellarError as error:
-            return closing_of(error)
-        return None
+    def _admit(self, request: HTTPConnection) -> Caller:
+        """Return the caller of a stream. Raise the error if it may not be opened."""
+        self._access.check(request.headers, safe=False)
+        check_query(request, (TICKET,))
+        caller = self._authenticator.caller(request.scope["headers"], request.scope["query_string"])
+        check_scope(caller, STREAM_SCOPE)
+        return caller
 
 
 class _Stream(NamedTuple):

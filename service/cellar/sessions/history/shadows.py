@@ -9,7 +9,7 @@ The outputs of the session itself are not stored; they are computed again, with 
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from cellar.errors import (
@@ -128,7 +128,7 @@ class Shadows:
         if not await self._shadows.delete(key):
             raise ShadowUnknown("the session has no shadow")
 
-    async def run(self, tenants: Sequence[str]) -> None:
+    async def run(self, tenants: Iterable[str]) -> None:
         """Run the shadows of these tenants, unless another process does so now. Raise StoreUnavailable."""
         if await self._shadows.take_turn(EVERY_S):
             for tenant in tenants:

@@ -9,7 +9,7 @@ wait for this: it finds that the session has expired.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from cellar.errors import InvalidInput
 from cellar.store.connection.retry import RetryingClient
@@ -38,7 +38,7 @@ class ExpirySweeper:
         client: RetryingClient,
         keys: SessionKeys,
         listing: SessionIndex,
-        tenants: Sequence[str],
+        tenants: Iterable[str],
         *,
         every_s: float,
     ) -> None:

@@ -8,7 +8,7 @@ depend on the version are removed.
 Version numbers are never used again, so a set of the index belongs to one version.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 
@@ -221,7 +221,7 @@ class RedisModelUses:
         """Add some sessions that older versions of Cellar created to the index; return whether all are in it."""
         return await self._index.complete_some(tenant, self._references)
 
-    async def complete(self, tenants: Sequence[str]) -> None:
+    async def complete(self, tenants: Iterable[str]) -> None:
         """Do so for a short time. Raise StoreUnavailable."""
         until_s = monotonic() + COMPLETED_S
         for tenant in tenants:

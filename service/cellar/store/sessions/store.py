@@ -1,6 +1,6 @@
 """Sessions in Redis: creation, reads, commits, deletion, listing and checks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cellar.errors import CellarError, StoreUnavailable
@@ -181,7 +181,7 @@ class RedisSessions:
         return page or await self._listing.page(tenant, cursor, limit, wanted)
 
     def sweeper(
-        self, tenants: Sequence[str], *, every_s: float = SWEEP_S, router: Router | None = None
+        self, tenants: Iterable[str], *, every_s: float = SWEEP_S, router: Router | None = None
     ) -> ExpirySweeper:
         """Return the sweeper that finds expired sessions of these tenants, in turns of `every_s`.
 

@@ -31,6 +31,7 @@ LastEventId = Annotated[
     ),
 ]
 Kept = Annotated[bool, Query(description="Begin with the events that are kept, and not with what comes next.")]
+Ticket = Annotated[str | None, Query(max_length=128, description="A ticket (`POST /v1/tickets`) instead of a key.")]
 
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
@@ -44,7 +45,11 @@ router = APIRouter(prefix="/v1/sessions/{session}", tags=["events"], route_class
 
 @router.get("/events", response_class=Response, responses={**answers(*SESSION, NotKept, Overloaded), **EVENTS})
 async def watch_session(
-    session: SessionPath, services: Parts, last_event_id: LastEventId = None, kept: Kept = False
+    session: SessionPath,
+    services: Parts,
+    last_event_id: LastEventId = None,
+    kept: Kept = False,
+    ticket: Ticket = None,  # noqa: ARG001  # `Authentication` has read it
 ) -> Response:
     """Watch a session that was created with `events`: its outputs, every other change, and its end.
 

@@ -1,13 +1,26 @@
 """The handshake of a WebSocket: reads its request and answers it (RFC 6455, section 4)."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from urllib.parse import unquote
 
 from starlette.types import Scope
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
 
+from cellar.api.http.authentication import SUBPROTOCOL
 from cellar.api.websocket.connection.interface import StreamServer
+
+
+def new_parser(most_bytes: int) -> ServerProtocol:
+    """Return the parser of a connection whose messages have at most `most_bytes`."""
+    return ServerProtocol(max_size=most_bytes, select_subprotocol=_chosen)
+
+
+def _chosen(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """Return our subprotocol if a client offers it. Browsers end a connection whose offers are all refused."""
+    return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None
 
 
 def shake_hands(parser: ServerProtocol, data: bytes, streams: StreamServer) -> Scope | None:

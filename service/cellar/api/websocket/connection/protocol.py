@@ -15,7 +15,6 @@ from typing import Any
 import uvicorn
 from websockets.frames import Frame, Opcode
 from websockets.protocol import SEND_EOF
-from websockets.server import ServerProtocol
 
 from cellar.api.limits.limits import Load
 from cellar.api.limits.unread_answers import UnreadAnswers
@@ -31,7 +30,7 @@ from cellar.api.websocket.connection.frame_codec import (
     payload_place,
     unmasked,
 )
-from cellar.api.websocket.connection.handshake import shake_hands
+from cellar.api.websocket.connection.handshake import new_parser, shake_hands
 from cellar.api.websocket.connection.interface import Listener, Message, NoListener, StreamServer
 from cellar.api.websocket.connection.keep_alive import KeepAlive
 from cellar.errors import Overloaded
@@ -56,7 +55,7 @@ class StreamProtocol(asyncio.Protocol):
         """The connections of the server, for which uvicorn waits when it stops."""
         self._loop = asyncio.get_running_loop()
         self._most = config.ws_max_size
-        self._parser = ServerProtocol(max_size=self._most)
+        self._parser = new_parser(self._most)
         self._keep_alive = KeepAlive(self._loop, config.ws_ping_interval, self._ping, self._give_up)
         self._serving: asyncio.Task[None] | None = None
         """The task of the socket; None before the handshake."""

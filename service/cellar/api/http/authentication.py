@@ -1,0 +1,175 @@
+"""Authentication: who sends a request, by its API key, and whether the key has the scope that the request needs."""
+
+import asyncio
+import re
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+from urllib.parse import parse_qs
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cellar.api.dependencies import CALLER
+from cellar.api.errors.problems import problem_of
+from cellar.errors import CellarError, ScopeMissing, Unauthenticated
+from cellar.ports import ANYBODY, Caller
+from cellar.ports import Scope as KeyScope
+
+SUBPROTOCOL = "cellar"
+"""The WebSocket subprotocol that is chosen if a client offers it, as one does that sends its key as another."""
+
+KEY_SUBPROTOCOL = "cellar.key."
+"""Begins a subprotocol that is an API key: browsers let pages set no other header of a WebSocket."""
+
+TICKET = "ticket"
+"""The query parameter with a ticket, of WebSockets and event streams."""
+
+MISSING = "the request has no API key: send the header `Authorization: Bearer cellar_...`"
+
+PUBLIC = re.compile(r"/(healthz|readyz|openapi\.json|docs(/.*)?)?")
+"""Paths that need no key. They tell nothing about a tenant."""
+
+ENDLESS = re.compile(r"/v1/sessions/[^/]+/(events|sequence/stream)")
+"""Paths whose answers end when the key ends; all others end soon."""
+
+READING = ("GET", "HEAD", "OPTIONS")
+
+SCOPE_OF: tuple[tuple[re.Pattern[str], KeyScope, KeyScope], ...] = (
+    (re.compile(r"/v1/keys(/.*)?"), "admin", "admin"),
+    (re.compile(r"/v1/tickets"), "read", "read"),
+    (re.compile(r"/v1/(models|cells|jobs)(/.*)?"), "read", "train"),
+    (re.compile(r"/v1/(sessions|steps|stream)(/.*)?"), "read", "step"),
+)
+"""The scopes of paths: for reading, and for everything else. A test holds them against the routes."""
+
+STREAM_SCOPE: KeyScope = "step"
+"""The scope of a WebSocket."""
+
+
+class Credentials(Protocol):
+    """Tells who shows an API key, a token or a ticket."""
+
+    revision: int
+    """Changes whenever a caller that was returned before may have lost its rights."""
+
+    def caller(self, text: str) -> Caller:
+        """Return the caller with a key or a token. Raise Unauthenticated."""
+        ...
+
+    def caller_of_ticket(self, text: str) -> Caller:
+        """Return the caller that a ticket stands for. Raise Unauthenticated."""
+        ...
+
+    def watch(self, caller: Caller) -> AbstractContextManager["asyncio.Future[None]"]:
+        """Return a future that has a result as soon as the credentials of the caller have ended."""
+        ...
+
+
+class NoCredentials:
+    """The credentials of a service without keys: every request is that of the one tenant."""
+
+    revision = 0
+
+    def caller(self, text: str) -> Caller:  # noqa: ARG002  # without keys the header means nothing
+        """Return the one caller."""
+        return ANYBODY
+
+    caller_of_ticket = caller
+
+    def watch(self, caller: Caller) -> AbstractContextManager["asyncio.Future[None]"]:  # noqa: ARG002
+        """Return a future that never has a result."""
+        return nullcontext(asyncio.get_running_loop().create_future())
+
+
+class Authenticator:
+    """Finds the credentials in the headers and the query of a request."""
+
+    def __init__(self, credentials: Credentials | None = None) -> None:
+        self.credentials: Credentials = credentials or NoCredentials()
+        self._needs_key = credentials is not None
+
+    def caller(self, headers: Iterable[tuple[bytes, bytes]], query: bytes = b"") -> Caller:
+        """Return who sends a request with these headers, whose names are in lower case. Raise Unauthenticated."""
+        if not self._needs_key:
+            return ANYBODY
+        for name, value in headers:
+            if name == b"authorization":
+                kind, _, text = value.decode("latin-1").partition(" ")
+                if kind.lower() != "bearer":
+                    raise Unauthenticated(MISSING)
+                return self.credentials.caller(text.strip())
+            if name == b"sec-websocket-protocol":
+                for offered in value.decode("latin-1").split(","):
+                    if offered.strip().startswith(KEY_SUBPROTOCOL):
+                        return self.credentials.caller(offered.strip().removeprefix(KEY_SUBPROTOCOL))
+        if b"ticket=" in query:
+            given = parse_qs(query.decode("latin-1")).get(TICKET, [""])
+            return self.credentials.caller_of_ticket(given[0])
+        raise Unauthenticated(MISSING)
+
+
+def check_scope(caller: Caller, needed: KeyScope) -> None:
+    """Raise ScopeMissing if the caller's key has not this scope."""
+    if needed not in caller.scopes:
+        has = ", ".join(sorted(caller.scopes)) or "none"
+        raise ScopeMissing(f"this needs an API key with the scope {needed}; this one has {has}", scope=needed)
+
+
+def scope_of(method: str, path: str) -> KeyScope:
+    """Return the scope that a request needs.
+
+    >>> scope_of("GET", "/v1/models"), scope_of("POST", "/v1/models"), scope_of("POST", "/v1/sessions/a/step")
+    ('read', 'train', 'step')
+    """
+    for pattern, reading, changing in SCOPE_OF:
+        if pattern.fullmatch(path):
+            return reading if method in READING else changing
+    return "read"  # there is no such path, which the answer says
+
+
+class Authentication:
+    """Stores the caller of an HTTP request in its scope, or answers 401 or 403. `Streams` checks WebSockets."""
+
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+        self._app = app
+        self._authenticator = authenticator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on. An endless answer ends with the key."""
+        if scope["type"] != "http" or PUBLIC.fullmatch(scope["path"]):
+            return await self._app(scope, receive, send)
+        is_endless = ENDLESS.fullmatch(scope["path"]) is not None
+        try:
+            query = scope["query_string"] if is_endless else b""
+            caller = scope[CALLER] = self._authenticator.caller(scope["headers"], query)
+            check_scope(caller, scope_of(scope["method"], scope["path"]))
+        except CellarError as error:
+            return await problem_of(error)(scope, receive, send)
+        if not is_endless or caller is ANYBODY:
+            return await self._app(scope, receive, send)
+        with self._authenticator.credentials.watch(caller) as ended:
+            return await _until(ended, self._app, scope, receive, send)
+
+
+async def _until(ended: "asyncio.Future[None]", app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve a request until it ends, or as if its client had left as soon as the key has ended."""
+    is_open = False
+
+    async def receive_or_end() -> Message:
+        """Return the next message of the client, or a disconnect."""
+        message = asyncio.ensure_future(receive())
+        try:
+            await asyncio.wait((message, ended), return_when=asyncio.FIRST_COMPLETED)
+            return {"type": "http.disconnect"} if ended.done() else message.result()
+        finally:
+            message.cancel()
+
+    async def noted(message: Message) -> None:
+        """Pass a message of the answer on, and note whether another must follow."""
+        nonlocal is_open
+        is_open = message["type"] == "http.response.start" or message.get("more_body", False)
+        await send(message)
+
+    await app(scope, receive_or_end, noted)
+    if is_open and ended.done():
+        await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,128 @@
+"""`cellar keys`: makes, lists, rotates and revokes API keys, in the Redis of the service."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from re import fullmatch
+
+from cellar.assembly import SystemClock, pepper_of
+from cellar.embedded.directory import Directory
+from cellar.embedded.server import PrivateRedis
+from cellar.errors import InvalidInput, StartupError
+from cellar.keys.administration import KeyAdministration, NewKey
+from cellar.ports import SCOPES, ApiKey
+from cellar.settings import Settings
+from cellar.store.catalogue.keys import RedisKeys
+from cellar.store.topology.factory import sync_client
+
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+TENANT = r"[a-z0-9][a-z0-9-]{0,62}"
+
+
+@contextmanager
+def administration(settings: Settings) -> Iterator[KeyAdministration]:
+    """Return the administration of the keys. A private Redis that does not run is started meanwhile.
+
+    Raise StartupError if the pepper is not that of the stored keys.
+    """
+    pepper = pepper_of(settings)
+    if settings.redis_url is None:
+        directory = Directory(settings.data_dir, settings.runtime_dir)
+        with PrivateRedis(directory, max_memory_bytes=settings.redis_max_memory_bytes) as server:
+            yield _checked(KeyAdministration(_store(settings, server.url), pepper, SystemClock()))
+    else:
+        yield _checked(KeyAdministration(_store(settings, settings.redis_url), pepper, SystemClock()))
+
+
+def _store(settings: Settings, url: str) -> RedisKeys:
+    return RedisKeys(sync_client(url), settings.key_prefix)
+
+
+def _checked(keys: KeyAdministration) -> KeyAdministration:
+    if not keys.store.check_pepper(keys.pepper.mark):
+        raise StartupError(
+            "the stored API keys were made under another pepper: set CELLAR_KEY_PEPPER to that of the service"
+        )
+    return keys
+
+
+def seconds_of(text: str) -> float:
+    """Return the seconds of a duration such as 90d, 12h or 30s. Raise InvalidInput.
+
+    >>> seconds_of("90d"), seconds_of("1.5h")
+    (7776000.0, 5400.0)
+    """
+    found = fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd])", text)
+    if found is None or not float(found[1]):
+        raise InvalidInput(f"{text!r} is no duration: expected a number and s, m, h or d, as 90d")
+    return float(found[1]) * UNITS_S[found[2]]
+
+
+def create(
+    settings: Settings, tenant: str, name: str, scopes: str, expires_in: str | None, say: Callable[[str], None]
+) -> None:
+    """Make a key and print it. Raise InvalidInput or KeysFull."""
+    if not fullmatch(TENANT, tenant):
+        raise InvalidInput(f"{tenant!r} is no tenant: expected up to 63 lower-case letters, digits and hyphens")
+    asked = [scope.strip() for scope in scopes.split(",")]
+    known = [scope for scope in SCOPES if scope in asked]
+    if len(known) < len(asked):
+        raise InvalidInput(f"{scopes!r} are no scopes: expected some of {', '.join(SCOPES)}, with commas between")
+    with administration(settings) as keys:
+        _show(keys.create(tenant, name, known, lasts_s=None if expires_in is None else seconds_of(expires_in)), say)
+
+
+def rotate(settings: Settings, key_id: str, overlap: str, say: Callable[[str], None]) -> None:
+    """Make a key in the place of another and print it. Raise KeyUnknown or InvalidInput."""
+    with administration(settings) as keys:
+        _show(keys.rotate(keys.find(key_id).tenant, key_id, overlap_s=seconds_of(overlap)), say)
+
+
+def revoke(settings: Settings, key_id: str, say: Callable[[str], None]) -> None:
+    """End a key. Raise KeyUnknown."""
+    with administration(settings) as keys:
+        key = keys.revoke(keys.find(key_id).tenant, key_id)
+    say(f"The key {key.id} ({key.name}) of {key.tenant} is revoked: no process takes it after a second.")
+
+
+def show_all(settings: Settings, tenant: str | None, *, as_json: bool, say: Callable[[str], None]) -> None:
+    """Print the keys of a tenant or of all, as a table or as JSON."""
+    with administration(settings) as keys:
+        found = keys.list(tenant)
+        now_s = keys.clock.now_s()
+    if as_json:
+        return say(json.dumps([_members(key) for key in found], indent=1))
+    rows = [("ID", "TENANT", "SCOPES", "STATE", "NAME")]
+    rows += [(key.id, key.tenant, ",".join(key.scopes), _state(key, now_s), key.name) for key in found]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return None
+
+
+def _show(new: NewKey, say: Callable[[str], None]) -> None:
+    ends = "does not end" if new.key.expires_s is None else f"ends on {_time(new.key.expires_s)}"
+    say(f"A key of {new.key.tenant} with {', '.join(new.key.scopes)}, which {ends}. It is shown only now:")
+    say(new.text)
+
+
+def _state(key: ApiKey, now_s: float) -> str:
+    if key.revoked_s is not None:
+        return f"revoked {_time(key.revoked_s)}"
+    if key.expires_s is None:
+        return "live"
+    return f"{'until' if now_s < key.expires_s else 'ended'} {_time(key.expires_s)}"
+
+
+def _members(key: ApiKey) -> dict[str, object]:
+    times = {
+        name: None if time_s is None else _time(time_s)
+        for name, time_s in (("created", key.created_s), ("expires", key.expires_s), ("revoked", key.revoked_s))
+    }
+    return {"id": key.id, "tenant": key.tenant, "name": key.name, "scopes": list(key.scopes), **times}
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
