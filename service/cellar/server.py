@@ -58,6 +58,8 @@ def make_server(app: FastAPI, settings: Settings, announce: Callable[[], Corouti
         proxy_headers=False,  # nothing depends on the address of the client
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
     )
     return ApiServer(config, app, announce, settings.drain_s)
 

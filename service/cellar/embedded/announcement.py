@@ -19,8 +19,10 @@ DURABILITY = {
 class Announcement:
     """Prints once that the service is not ready yet, if that is so, and once that it is."""
 
-    def __init__(self, listener: socket.socket, processes: int, say: Callable[[str], None]) -> None:
-        self._url = url_of(listener)
+    def __init__(
+        self, listener: socket.socket, processes: int, say: Callable[[str], None], *, tls: bool = False
+    ) -> None:
+        self._url = url_of(listener, tls=tls)
         self._processes = processes
         self._say = say
         self._said_waiting = self._said_ready = False
@@ -39,10 +41,10 @@ class Announcement:
                 self._say(line)
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, *, tls: bool = False) -> str:
     """Return the URL of a service that listens on a socket."""
     host, port = listener.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def ready_lines(url: str, processes: int, store: Mapping[str, Any]) -> Iterator[str]:

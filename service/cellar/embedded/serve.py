@@ -55,7 +55,7 @@ def serve(settings: Settings, program: Sequence[str], say: Callable[[str], None]
         if slots > 1:
             unix = stack.enter_context(peer_listeners(settings.data_dir, settings.runtime_dir, slots))
         parent = os.getpid()
-        announcement = Announcement(tcp[0], slots, say)
+        announcement = Announcement(tcp[0], slots, say, tls=settings.tls_certificate is not None)
         apis = ApiProcesses(program, parent, slots, Sockets(tcp, unix), announcement, settings.drain_s)
         workers = [
             ChildProcess(f"worker {number}" if number else "worker", [*program, "worker", "--parent", str(parent)])

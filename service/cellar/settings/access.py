@@ -1,5 +1,7 @@
 """Settings of the address of the service, of the clients that may use it, and of the web pages that may."""
 
+from pathlib import Path
+from ssl import Purpose, create_default_context
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
@@ -7,6 +9,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cellar.errors import SettingsInvalid
 from cellar.settings.values import HOST, ORIGIN, is_loopback, listed
+
+
+def _no_password() -> str:
+    """Refuse a key with a password, for which OpenSSL would ask on the terminal."""
+    raise OSError("the key has a password")
 
 
 class AccessSettings(BaseSettings):
@@ -29,6 +36,14 @@ class AccessSettings(BaseSettings):
         " by commas; * allows all. Default: none.",
     )
 
+    tls_certificate: Path | None = Field(
+        None,
+        description="PEM file with the certificate of the service, and those of its authorities up to the root. With"
+        " CELLAR_TLS_KEY the service speaks HTTPS only. Read at the start, and again on SIGHUP. Default: none.",
+    )
+    tls_key: Path | None = Field(
+        None, description="PEM file with the key of CELLAR_TLS_CERTIFICATE, without a password. Default: none."
+    )
     authentication: Literal["keys", "none"] | None = Field(
         None,
         description="keys: every request needs an API key (`cellar keys create`). none: every client that reaches"
@@ -56,8 +71,28 @@ class AccessSettings(BaseSettings):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("CELLAR_TLS_CERTIFICATE and CELLAR_TLS_KEY must be set together")
+        return self
+
     def check_address(self) -> None:
-        """Raise SettingsInvalid if other machines reach the service and nothing says who of them may use it."""
+        """Raise SettingsInvalid if the service cannot be opened to its clients as the settings have it.
+
+        So it is if other machines reach it and nothing says who of them may use it, and if the certificate cannot be
+        read.
+        """
+        if self.tls_certificate is not None:
+            try:
+                create_default_context(Purpose.CLIENT_AUTH).load_cert_chain(
+                    self.tls_certificate, self.tls_key, _no_password
+                )
+            except OSError as error:  # SSLError is one
+                raise SettingsInvalid(
+                    f"CELLAR_TLS_CERTIFICATE={self.tls_certificate} and CELLAR_TLS_KEY={self.tls_key} cannot be used:"
+                    f" {error.strerror or error}"
+                ) from error
         if self.authentication is None and not is_loopback(self.host):
             raise SettingsInvalid(
                 f"CELLAR_HOST={self.host} lets other machines use the service: set CELLAR_AUTHENTICATION=keys and make"
