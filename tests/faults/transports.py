@@ -89,7 +89,8 @@ async def _converse(
     told: Answers = []
 
     def takes(message: bytes) -> bool:
-        told.extend(read(message))
+        if not message.startswith(b'{"stopping"'):  # a process that is replaced closes its WebSockets
+            told.extend(read(message))
         return len(told) == count
 
     await wires.converse(url, messages, takes)
