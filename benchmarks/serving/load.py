@@ -58,6 +58,8 @@ class Job:
     """For Redis: the bytes of all replies to a request."""
     roam: bool = False
     """Whether each request goes to one of the ports at random."""
+    connections: int = 1
+    """Connections of a client to each of its ports. Each request goes over one at random."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,8 @@ def run(job: Job) -> Found:
 
 def _connect(job: Job, index: int, stack: ExitStack) -> _Client:
     client = _Client(job.clients[index])
-    for port in job.ports if job.roam else [job.ports[index % len(job.ports)]]:
+    ports = job.ports if job.roam else (job.ports[index % len(job.ports)],)
+    for port in ports * job.connections:
         sock = stack.enter_context(_open(port))
         client.lines.append(_Line(client, sock, _answers(job, index, sock)))
         sock.setblocking(False)

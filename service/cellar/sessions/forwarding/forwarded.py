@@ -8,6 +8,7 @@ from cellar.errors import StoreUnavailable, Unavailable
 from cellar.ports import StepCommand, StepResult
 from cellar.sessions.forwarding.messages import Outcome, Plain, changes_of, outcome_of
 from cellar.sessions.requests.request import PendingResult, PendingSteps
+from cellar.sessions.requests.request_state import WAITING
 from cellar.sessions.requests.step_batch import PendingBatch
 
 Submit = Callable[[StepCommand, PendingResult[Any] | None], PendingSteps]
@@ -34,7 +35,9 @@ class ForwardedStep(PendingResult[StepResult]):
         nbytes: int,
         cancelled: "Callable[[ForwardedStep], object]",
     ) -> None:
-        super().__init__()
+        self._outcome = None  # as PendingResult does it: each step saves a call
+        self._calls = ()
+        self.state = WAITING
         self.command = command
         self.after = after
         """The request that must succeed before it."""

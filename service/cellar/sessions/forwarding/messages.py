@@ -58,6 +58,9 @@ class MessageReader:
 
     def feed(self, data: bytes) -> Iterator[Plain]:
         """Add received bytes, and yield the messages that are complete. Raise ValueError for another greeting."""
+        if not (self._data or self._greeting) and len(data) - LENGTH_BYTES == int.from_bytes(data[:4], "little"):
+            yield marshal.loads(data[LENGTH_BYTES:])  # noqa: S302  # as below; nearly always it is one message
+            return
         self._data += data
         if self._greeting:
             if not GREETING.startswith(self._data[: self._greeting]):

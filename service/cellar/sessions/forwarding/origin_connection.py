@@ -102,7 +102,7 @@ class OriginConnection(asyncio.Protocol):
         if monotonic() - sent_s > LATE_S and self._is_hung_up():  # this process was stopped, and was given up
             self._transport.abort()
             return
-        if len(commands) > 1:
+        if len(commands) > 1 and len({packed[3] for packed in commands}) < len(commands):
             with self._steps.together():
                 for packed in commands:
                     self._begin(packed)

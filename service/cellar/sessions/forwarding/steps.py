@@ -22,7 +22,7 @@ class _InFlight:
 
     def __init__(self, owner: OwnerConnection) -> None:
         self.owner = owner
-        self.count = 0
+        self.count = 1
         self.held: list[ForwardedStep] = []
 
 
@@ -56,12 +56,12 @@ class ForwardingSteps(Steps):
             return super().submit(command, after)  # which ends it
         if current is None:
             step = owner.forward(command, after)
-            current = self._in_flight[key] = _InFlight(owner)
+            self._in_flight[key] = _InFlight(owner)
         elif owner.is_taking and not current.held:
             step = owner.forward(command, after)
+            current.count += 1
         else:
-            return self._hold(current, command, after)
-        current.count += 1
+            step = self._hold(current, command, after)
         return step
 
     def check_room(self, key: SessionKey, deadline_s: float | None, came_s: float | None = None) -> None:
@@ -89,5 +89,6 @@ class ForwardingSteps(Steps):
         if len(current.held) >= self.admission.most:
             raise Overloaded("too many steps wait while their session changes its process (CELLAR_QUEUE_LIMIT)")
         kind = ForwardedBatch if command.kind == "batch" else ForwardedStep
-        current.held.append(kind(command, after, 0, 0, lambda _: None))
-        return current.held[-1]
+        step = kind(command, after, 0, 0, lambda _: None)
+        current.held.append(step)
+        return step
