@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +54,18 @@ class Ground:
     def kill_service(self, number: int) -> None:
         """Kill a process that answers requests, the oldest of several; its parent starts another on its socket."""
         os.kill(wait_until(lambda: self.replicas[number].child("api"), 30, "the service has a process"), signal.SIGKILL)
+
+    async def stop_process(self, number: int, time_s: float) -> None:
+        """Stop a process of a service, which keeps its connections and sockets, and let it go on after a while."""
+        processes = await asyncio.to_thread(
+            wait_until, lambda: self.replicas[number].children("api"), 30, "the service has a process"
+        )
+        os.kill(processes[-1], signal.SIGSTOP)
+        try:
+            await asyncio.sleep(time_s)
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(processes[-1], signal.SIGCONT)
 
     def restart_service(self, number: int) -> None:
         """Have a service replace its processes one after the other."""

@@ -16,6 +16,7 @@ from random import Random
 import uvloop
 
 from cellar.embedded.binary import find_binaries
+from cellar.sessions.forwarding.owner_connection import CHECK_S, PATIENCE
 from tests.faults import ground as standing
 from tests.faults.checker import Evidence, check
 from tests.faults.ground import Ground
@@ -52,6 +53,8 @@ class Plan:
     """Of a process and of Redis in turn; with several processes, a rolling restart follows each."""
     processes: int = 1
     """Of each service."""
+    stops: int = 0
+    """Of a process of the first service, for longer than the other one waits for steps that it has forwarded there."""
     chances: tuple[float, float] = (0.2, 0.06)
     """Of a fault, for a request before a service, and for one of its writes before Redis: that holds up everybody."""
 
@@ -81,7 +84,7 @@ async def carry_out(plan: Plan, ground: Ground, client_type: type[Client] = Clie
         session = await standing.begin(ground.replicas[0].url)
         meet = Meeting(plan, ground, session, book, stack, client_type)
         ground.set_calm(False)
-        killing = asyncio.create_task(_kill(plan, ground, book, kills))
+        killing = asyncio.gather(_kill(plan, ground, book, kills), _stop(plan, ground, book, kills))
         alone = int(plan.steps * plan.alone)
         try:
             await write_alone(await meet.client("first"), Supply(alone))
@@ -145,6 +148,18 @@ async def _kill(plan: Plan, ground: Ground, book: Book, kills: Counter[str]) -> 
             kills["rolling restarts"] += 1
 
 
+STOPPED_S = CHECK_S * (PATIENCE + 2)
+"""The other process gives up meanwhile, and what the stopped one goes on with afterwards comes too late."""
+
+
+async def _stop(plan: Plan, ground: Ground, book: Book, kills: Counter[str]) -> None:
+    """Stop a process at even distances on the way."""
+    for number in range(plan.stops):
+        await book.reached(plan.steps * (2 * number + 1) // (2 * plan.stops + 1))
+        await ground.stop_process(0, STOPPED_S)
+        kills["stops of a process"] += 1
+
+
 def _faults(ground: Ground) -> Counter[str]:
     found: Counter[str] = Counter()
     for hops, where in ((ground.fronts, "before the services"), (ground.backs, "before Redis")):
@@ -169,11 +184,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=plan.steps)
     parser.add_argument("--kernels", type=Path, default=Path(".pytest_cache/d/kernels"), help="compiled kernels")
     parser.add_argument("--processes", type=int, default=plan.processes, help="of each service; several are restarted")
+    parser.add_argument("--stops", type=int, default=plan.stops, help="of one of several processes, for six seconds")
     parser.add_argument("--window", type=int, default=standing.WINDOW, help="requests that can be replayed")
     options = parser.parse_args(arguments)
     for seed in range(options.seed, options.seed + options.runs):
         print(f"seed {seed}", flush=True)
-        chosen = replace(plan, seed=seed, steps=options.steps, processes=options.processes)
+        chosen = replace(plan, seed=seed, steps=options.steps, processes=options.processes, stops=options.stops)
         outcome = uvloop.run(_run(chosen, options.kernels.absolute(), options.window))
         print(*outcome.lines(), sep="\n", flush=True)
         check(outcome.evidence)

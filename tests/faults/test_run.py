@@ -50,6 +50,17 @@ async def test_several_processes_that_are_killed_and_replaced(
     assert outcome.kills["rolling restarts"] == plan.kills
 
 
+async def test_a_process_that_is_stopped_while_steps_are_forwarded_to_it(
+    redis_server_binary: Path, kernel_directory: Path
+) -> None:
+    """It goes on when the other one has given it up, with the steps that it had then."""
+    plan = replace(QUICK, processes=2, kills=0, stops=1)
+    async with ground(redis_server_binary, kernel_directory, "stopped", plan.chances, processes=2) as there:
+        outcome = await carry_out(plan, there)
+    check(outcome.evidence)
+    assert outcome.kills["stops of a process"] == plan.stops
+
+
 async def test_a_client_that_takes_a_lost_answer_for_no_answer_is_caught(honest: Ground) -> None:
     """Every try under a key of its own: that is what a lost reply taken for a lost request comes to."""
 
