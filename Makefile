@@ -4,18 +4,24 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3.14 py
 JOBS ?= 2
 PROCESSOR = $(if $(LEVEL),NUMBA_CPU_NAME=$(LEVEL))
 MACHINE_CODE := tests/engine tests/nn tests/sessions/test_bits.py tests/sessions/values/test_digest_chain.py tests/e2e/test_bits.py
+STEP_PATH := tests/wire tests/sessions tests/store/sessions tests/store/connection tests/e2e/test_bits.py tests/api/bulk tests/api/decoding \
+	tests/api/fast_http tests/api/limits tests/api/websocket tests/api/test_step_path.py
 BIN := .venv/bin
 COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet --no-config --upgrade --generate-hashes \
 	--allow-unsafe --strip-extras --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
-.PHONY: help install lint test test-below check faults golden matrix interchange contract demo bench-engine bench-training bench-service bench-scale openapi requirements clean
+.PHONY: help install compiled lint test test-pure test-below check faults golden matrix interchange contract demo bench-engine bench-training bench-service bench-scale openapi requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 20
 
-install: .venv/installed-dev ## create .venv with the service and the tools
+install: .venv/installed-dev ## create .venv with the service and the tools, compiled if there is a C compiler
+	@$(MAKE) --no-print-directory compiled || echo "pure Python: compiling the modules has failed, see above"
+
+compiled: .venv/installed-dev ## compile the modules that steps pass; without a C compiler, or with CELLAR_PURE=1, say so
+	@$(BIN)/python setup.py -q build_ext --inplace
 
 lint: .venv/installed-dev ## ruff, mypy strict and the import contracts
 	$(BIN)/ruff check
@@ -26,11 +32,15 @@ lint: .venv/installed-dev ## ruff, mypy strict and the import contracts
 test: .venv/installed-dev ## the whole suite, against a real Redis (ARGS=; LEVEL=x86-64-v3: as that processor)
 	$(PROCESSOR) $(BIN)/pytest -n $(JOBS) $(ARGS)
 
+test-pure: .venv/installed-dev ## tests of the compiled modules, and of what traces or replaces functions, as pure Python
+	if [ $$($(BIN)/python -c "import cellar.extension_modules as modules; print(modules.FORM)") = compiled ]; then CELLAR_PURE=1 $(MAKE) test ARGS="$(STEP_PATH)"; \
+	else echo "make test has run pure Python."; fi
+
 test-below: .venv/installed-dev ## the tests of machine code as AVX2, on a processor with AVX-512
 	level=$$($(BIN)/python -m tests.level below) || exit; \
 	if [ -n "$$level" ]; then $(MAKE) test LEVEL=$$level ARGS="$(MACHINE_CODE)"; fi
 
-check: lint test test-below ## what CI runs
+check: lint test test-pure test-below ## what CI runs
 
 golden: .venv/installed-dev ## print the golden hashes of the arithmetic, on every level that the machine has
 	$(BIN)/python -m tests.engine.golden
@@ -77,9 +87,10 @@ requirements: .venv/installed-dev ## pin all dependencies again, with hashes
 	$(COMPILE) --extra build -o requirements/bench-service.txt --extra embedded --extra bench-service \
 		--constraint requirements/service.txt --constraint requirements/bench.txt pyproject.toml
 	$(COMPILE) -o requirements/contract.txt requirements/contract.in
+	$(COMPILE) -o requirements/compile.txt requirements/compile.in
 
 clean: ## remove .venv and what the tools cached
-	rm -rf .venv .venv-bench .venv-contract tests/contract/node_modules tests/contract/generated benchmarks/results .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build service/*.egg-info
+	rm -rf .venv .venv-bench .venv-contract tests/contract/node_modules tests/contract/generated benchmarks/results .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build service/*.egg-info service/cellar/_extensions
 
 .venv/bin/python .venv-bench/bin/python .venv-contract/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none is on PATH."; exit 1; }
@@ -89,7 +100,7 @@ clean: ## remove .venv and what the tools cached
 # A stamp says that its requirements are installed; a second call does nothing.
 define INSTALL
 	$(@D)/bin/python -m pip install --disable-pip-version-check --no-input --require-hashes -r $<
-	$(@D)/bin/python -m pip install --disable-pip-version-check --no-input --no-deps --no-build-isolation $(EDITABLE)
+	CELLAR_PURE=1 $(@D)/bin/python -m pip install --disable-pip-version-check --no-input --no-deps --no-build-isolation $(EDITABLE)
 	@touch $@
 endef
 

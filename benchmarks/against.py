@@ -1,4 +1,6 @@
-"""Compares the CPU time of a step with that of another checkout: `python -m benchmarks.against CHECKOUT`.
+"""Compares the CPU time of a step with that of another checkout, or without one with that of pure Python.
+
+python -m benchmarks.against CHECKOUT
 
 Both services run beside each other with the same libraries, on one Redis that syncs its file every second, under keys
 of their own. They take turns, and the ratio is the median of those of each round, with its interval: a commit that
@@ -12,6 +14,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
+
+import httpx
 
 from benchmarks.serving import contestants, streams
 from benchmarks.serving.contestants import Contestant
@@ -37,11 +41,12 @@ WAYS: dict[str, Callable[[Contestant], Job]] = {
 }
 
 
-def start(stack: ExitStack, name: str, checkout: Path, redis: RedisServer, core: int) -> Contestant:
+def start(stack: ExitStack, name: str, checkout: Path, redis: RedisServer, core: int, **settings: str) -> Contestant:
     """Start the service of a checkout, create its model and sessions, and freeze it."""
-    (service,) = contestants.start_cellars(stack, {core}, redis, 1, checkout, key_prefix=name)
+    (service,) = contestants.start_cellars(stack, {core}, redis, 1, checkout, key_prefix=name, **settings)
     contestants.create_model(service)
     contestants.create_sessions(service, names(CLIENTS))
+    print(f"{name}: {httpx.get(f'{service.url}/readyz').json().get('build', 'pure')}")
     service.process.freeze()
     return service
 
@@ -49,7 +54,7 @@ def start(stack: ExitStack, name: str, checkout: Path, redis: RedisServer, core:
 def main() -> None:
     """Print the figures."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("checkout", type=Path, help="a folder with another commit of this repository")
+    options.add_argument("checkout", type=Path, nargs="?", help="a folder with another commit of this repository")
     options.add_argument("--rounds", type=int, default=ROUNDS)
     asked = options.parse_args()
     cores = choose()
@@ -57,8 +62,12 @@ def main() -> None:
         redis = stack.enter_context(RedisServer(cores.outside, None))
         generator = stack.enter_context(Generator(cores.outside))
         redis.set_fsync("everysec")
-        checkouts = {"here": Path(__file__).parents[1], "there": asked.checkout.resolve()}
-        both = {key: start(stack, key, checkout, redis, cores.service) for key, checkout in checkouts.items()}
+        here = Path(__file__).parents[1]
+        there = {} if asked.checkout else {"pure": "1"}
+        both = {
+            "here": start(stack, "here", here, redis, cores.service),
+            "there": start(stack, "there", (asked.checkout or here).resolve(), redis, cores.service, **there),
+        }
         watch = Watch(cores, redis.process, generator.process)
         print(f"{'':26}{'us here':>9}{'there':>9}{'ratio':>8}")
         for name, job in WAYS.items():

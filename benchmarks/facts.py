@@ -8,6 +8,7 @@ from typing import Any
 
 import cellar
 from cellar.engine import KERNEL_REV, host_target
+from cellar.extension_modules import FORM
 
 PEERS = ("torch", "onnxruntime", "openvino")
 
@@ -25,6 +26,7 @@ def machine_facts(packages: Sequence[str]) -> dict[str, Any]:
         "target": f"{target.cpu} {target.features}".strip(),
         "python": platform.python_version(),
         "cellar": cellar.__version__,
+        "build": FORM,
         "kernel_rev": KERNEL_REV,
         **{name: _version(name) for name in packages},
     }

@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from cellar.embedded.binary import find_binaries
+from cellar.extension_modules import FORM, PURE
 from tests import level
 from tests.redis_cluster import RedisCluster
 from tests.redis_process import RedisProcess
@@ -20,7 +21,7 @@ from tests.waiting import wait_until
 
 GIVEN_REDIS_URL = os.environ.get("CELLAR_REDIS_URL")
 
-for name in [name for name in os.environ if name.startswith("CELLAR_")]:
+for name in [name for name in os.environ if name.startswith("CELLAR_") and name != PURE]:
     del os.environ[name]
 
 
@@ -33,8 +34,16 @@ def pytest_configure() -> None:
 
 
 def pytest_report_header() -> str:
-    """Say which processor the kernels are compiled for."""
-    return level.describe()
+    """Say which processor the kernels are compiled for, and which form of the package is tested."""
+    return f"{level.describe()}; modules that steps pass: {FORM}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out tests that trace or replace functions of modules that are compiled: `make test-pure` runs them."""
+    if FORM == "compiled":
+        for item in items:
+            if item.get_closest_marker("pure"):
+                item.add_marker(pytest.mark.skip(reason="compiled functions are not traced or replaced"))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from tests.api.connections import connected, request, step
 from tests.api.step_path import Call, files, is_turn, recorded
 from tests.api.websocket.conftest import serving
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.pure]
 
 MOST_FILES = 25
 MOST_TURNS = 2

@@ -23,7 +23,7 @@ from tests.sessions.conftest import Service, StartService
 from tests.sessions.exact import BAD_STATE, ExactModel, ExactModels, history
 from tests.sessions.session_calls import a_sequence, begin, output, step
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.pure]
 
 FAULT = "a fault that the test has put there"
 SESSIONS = 5

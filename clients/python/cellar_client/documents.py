@@ -240,6 +240,7 @@ class ReadyDocument(TypedDict):
     """A service that can serve requests, and what its store guarantees."""
 
     status: str
+    build: str
     store: Document
 
 

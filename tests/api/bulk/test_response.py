@@ -176,6 +176,7 @@ async def test_who_goes_away_leaves_the_sessions_in_order(app: FastAPI) -> None:
     assert (await sessions_of(app).steps.submit(StepCommand(KEY, INPUT[None]))).position.step == before + 1
 
 
+@pytest.mark.pure
 @pytest.mark.parametrize("media_type", [lines.MEDIA_TYPE, frames.MEDIA_TYPE])
 @pytest.mark.parametrize(("owner", "name"), [(Steps, "submit"), (replies, "ANSWER")])
 async def test_a_fault_of_the_service_is_the_answer_of_one_step_and_tells_nothing(

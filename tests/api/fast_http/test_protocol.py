@@ -228,6 +228,7 @@ async def test_a_refusal_does_not_let_the_next_request_run_out_of_time(
         assert connection.idle_since_s is not None
 
 
+@pytest.mark.pure
 async def test_only_a_connection_that_is_idle_all_the_time_is_closed(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,7 @@ async def test_trailers_are_no_headers(served: Served, pieces: int) -> None:
         assert (await client.answer()).body["step"] == 3
 
 
+@pytest.mark.pure
 @pytest.mark.parametrize(
     "more", [b"", HEALTH, HEALTH[:20], b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nabc"]
 )
@@ -104,6 +105,7 @@ async def test_a_client_that_has_said_everything_gets_its_answers(
         assert await client.ended()
 
 
+@pytest.mark.pure
 async def test_a_client_that_has_said_everything_is_looked_for(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a connection whose first request has the head that others have sent, too."""
     monkeypatch.setattr(bounded, "PROBE_S", 0.01)
@@ -124,6 +126,7 @@ async def test_a_client_that_has_said_everything_is_looked_for(served: Served, m
         assert status == "200"
 
 
+@pytest.mark.pure
 async def test_a_client_that_leaves_between_two_answers_is_let_go(served: Served, pending: PendingSteps) -> None:
     """Its first request is answered, and the second one, which is not all there, would have been begun next."""
     async with connected(served) as client:
@@ -143,6 +146,7 @@ async def test_a_client_that_leaves_in_its_request_gets_nothing(served: Served) 
         assert await client.ended()
 
 
+@pytest.mark.pure
 async def test_a_stream_begins_behind_the_answers_before_it(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     session, pending = await served.begin(), PendingSteps()
     async with connected(served) as client:
@@ -217,6 +221,7 @@ async def test_what_may_be_read_in_two_ways_is_refused(served: Served, head: byt
         assert await client.ended()
 
 
+@pytest.mark.pure
 async def test_a_refusal_waits_for_the_answers_before_it(served: Served, pending: PendingSteps) -> None:
     async with connected(served) as client:
         client.writer.write(request("s", step(1, 2)) + HEALTH + b"nonsense\r\n\r\n")

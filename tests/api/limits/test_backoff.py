@@ -105,6 +105,7 @@ async def served(settings: Settings) -> AsyncIterator[Served]:
         yield served
 
 
+@pytest.mark.pure
 async def test_who_is_refused_again_and_again_is_read_later_and_loses_nothing(
     served: Served, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -238,6 +238,7 @@ async def test_several_steps_of_a_frame_are_answered_one_by_one(served: Served) 
         assert np.array_equal(known.outputs, found.outputs)
 
 
+@pytest.mark.pure
 @pytest.mark.parametrize("timeout_ms", [0, 60_000], ids=["as one", "each by itself"])
 async def test_steps_for_which_there_is_no_room(
     served: Served, monkeypatch: pytest.MonkeyPatch, timeout_ms: int

@@ -28,35 +28,35 @@ class NoModels:
         """Return None."""
 
 
-class CacheOfMany(SessionCache):
-    """A cache that is filled with sessions that a store would have read."""
+def cache_of(max_bytes: int, most_queues: int = MOST_QUEUES) -> SessionCache:
+    """Return a cache that `fill` fills with sessions that a store would have read."""
+    store = RedisSessions(open_router("redis://127.0.0.1:1"), prefix="test")  # it is never connected
+    return SessionCache(max_bytes, store, NoModels(), most_queues)  # type: ignore[arg-type]
 
-    def __init__(self, max_bytes: int, most_queues: int = MOST_QUEUES) -> None:
-        store = RedisSessions(open_router("redis://127.0.0.1:1"), prefix="test")  # it is never connected
-        super().__init__(max_bytes, store, NoModels(), most_queues)  # type: ignore[arg-type]
 
-    def fill(self, count: int) -> None:
-        """Add sessions, each with a state of its own."""
-        for number in range(count):
-            queue = self.queue(SessionKey("default", f"session-{number:06d}"))
-            record = a_record(f"session-{number:06d}")
-            record.state = number.to_bytes(4, "little") * (STATE_BYTES // 4)
-            self.set_record(queue, record)
-            self.evict()
+def fill(cache: SessionCache, count: int) -> None:
+    """Add sessions, each with a state of its own."""
+    for number in range(count):
+        queue = cache.queue(SessionKey("default", f"session-{number:06d}"))
+        record = a_record(f"session-{number:06d}")
+        record.state = number.to_bytes(4, "little") * (STATE_BYTES // 4)
+        cache.set_record(queue, record)
+        cache.evict()
 
-    def has(self, number: int) -> bool:
-        """Return whether a session is known, and right."""
-        queue = self.known(SessionKey("default", f"session-{number:06d}"))
-        if queue is None:
-            return False
-        assert queue.record is not None
-        assert queue.record.state == number.to_bytes(4, "little") * (STATE_BYTES // 4)
-        return True
 
-    @property
-    def count(self) -> int:
-        """The number of sessions that are known."""
-        return len(self._queues) + sum(len(table) for table in self._tables)
+def has(cache: SessionCache, number: int) -> bool:
+    """Return whether a session is known, and right."""
+    queue = cache.known(SessionKey("default", f"session-{number:06d}"))
+    if queue is None:
+        return False
+    assert queue.record is not None
+    assert queue.record.state == number.to_bytes(4, "little") * (STATE_BYTES // 4)
+    return True
+
+
+def count_of(cache: SessionCache) -> int:
+    """Return the number of sessions that are known."""
+    return len(cache._queues) + sum(len(table) for table in cache._tables)
 
 
 @pytest.fixture
@@ -69,23 +69,23 @@ def tracked() -> Iterator[None]:
 
 @pytest.mark.usefixtures("tracked")
 def test_the_collector_visits_no_more_objects_with_more_sessions() -> None:
-    cache = CacheOfMany(1 << 30, most_queues=100)
-    cache.fill(1_000)
+    cache = cache_of(1 << 30, most_queues=100)
+    fill(cache, 1_000)
     gc.collect()
     few = len(gc.get_objects())
-    cache.fill(20_000)
+    fill(cache, 20_000)
     gc.collect()
-    assert cache.count == 20_000
+    assert count_of(cache) == 20_000
     assert len(gc.get_objects()) < few + 1_000
 
 
 def test_the_memory_that_is_counted_is_the_memory_that_is_taken() -> None:
     tracemalloc.start()
     try:
-        cache = CacheOfMany(1 << 30, most_queues=500)
-        cache.fill(100)  # caches of the store are filled
+        cache = cache_of(1 << 30, most_queues=500)
+        fill(cache, 100)  # caches of the store are filled
         before, counted = tracemalloc.get_traced_memory()[0], cache.bytes
-        cache.fill(20_000)
+        fill(cache, 20_000)
         taken = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
@@ -93,26 +93,26 @@ def test_the_memory_that_is_counted_is_the_memory_that_is_taken() -> None:
 
 
 def test_the_sessions_used_last_stay_within_the_memory() -> None:
-    one = CacheOfMany(1 << 30, most_queues=10)
-    one.fill(5_010)
-    cache = CacheOfMany(one.bytes, most_queues=10)
+    one = cache_of(1 << 30, most_queues=10)
+    fill(one, 5_010)
+    cache = cache_of(one.bytes, most_queues=10)
     for _ in range(3):
-        cache.fill(15_000)
+        fill(cache, 15_000)
         assert cache.bytes <= one.bytes
-        assert 4_900 < cache.count <= 5_010
-        kept = [number for number in range(15_000) if cache.has(number)]
+        assert 4_900 < count_of(cache) <= 5_010
+        kept = [number for number in range(15_000) if has(cache, number)]
         assert sum(number >= 9_500 for number in kept) > 0.8 * len(kept)  # each table has an order of its own
-    while cache.count:
+    while count_of(cache):
         cache._max_bytes = cache.bytes - 1
         cache.evict()
     assert cache.bytes == 0
 
 
 def test_a_session_that_is_used_again_stays() -> None:
-    cache = CacheOfMany(1_000_000, most_queues=10)
-    cache.fill(100)
+    cache = cache_of(1_000_000, most_queues=10)
+    fill(cache, 100)
     for first in range(10):
-        assert all(cache.has(number) for number in range(50))
+        assert all(has(cache, number) for number in range(50))
         for number in range(1_000 * first, 1_000 * first + 300):
             cache.set_record(cache.queue(SessionKey("default", f"other-{number}")), a_record(f"other-{number}"))
             cache.evict()

@@ -44,7 +44,9 @@ class LineAnswers:
         lines, self._lines = self._lines, []
         return b"".join(lines)
 
-    whole = ready
+    def whole(self) -> bytes:
+        """Return the lines of a part."""
+        return self.ready()
 
     def problem(self, error: CellarError) -> bytes:
         """Return the line of an error that is not one of a step."""

@@ -73,7 +73,7 @@ def plain_step(
 
 
 def _besides(document: dict[str, Any], key: str | None, others: int) -> tuple[Identity, Reset] | None:
-    if len(BESIDES & document.keys()) + 1 + others != len(document):
+    if len(document.keys() & BESIDES) + 1 + others != len(document):
         return None
     step, writer, seq = document.get("step"), document.get("writer"), document.get("seq")
     reset = document.get("reset", False)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from functools import lru_cache
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from starlette.responses import Response
@@ -85,7 +85,7 @@ class StepCycle:
         *("came_s", "disconnected", "keep_alive", "pieces", "response_complete"),
     )
 
-    message_event = _NoEvent()
+    message_event: ClassVar = _NoEvent()
 
     def __init__(
         self, connection: Connection, session: str, key: str | None, terms: Terms, *, keep_alive: bool

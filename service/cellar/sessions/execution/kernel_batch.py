@@ -25,31 +25,19 @@ WHOLE_NUMBERS = 32 * 1024 * 1024
 _FLOAT32 = np.dtype("<f4")
 
 
+_ITEM_FIELDS = (
+    *("bad_kind", "bad_step", "began", "digests", "failure", "inputs", "left", "network"),
+    *("offset", "outputs", "positions", "record", "requests", "reset", "rows", "schedule", "state"),
+)
+
+
 class BatchItem:
     """Steps to run on the state of one session: those of one request, or of several consecutive ones.
 
     It also holds the results until they are committed.
     """
 
-    __slots__ = (
-        "bad_kind",
-        "bad_step",
-        "began",
-        "digests",
-        "failure",
-        "inputs",
-        "left",
-        "network",
-        "offset",
-        "outputs",
-        "positions",
-        "record",
-        "requests",
-        "reset",
-        "rows",
-        "schedule",
-        "state",
-    )
+    __slots__ = _ITEM_FIELDS
 
     def __init__(self, requests: list[StepRequest], record: SessionRecord, network: Network) -> None:
         self.requests = requests
@@ -282,7 +270,7 @@ def _keep_good(work: BatchItem, executor: Executor | None) -> None:
     again.began = True
     while again.left and again.failure is None:
         run_together([again], executor)
-    for name in BatchItem.__slots__:
+    for name in _ITEM_FIELDS:
         setattr(work, name, getattr(again, name))
 
 

@@ -213,6 +213,7 @@ async def test_results_that_nobody_takes_harm_no_other_tick(
     assert "1 results too many" in caplog.text
 
 
+@pytest.mark.pure
 @pytest.mark.parametrize(
     ("owner", "name"),
     [
@@ -248,6 +249,7 @@ async def test_replies_that_are_not_understood_are_told_to_all_and_the_next_tick
     assert await Posted(sessions, *goes_on).results() == [Applied()] * len(goes_on)
 
 
+@pytest.mark.pure
 async def test_a_commit_that_cannot_be_written_keeps_no_other_from_being_sent(
     sessions: RedisSessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

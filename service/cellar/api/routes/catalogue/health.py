@@ -8,6 +8,7 @@ from cellar.api.errors.problems import answers
 from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.catalogue.health import HealthAnswer, ReadyAnswer
 from cellar.errors import StoreUnavailable
+from cellar.extension_modules import FORM
 
 router = APIRouter(tags=["health"], route_class=JsonRoute)
 
@@ -20,5 +21,5 @@ async def health() -> HealthAnswer:
 
 @router.get("/readyz", responses=answers(StoreUnavailable))
 async def ready(services: Parts) -> ReadyAnswer:
-    """Answer 200 if requests can be served now, with the guarantees of the connected store."""
-    return ReadyAnswer(status="ready", store=await services.ready())
+    """Answer 200 if requests can be served now, with the guarantees of the connected store and the form of the code."""
+    return ReadyAnswer(status="ready", build=FORM, store=await services.ready())

@@ -18,6 +18,9 @@ class ReadyAnswer(Answer):
     """Requests can be served."""
 
     status: Literal["ready"]
+    build: Literal["compiled", "pure"] = Field(
+        description="Whether the modules that steps pass are compiled or pure Python."
+    )
     store: dict[str, Any] = Field(
         description="Guarantees of the connected Redis: version, durability, eviction policy, primaries and replicas."
     )
