@@ -36,6 +36,7 @@ from cellar.sessions.history.history import SessionHistory
 from cellar.sessions.history.replay_migrate import Replays
 from cellar.sessions.history.shadows import EVERY_S as SHADOWS_S
 from cellar.sessions.history.shadows import Shadows
+from cellar.sessions.operations.bulk_deletion import RESUME_S, BulkDeletions
 from cellar.sessions.operations.concurrency_limit import ConcurrencyLimit
 from cellar.sessions.operations.forks import Forks
 from cellar.sessions.operations.model_deletion import EVERY_S as DELETIONS_S
@@ -51,11 +52,12 @@ from cellar.store.catalogue.blobs_redis import RedisBlobs
 from cellar.store.catalogue.jobs import RedisJobs
 from cellar.store.catalogue.keys import RedisKeys
 from cellar.store.catalogue.models import RedisModels
+from cellar.store.companions.deletions import RedisDeletions
 from cellar.store.companions.events import RedisEvents
 from cellar.store.companions.history import RedisHistory
 from cellar.store.companions.shadows import RedisShadows
 from cellar.store.companions.snapshots import RedisSnapshots
-from cellar.store.connection.router import Wait
+from cellar.store.connection.router import Router, Wait
 from cellar.store.sessions.expiry import SWEEP_S
 from cellar.store.sessions.store import RedisSessions
 from cellar.store.topology.factory import find_pubsub_server, open_router, sync_client
@@ -131,16 +133,7 @@ class Api(Parts):
         # pages of logs, events and shadows go over connections of their own, so that no commit waits behind them
         router, self._second_router = (open_router(self.url, prefix=settings.key_prefix) for _ in range(2))
         self._events = RedisEvents(self._second_router, find_pubsub_server(self.url), prefix=settings.key_prefix)
-        self._store = RedisSessions(
-            router,
-            prefix=settings.key_prefix,
-            window=settings.replay_window,
-            output_cap_bytes=settings.replay_output_bytes,
-            idempotency_ttl_s=settings.idempotency_ttl_s,
-            tombstone_ttl_s=settings.tombstone_ttl_s,
-            wait=_wait(settings),
-            expired=self._events.notify_expired,
-        )
+        self._store = self._make_store(settings, router)
         self._sessions = self._make_sessions(settings)
         self._job_queue = self.job_queue(sync_client(self.queue_url))
         limits = {"most": settings.max_snapshots, "held_s": settings.idempotency_ttl_s}
@@ -161,6 +154,7 @@ class Api(Parts):
             registry=self.registry,
             compiles=CompileLimit(settings.compile_queue),
             deletions=Deletions(self.registry, uses, shadows, jobs, self._sessions.models),
+            bulk_deletions=self._bulk_deletions(settings),
             jobs=jobs,
             keys=self._make_key_ring(settings),
             ready=self._store.ping,
@@ -174,6 +168,22 @@ class Api(Parts):
         if not settings.needs_keys and settings.key_pepper is None:
             return None
         return KeyRing(KeyAdministration(self.keys, pepper_of(settings), self.clock))
+
+    def _make_store(self, settings: Settings, router: Router) -> RedisSessions:
+        return RedisSessions(
+            router,
+            prefix=settings.key_prefix,
+            window=settings.replay_window,
+            output_cap_bytes=settings.replay_output_bytes,
+            idempotency_ttl_s=settings.idempotency_ttl_s,
+            tombstone_ttl_s=settings.tombstone_ttl_s,
+            wait=_wait(settings),
+            expired=self._events.notify_expired,
+        )
+
+    def _bulk_deletions(self, settings: Settings) -> BulkDeletions:
+        store = RedisDeletions(self._second_router, self._store, prefix=settings.key_prefix)
+        return BulkDeletions(store, self._store, self._sessions, self.clock)
 
     def _make_sessions(self, settings: Settings) -> Sessions:
         limits = SessionLimits(
@@ -209,6 +219,8 @@ class Api(Parts):
             yield repeat(self.services.keys.refresh, KEYS_S, "API keys cannot be read")
         finishing = self._once(partial(self._of_each_tenant, self.services.deletions.finish))
         yield repeat(finishing, DELETIONS_S, "deletions of models cannot be finished")
+        resuming = partial(self._of_each_tenant, self.services.bulk_deletions.resume)
+        yield repeat(resuming, RESUME_S, "deletions of sessions cannot be continued")
         asking = partial(self._of_each_tenant, self._sessions.aliases.refresh)
         yield repeat(asking, ALIASES_S, "moves of aliases cannot be read")
 
@@ -252,6 +264,7 @@ class Api(Parts):
             for task in background:
                 task.cancel()
             await asyncio.wait(background)
+            await self.services.bulk_deletions.aclose()
             self.services.compiles.close()
             await self._sessions.aclose(SETTLE_S)
             if self._forwarding is not None:

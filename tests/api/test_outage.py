@@ -41,18 +41,27 @@ BODIES: dict[tuple[str, str], Any] = {
 LINES = ("/v1/steps", "post")
 """Each line has an answer of its own, which may be that Redis is away."""
 
+BULK = ("/v1/sessions/bulk", "post")
+"""The same."""
+
 LONG = ("/v1/sessions/{session}/sequence/stream", "post")
 
-WITHOUT_REDIS = {("/healthz", "get"), ("/v1/cells", "post"), LINES}
+WITHOUT_REDIS = {("/healthz", "get"), ("/v1/cells", "post"), LINES, BULK}
 
 
 async def call(client: httpx.AsyncClient, path: str, method: str, session: str = "session") -> httpx.Response:
     """Send a request that the service can answer while Redis is there."""
     names = {"model": "model", "alias": "live", "job": "job", "snapshot": "snapshot", "writer": "writer"}
+    names["deletion"] = 12 * "00"
     place = path.format(session=session, **names)
     if (path, method) == LINES:
         content = json.dumps({"session": "nobody", "input": [1]})
         return await client.request(method, place, content=content, headers={"Content-Type": lines.MEDIA_TYPE})
+    if (path, method) == BULK:
+        content = json.dumps({"session": "of-many", "model": "model"})
+        return await client.request(method, place, content=content, headers={"Content-Type": lines.MEDIA_TYPE})
+    if (path, method) == ("/v1/sessions", "delete"):
+        place += "?prefix=of-many"
     if (path, method) == LONG:
         content = json.dumps({"input": [1]})
         return await client.request(method, place, content=content, headers={"Content-Type": lines.MEDIA_TYPE})
@@ -101,7 +110,8 @@ async def test_every_route_says_when_to_come_again_and_the_service_recovers(
         for path, method in sorted(OPERATIONS, key=_ends_much):
             answer = await call(client, path, method)
             slug = "" if answer.is_success else answer.json()["type"].rpartition(":")[2]
-            assert slug == ("not_kept" if path.endswith("/events") else slug and "job_unknown"), (path, answer.text)
+            unknown = {"jobs": "job_unknown", "deletions": "deletion_unknown"}.get(path.split("/")[2], "")
+            assert slug == ("not_kept" if path.endswith("/events") else slug and unknown), (path, answer.text)
 
 
 async def test_a_service_may_be_there_before_its_redis(settings: Settings, redis_process: RedisProcess) -> None:

@@ -229,6 +229,21 @@ class JobDocument(TypedDict):
     ended: str | None
 
 
+class DeletionDocument(TypedDict):
+    """A deletion of many sessions, or their number if nothing was to be deleted."""
+
+    deletion: str
+    state: str
+    prefix: str
+    model: str | None
+    idle_s: int | None
+    dry_run: bool
+    matched: int
+    deleted: int
+    created: str
+    ended: str | None
+
+
 class HealthDocument(TypedDict):
     """A process that answers, and its version."""
 

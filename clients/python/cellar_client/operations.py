@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
 from cellar_client.arrays.inputs import Inputs
 from cellar_client.catalogue.jobs import Dataset, JobCore, Pair, submit
@@ -10,6 +10,7 @@ from cellar_client.core.effects import ConnectionLost, Emission, Emit, Operation
 from cellar_client.core.exchange import call, given
 from cellar_client.documents import (
     CellDocument,
+    DeletionDocument,
     HealthDocument,
     ReadyDocument,
     SessionDocument,
@@ -18,6 +19,7 @@ from cellar_client.documents import (
 from cellar_client.errors import Problem
 from cellar_client.handles import SessionHandle
 from cellar_client.sessions.bulk import Bulk
+from cellar_client.sessions.fleet import create_all, delete_all
 from cellar_client.sessions.session import SessionCore, open_session
 from cellar_client.values import Answer
 
@@ -68,6 +70,33 @@ class ClientCore:
             if not page["cursor"]:
                 return
             params["cursor"] = page["cursor"]
+
+    def create_sessions(
+        self, sessions: Sequence[Mapping[str, Any]], *, model: str | None = None
+    ) -> Operation[list[SessionDocument | Problem]]:
+        """Create many sessions, and return the session or the error of each, in order.
+
+        Each is a mapping of `session`, `model`, `batch_size`, `ttl_s`, `history`, `log`, `events`, `pinned` and its
+        state in `layers`, all as of `POST /v1/sessions/bulk`. One without `session` gets a name, and one without
+        `model` has that of all.
+        """
+        return (yield from create_all(sessions, model, self.give_up_s))
+
+    def delete_sessions(
+        self,
+        *,
+        model: str | None = None,
+        prefix: str | None = None,
+        idle_s: int | None = None,
+        dry_run: bool = False,
+    ) -> Operation[DeletionDocument]:
+        """Delete all sessions that fit the filters, of which at least one is needed, and return their number.
+
+        `model` is a model, a version or an alias, `prefix` the beginning of names, and `idle_s` the time in seconds
+        without a change; sessions that never expire are not idle. `dry_run` only counts.
+        """
+        params = {"model": model, "prefix": prefix, "idle_s": idle_s, "dry_run": dry_run or None}
+        return (yield from delete_all(params, self.give_up_s))
 
     def step_many(self, steps: Steps) -> Operation[list[Answer | Problem]]:
         """Apply a step of each of many sessions, and return the answer or the error of each, in order."""

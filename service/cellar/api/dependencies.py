@@ -16,6 +16,7 @@ from cellar.sessions.events.hub import EventHub
 from cellar.sessions.history.history import SessionHistory
 from cellar.sessions.history.replay_migrate import Replays
 from cellar.sessions.history.shadows import Shadows
+from cellar.sessions.operations.bulk_deletion import BulkDeletions
 from cellar.sessions.operations.forks import Forks
 from cellar.sessions.operations.model_deletion import Deletions
 from cellar.sessions.operations.snapshots import Snapshots
@@ -41,6 +42,7 @@ class Services:
     registry: Registry
     compiles: CompileLimit
     deletions: Deletions
+    bulk_deletions: BulkDeletions
     jobs: Jobs
     keys: KeyRing | None
     """The API keys; None if the service has no pepper for them."""

@@ -41,6 +41,7 @@
     │   ├── SessionUnknown
     │   ├── SnapshotUnknown
     │   ├── ShadowUnknown
+    │   ├── DeletionUnknown
     │   ├── JobUnknown
     │   ├── KeyUnknown
     │   └── BlobUnknown
@@ -141,6 +142,7 @@ from cellar.errors.resources import (
     AlreadyExists,
     BlobUnknown,
     Conflict,
+    DeletionUnknown,
     Gone,
     JobUnknown,
     KernelRevisionMismatch,

@@ -31,6 +31,10 @@ class ShadowUnknown(NotFound, slug="shadow_unknown", title="Unknown shadow"):
     """The session has no shadow."""
 
 
+class DeletionUnknown(NotFound, slug="deletion_unknown", title="Unknown deletion"):
+    """No deletion of sessions has that name, or it ended long ago."""
+
+
 class JobUnknown(NotFound, slug="job_unknown", title="Unknown job"):
     """No job has that name."""
 

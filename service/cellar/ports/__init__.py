@@ -19,6 +19,7 @@ from cellar.ports.catalogue.models import (
     ModelVersion,
 )
 from cellar.ports.clock import Clock, repeat
+from cellar.ports.companions.deletions import Deletion, DeletionStore
 from cellar.ports.companions.events import Event, EventPage, EventStore, MissingSession
 from cellar.ports.companions.history import HistoryStore, KeptState, LogEntry, StoredHistory
 from cellar.ports.companions.shadows import Shadow, ShadowStore

@@ -22,6 +22,9 @@ it `}` is written `%7D` and `%` is written `%25`, so that the tag ends with the 
     cellar:sweep                    string    exists while the next part of that search is not due
     cellar:default:shadows          set       the tenant's sessions that have a shadow
     cellar:shadow                   string    exists while the next run of the shadows is not due
+    cellar:{default/abc}:d:<id>:<n> string    mark that part n of a deletion of many sessions has deleted it
+    cellar:{deletions}:default      set       the deletions of many sessions that have not ended
+    cellar:{deletions}:default:<id> hash      one of them, as JSON (see `deletions.py`)
     cellar:probe                    string    written to check that Redis takes writes; expires in a second
     cellar:window                   string    the replay window of the process that started last
 """
@@ -98,6 +101,18 @@ class SessionKeys:
     def held(self, key: SessionKey, mark: bytes) -> bytes:
         """Return the key of a copy that is kept for a request."""
         return self.record(key) + b":f:" + mark.hex().encode()
+
+    def deletions(self, tenant: str) -> bytes:
+        """Return the key of the names of the tenant's deletions that have not ended."""
+        return f"{self._prefix}:{{deletions}}:{tenant}".encode()
+
+    def deletion(self, tenant: str, deletion: str) -> bytes:
+        """Return the key of a deletion of many sessions."""
+        return f"{self._prefix}:{{deletions}}:{tenant}:{deletion}".encode()
+
+    def deleted_by(self, key: SessionKey, deletion: str, part: int) -> bytes:
+        """Return the key of the mark that a part of a deletion has deleted the session."""
+        return self.record(key) + f":d:{deletion}:{part}".encode()
 
     def dependents(self, tenant: str, ref: str) -> bytes:
         """Return the key of the names of the tenant's sessions that depend on a version."""

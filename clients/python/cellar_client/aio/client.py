@@ -293,6 +293,8 @@ class AsyncClient(AsyncPerformer):
 
     session = opening(ClientCore.session, AsyncSession)
     sessions = iterating(ClientCore.sessions)
+    create_sessions = awaiting(ClientCore.create_sessions)
+    delete_sessions = awaiting(ClientCore.delete_sessions)
     step_many = awaiting(ClientCore.step_many)
     sequence_many = awaiting(ClientCore.sequence_many)
     train = opening(ClientCore.train, AsyncJob)

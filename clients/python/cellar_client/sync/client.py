@@ -234,6 +234,8 @@ class Client(Performer):
 
     session = opening(ClientCore.session, Session)
     sessions = iterating(ClientCore.sessions)
+    create_sessions = blocking(ClientCore.create_sessions)
+    delete_sessions = blocking(ClientCore.delete_sessions)
     step_many = blocking(ClientCore.step_many)
     sequence_many = blocking(ClientCore.sequence_many)
     train = opening(ClientCore.train, Job)

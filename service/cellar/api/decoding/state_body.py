@@ -73,7 +73,7 @@ async def _read_named(request: Request, kind: str) -> StateBody:
         return StateBody(await decode_in_thread(len(body), tensors.load, body), query, "")
     refuse_query(request)
     asked = await read_model(StateRequest, body)
-    return StateBody(await decode_in_thread(len(body), _parts, asked.layers), asked, "/layers")
+    return StateBody(await decode_in_thread(len(body), parts_of_layers, asked.layers), asked, "/layers")
 
 
 def chosen(state: StateAnswer, layer: int | None, name: str | None) -> list[StatePart]:
@@ -116,7 +116,8 @@ def _columns(body: bytes) -> Floats:
     return npy.load(body, axes=(2,))
 
 
-def _parts(layers: list[LayerRequest]) -> Parts:
+def parts_of_layers(layers: list[LayerRequest]) -> Parts:
+    """Return states of JSON by layer and name. Raise InvalidInput or the errors of `parse_array`."""
     parts: Parts = {}
     for index, layer in enumerate(layers):
         for name, rows in layer.states.items():

@@ -17,8 +17,10 @@ from cellar.api.schemas.names import (
     MODEL_PATTERN,
     MOST_TIMEOUT_MS,
     NAME_SCHEMA,
+    PREFIX_SCHEMA,
     REF_PATTERN,
     VERSION_PATTERN,
+    NamePrefix,
     checked_name,
 )
 from cellar.ports import MOST_NAME_BYTES, SessionKey
@@ -56,6 +58,17 @@ IdempotencyKey = Annotated[
 ]
 Force = Annotated[bool, Query(description="Delete it although something depends on it.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Most entries in the answer.")]
+OfModel = Annotated[
+    str | None,
+    Query(
+        pattern=REF_PATTERN,
+        description="Only those of a model, `co2`, of one version, `co2@3`, or that follow an alias, `co2@live`.",
+    ),
+]
+Prefix = Annotated[
+    NamePrefix,
+    Query(description="Only those whose names begin so; the quickest of the filters.", json_schema_extra=PREFIX_SCHEMA),
+]
 _BASE64URL = "(?:[A-Za-z0-9_-]{4}){0,86}(?:[A-Za-z0-9_-]{2,3})?"
 CURSOR_PATTERN = rf"^([0-9a-f]{{2}}([A-Za-z0-9._:-]{{0,{MOST_NAME_BYTES}}}|~{_BASE64URL}))?$"
 """A text of this form that is not a cursor is refused by the store, which says what to send."""

@@ -5,7 +5,7 @@ from fastapi.routing import APIRoute
 
 from cellar.api.routes import history, snapshots
 from cellar.api.routes.catalogue import aliases, cells, health, jobs, keys, models, weights
-from cellar.api.routes.session import bulk, events, sequence_stream, sessions, state, steps
+from cellar.api.routes.session import bulk, events, many, sequence_stream, sessions, state, steps
 
 
 def _operation_id(route: APIRoute) -> str:
@@ -19,6 +19,7 @@ PARTS = (
     weights,
     aliases,
     cells,
+    many,
     sessions,
     steps,
     bulk,

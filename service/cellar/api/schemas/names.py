@@ -67,6 +67,7 @@ ModelRef = Annotated[
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 IDEMPOTENCY_KEY_PATTERN = r"^[ -~]{1,255}$"
+DELETION_PATTERN = "^[0-9a-f]{24}$"
 LAST_EVENT_ID_PATTERN = r"^[0-9a-f]{16}-(0|[1-9][0-9]{0,15})$"
 RESET_PATTERN = r"^(true|false|[01]+(,[01]+)*)$"
 COUNTS_PATTERN = r"^(0|[1-9][0-9]{0,8})(,(0|[1-9][0-9]{0,8}))*$"
@@ -90,6 +91,7 @@ IN_WORDS = {
     TAG_PATTERN: "1 to 64 letters, digits or characters of . _ : / = + -",
     PARAMETER_PATTERN: "a letter and up to 63 more letters, digits or underscores",
     POSITION_PATTERN: "the `position` of an answer, unchanged",
+    DELETION_PATTERN: "the `deletion` of an answer, unchanged",
     RESET_PATTERN: "true, false, or a digit 0 or 1 for each row, of several steps with a comma between",
     COUNTS_PATTERN: "numbers with a comma between, as 0,2",
     LAST_EVENT_ID_PATTERN: "the id of an event, unchanged",

@@ -19,7 +19,7 @@ from cellar.api.routes import router
 from cellar.api.schemas.catalogue.models import ModelRequest, UploadForm, VersionRequest, WeightsAnswer
 from cellar.api.schemas.problems import Problem
 from cellar.api.schemas.session.sequence_stream import LongAnswer, LongEnd, LongStep, LongSteps
-from cellar.api.schemas.session.sessions import StateRequest
+from cellar.api.schemas.session.sessions import SessionLine, SessionLineAnswer, StateRequest
 from cellar.api.schemas.session.steps import SequenceLine, SequenceRequest, StepLine, StepRequest
 from cellar.api.specs.client_schemas import for_clients
 
@@ -37,6 +37,8 @@ UNDECLARED: tuple[type[BaseModel], ...] = (
     Problem,
     SequenceLine,
     SequenceRequest,
+    SessionLine,
+    SessionLineAnswer,
     StateRequest,
     StepLine,
     StepRequest,

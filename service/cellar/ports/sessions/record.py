@@ -131,17 +131,21 @@ class SessionFilter:
     """Prefix of their names."""
     pinned: bool | None = None
     """True: those that never expire. False: those that may. None: both."""
+    idle_s: int | None = None
+    """Only those that have not changed for this time, in seconds, and may expire."""
 
     @property
     def by_name(self) -> bool:
         """Whether the name alone decides if a session is selected."""
-        return self.model is None and self.pinned is None
+        return self.model is None and self.pinned is None and self.idle_s is None
 
     def fits(self, summary: SessionSummary) -> bool:
         """Return whether the session is selected."""
         meta = summary.meta
         name = meta.model.partition("@")[0]
         if self.model not in (None, meta.model, name, meta.follows):
+            return False
+        if self.idle_s is not None and (meta.pinned or meta.ttl_s - summary.left_s < self.idle_s):
             return False
         return self.pinned in (None, meta.pinned) and summary.key.session.startswith(self.prefix)
 

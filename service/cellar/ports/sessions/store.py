@@ -27,6 +27,14 @@ class SessionStore(Protocol):
         `layout` describes its state and `origin` how it was created; both go to the log and the events.
         """
 
+    async def create_all(
+        self, new: Sequence[tuple[SessionRecord, str | None]]
+    ) -> Sequence[SessionSummary | CellarError | None]:
+        """Create sessions of one tenant with different names, each with its layout.
+
+        Return for each what `create` returns or raises.
+        """
+
     async def load(self, key: SessionKey) -> SessionRecord:
         """Return the session. Raise SessionUnknown, SessionExpired or StoreUnavailable."""
 
@@ -55,6 +63,9 @@ class SessionStore(Protocol):
 
     async def summary(self, key: SessionKey) -> SessionSummary:
         """Return the session without its state. Raise as `load`."""
+
+    async def summaries(self, keys: Sequence[SessionKey]) -> Sequence[SessionSummary]:
+        """Return those of the sessions that exist, without their states."""
 
     def post(self, commits: Sequence[Commit], done: CommitCallback) -> None:
         """Begin to apply a group of commits, and call `done` with their results, a part at a time.

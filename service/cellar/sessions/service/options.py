@@ -1,6 +1,5 @@
 """Checks the options of a new session, and creates its metadata."""
 
-import secrets
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -8,11 +7,15 @@ from cellar.errors import InvalidInput
 from cellar.ports import NAME_IN_WORDS, Alias, Following, ModelVersion, SessionMeta, is_name, shown_name
 from cellar.sessions.values.model_protocol import Sizes
 from cellar.sessions.values.position import EPOCH_BYTES
+from cellar.sessions.values.random_bytes import random_bytes
 
 MAX_HISTORY, MAX_LOG, MAX_EVENTS = 256, 1_000_000, 100_000
 """The most earlier states, logged changes and events that a session may keep."""
 
 MAX_TTL_S = 2**31
+
+NAME_BYTES = 12
+"""Random bytes of a generated name."""
 
 
 class SessionOptions(NamedTuple):
@@ -43,7 +46,7 @@ class SessionOptions(NamedTuple):
 
     def meta(self, version: ModelVersion, kernel_rev: int, now_s: float, alias: Alias | None) -> SessionMeta:
         """Return the metadata of a new session, with a fresh random incarnation, which follows the alias if given."""
-        incarnation = secrets.token_bytes(EPOCH_BYTES)
+        incarnation = random_bytes(EPOCH_BYTES)
         options = self.history, self.log, self.events, self.pinned
         made = SessionMeta(
             version.ref, version.digest, self.batch_size, kernel_rev, self.ttl_s, now_s, incarnation, *options
@@ -67,11 +70,14 @@ def is_as_asked(there: SessionMeta, asked: SessionMeta, model: str) -> bool:
     return replace(made, migrated=there.migrated, following=there.following) == there
 
 
-def check_name(name: str) -> None:
-    """Raise InvalidInput for an invalid name."""
+def new_name(name: str | None) -> str:
+    """Return the name of a new session, a random one for None. Raise InvalidInput for an invalid name."""
+    if name is None:
+        return random_bytes(NAME_BYTES).hex()
     if not is_name(name):
         actual = shown_name(name)
         raise InvalidInput("not a name for a session", pointer="/session", expected=NAME_IN_WORDS, actual=actual)
+    return name
 
 
 def check_rows(rows: int, sizes: Sizes, most_numbers: int) -> None:

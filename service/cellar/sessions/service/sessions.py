@@ -1,7 +1,6 @@
 """The service of sessions that HTTP and WebSockets call, with arrays and positions as arguments."""
 
 import asyncio
-import secrets
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -9,18 +8,20 @@ from time import monotonic
 
 import numpy as np
 
-from cellar.errors import AlreadyExists
+from cellar.errors import AlreadyExists, CellarError
 from cellar.machine import threads
 from cellar.memory.request_memory import LEAST_MEMORY_BYTES, RequestMemory
 from cellar.ports import (
     APPEND,
     EVERY_SESSION,
+    Alias,
     Clock,
     Committed,
     CommittedChange,
     Floats,
     Identity,
     ModelUses,
+    ModelVersion,
     Origin,
     Position,
     RowFlags,
@@ -36,11 +37,11 @@ from cellar.sessions.requests.change_request import ChangeRequest, Edit, Prepare
 from cellar.sessions.scheduling.commit_builder import check_finite
 from cellar.sessions.scheduling.scheduler import Scheduler
 from cellar.sessions.service import state_edits
-from cellar.sessions.service.options import MAX_TTL_S, SessionOptions, check_name, check_range, check_rows, is_as_asked
+from cellar.sessions.service.options import MAX_TTL_S, SessionOptions, check_range, check_rows, is_as_asked, new_name
 from cellar.sessions.service.steps import Steps
 from cellar.sessions.values.identity import check_identity, nonces
 from cellar.sessions.values.limits import SessionLimits
-from cellar.sessions.values.model_protocol import Sizes, layout_of
+from cellar.sessions.values.model_protocol import Model, Sizes, layout_of
 from cellar.sessions.values.position import Kind, fingerprint, start_of
 from cellar.sessions.values.results import (
     ChangeAnswer,
@@ -104,23 +105,61 @@ class Sessions:
         `history`, `log`, `events` and `pinned` are what `SessionMeta` says of them. The same request again answers the
         same session. Raise AlreadyExists, ModelUnknown or InvalidInput.
         """
-        name = secrets.token_hex(12) if session is None else session
-        ttl_s = self._limits.default_ttl_s if ttl_s is None else ttl_s
-        options = SessionOptions(batch_size, ttl_s, history, log, events, pinned)
-        check_name(name)
+        options = SessionOptions(batch_size, self.ttl_s(ttl_s), history, log, events, pinned)
         options.check(self._limits.max_batch_size)
+        name = new_name(session)
         ref, alias = await self.aliases.resolve(tenant, model)
         loaded = await self.models.resolve(tenant, ref)
+        state = self.initial_state(loaded, options)
+        record = self.new_record(SessionKey(tenant, name), options, loaded.version, alias, state)
+        return self.answer_of(record, await self.admit(record), model)
+
+    def ttl_s(self, asked: int | None) -> int:
+        """Return the lifetime of a new session for which this one is asked."""
+        return self._limits.default_ttl_s if asked is None else asked
+
+    @property
+    def max_batch_size(self) -> int:
+        """The most rows of a session."""
+        return self._limits.max_batch_size
+
+    def initial_state(self, loaded: Model, options: SessionOptions) -> bytes:
+        """Return the initial state of a new session. Raise InvalidInput if the options do not fit the model."""
+        self.check_options(loaded, options)
+        return loaded.network.initial_state(options.batch_size).astype("<f4").tobytes()
+
+    def check_options(self, loaded: Model, options: SessionOptions) -> None:
+        """Raise InvalidInput if the options of a session do not fit the model."""
         options.check_with(loaded.network.network, self._limits.max_numbers)
-        meta = options.meta(loaded.version, self._limits.kernel_rev, self._clock.now_s(), alias)
-        state = loaded.network.initial_state(batch_size).astype("<f4").tobytes()
-        record = SessionRecord(SessionKey(tenant, name), meta, start_of(meta.incarnation), 0, state)
-        there = await self.admit(record)
+
+    def new_record(
+        self, key: SessionKey, options: SessionOptions, version: ModelVersion, alias: Alias | None, state: bytes
+    ) -> SessionRecord:
+        """Return the record of a new session."""
+        meta = options.meta(version, self._limits.kernel_rev, self._clock.now_s(), alias)
+        return SessionRecord(key, meta, start_of(meta.incarnation), 0, state)
+
+    def answer_of(self, record: SessionRecord, there: SessionSummary | None, model: str) -> CreateAnswer:
+        """Return the answer to the creation of a record; `there` is the session that had its name before.
+
+        Raise AlreadyExists if that is not the session for which the request asked.
+        """
         if there is None:
-            return CreateAnswer(self._describe(SessionSummary(record.key, meta, record.position, ttl_s)), created=True)
-        if not is_as_asked(there.meta, meta, model):
-            raise AlreadyExists(f"there is another session {name}, of the model {there.meta.model}")
+            made = SessionSummary(record.key, record.meta, record.position, record.meta.ttl_s)
+            return CreateAnswer(self._describe(made), created=True)
+        if not is_as_asked(there.meta, record.meta, model):
+            raise AlreadyExists(f"there is another session {record.key.session}, of the model {there.meta.model}")
         return CreateAnswer(self._describe(there), created=False)
+
+    async def admit_all(
+        self, records: Sequence[tuple[SessionRecord, str | None]]
+    ) -> Sequence[SessionSummary | CellarError | None]:
+        """Create sessions of one tenant with different names; return for each what `admit` returns or raises."""
+        found = await self._store.create_all(records)
+        for (record, _), there in zip(records, found, strict=True):
+            if there is None:
+                self._scheduler.forget(record.key)
+        return found
 
     async def admit(self, record: SessionRecord, origin: Origin = "create") -> SessionSummary | None:
         """Create a session that is made elsewhere and return None; if its name is taken, return who has it.
@@ -179,6 +218,10 @@ class Sessions:
         """Return up to `limit` sessions after `cursor`; fewer, or none, if it examines many. Raise InvalidInput."""
         found, after = await self._store.list(tenant, cursor, limit, wanted)
         return PageAnswer(tuple(self._describe(summary) for summary in found), after)
+
+    def forget(self, key: SessionKey) -> None:
+        """Forget what is known of a session that was deleted."""
+        self._scheduler.forget(key)
 
     async def delete(self, key: SessionKey) -> None:
         """Delete the session."""

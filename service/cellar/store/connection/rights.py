@@ -29,6 +29,7 @@ COMMANDS: tuple[tuple[bytes, ...], ...] = (
     (b"PEXPIRE", b"$", b"1000"),
     (b"PTTL", b"$"),
     (b"SADD", b"$", b"m"),
+    (b"SREM", b"$", b"m"),
     (b"TIME",),
     (b"XADD", b"$", b"*", b"f", b""),
     (b"XRANGE", b"$", b"-", b"+"),

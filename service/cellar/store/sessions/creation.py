@@ -107,6 +107,8 @@ class SessionCreator:
 
     async def create_all(self, group: Sequence[NewSession]) -> list[Created]:
         """Create sessions of one tenant with different names; return the outcome of each."""
+        if not group:
+            return []
         named = self._naming(group)
         creates = [self._create(new) for new in group]
         refs = sorted({new.record.meta.model for new in group})

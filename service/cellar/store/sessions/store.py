@@ -1,6 +1,6 @@
 """Sessions in Redis: creation, reads, commits, deletion, listing and checks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cellar.errors import CellarError, StoreUnavailable
@@ -166,6 +166,17 @@ class RedisSessions:
                 break
         await self.uses.take_off([key], meta.model)
         await self._listing.remove([key])
+
+    async def unlist(self, deleted: Sequence[SessionKey], models: Mapping[SessionKey, str]) -> None:
+        """Remove the names of sessions that were deleted; `models` has the versions that are known."""
+        for model in {*models.values()}:
+            await self.uses.take_off([key for key in deleted if models.get(key) == model], model)
+        if deleted:
+            await self._listing.remove(deleted)
+
+    async def summaries(self, keys: Sequence[SessionKey]) -> Sequence[SessionSummary]:
+        """Return those of the sessions that exist, without their states. Raise StoreUnavailable or StoreCorrupt."""
+        return await self._listing.summaries(keys)
 
     async def _delete(self, key: SessionKey, incarnation: bytes) -> bool:
         """Delete a session, and return whether it existed."""

@@ -16,6 +16,8 @@ from cellar.api.http.parameters import (
     Cursor,
     IdempotencyKey,
     Limit,
+    OfModel,
+    Prefix,
     SessionPath,
     WriterPath,
     creation,
@@ -24,7 +26,6 @@ from cellar.api.http.parameters import (
 )
 from cellar.api.http.path_segments import session_path
 from cellar.api.routes.json_route import JsonRoute
-from cellar.api.schemas.names import PREFIX_SCHEMA, REF_PATTERN, NamePrefix
 from cellar.api.schemas.session.sessions import (
     SessionAnswer,
     SessionRequest,
@@ -41,18 +42,6 @@ from cellar.errors import (
     Overloaded,
 )
 from cellar.ports import SessionFilter
-
-OfModel = Annotated[
-    str | None,
-    Query(
-        pattern=REF_PATTERN,
-        description="Only those of a model, `co2`, of one version, `co2@3`, or that follow an alias, `co2@live`.",
-    ),
-]
-Prefix = Annotated[
-    NamePrefix,
-    Query(description="Only those whose names begin so; the quickest of the filters.", json_schema_extra=PREFIX_SCHEMA),
-]
 
 Pinned = Annotated[bool | None, Query(description="Only those that never expire, or only those that may.")]
 

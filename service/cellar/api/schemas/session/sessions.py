@@ -1,7 +1,7 @@
 """Requests and answers for sessions, their steps and their states."""
 
 from datetime import datetime
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -21,7 +21,7 @@ from cellar.api.schemas.numbers import (
 from cellar.api.schemas.session.steps import POSITION
 from cellar.nn.model.lowering import MAX_LAYERS
 from cellar.nn.spec.base import Frozen
-from cellar.ports import Identity
+from cellar.ports import Deletion, Identity
 from cellar.sessions.service.options import MAX_EVENTS, MAX_HISTORY, MAX_LOG
 from cellar.sessions.values import results
 from cellar.sessions.values.position import parse_position
@@ -48,6 +48,32 @@ class SessionRequest(Frozen):
     log: int = Field(0, ge=0, le=MAX_LOG, description=LOG)
     events: int = Field(0, ge=0, le=MAX_EVENTS, description=EVENTS)
     pinned: bool = Field(False, description=PINNED)
+
+
+class LayerRequest(Frozen):
+    """The states of one layer, each under its own name: an array for each row."""
+
+    model_config = ConfigDict(extra="allow")
+
+    __pydantic_extra__: dict[str, StateInput]
+
+    layer: int = Field(ge=0, description="Number of the layer in the network.")
+    cell: str | None = Field(None, description="Name of the cell as it was read; ignored.")
+
+    @property
+    def states(self) -> dict[str, Numbers]:
+        """Return the arrays by the name of their state."""
+        return self.__pydantic_extra__
+
+
+class SessionLine(SessionRequest):
+    """A session to create, as a line of `POST /v1/sessions/bulk`."""
+
+    layers: list[LayerRequest] | None = Field(
+        None,
+        max_length=MAX_LAYERS,
+        description="Its state, as `GET .../state` returns it; the initial one if absent.",
+    )
 
 
 class SessionUpdate(Frozen):
@@ -98,6 +124,44 @@ class SessionAnswer(Answer):
         )
 
 
+class SessionLineAnswer(SessionAnswer):
+    """A session of `POST /v1/sessions/bulk`."""
+
+    replayed: Literal[True] | None = Field(None, description="Present if an earlier request created the session.")
+
+
+class DeletionAnswer(Answer):
+    """A deletion of all sessions that a filter selects."""
+
+    deletion: str
+    state: Literal["running", "ended"]
+    prefix: str
+    model: str | None
+    idle_s: int | None
+    dry_run: bool = Field(description="Whether sessions are only counted.")
+    matched: int = Field(description="Sessions that were selected so far.")
+    deleted: int = Field(
+        description="Sessions that were deleted so far. A session that is stepped after it was selected by `idle_s` "
+        "is not idle, and stays."
+    )
+    created: datetime
+    ended: datetime | None
+
+    @classmethod
+    def of(cls, deletion: Deletion) -> Self:
+        """Return the answer for a deletion."""
+        wanted, ended_s = deletion.wanted, deletion.ended_s
+        return cls.read(
+            deletion,
+            state="running" if ended_s is None else "ended",
+            prefix=wanted.prefix,
+            model=wanted.model,
+            idle_s=wanted.idle_s,
+            created=time_of(deletion.created_s),
+            ended=None if ended_s is None else time_of(ended_s),
+        )
+
+
 class WriterAnswer(Answer):
     """The last request of a writer."""
 
@@ -137,22 +201,6 @@ class ResetRequest(Placed):
     rows: Indices | Flags | None = Field(
         None, min_length=1, description="The rows to reset, by their numbers from 0, or a boolean for each row."
     )
-
-
-class LayerRequest(Frozen):
-    """The states of one layer, each under its own name: an array for each row."""
-
-    model_config = ConfigDict(extra="allow")
-
-    __pydantic_extra__: dict[str, StateInput]
-
-    layer: int = Field(ge=0, description="Number of the layer in the network.")
-    cell: str | None = Field(None, description="Name of the cell as it was read; ignored.")
-
-    @property
-    def states(self) -> dict[str, Numbers]:
-        """Return the arrays by the name of their state."""
-        return self.__pydantic_extra__
 
 
 class StateRequest(Placed):
