@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from cellar.api.websocket import in_flight
+from cellar.api.websocket import in_flight, replies
 from cellar.settings import Settings
 from cellar.wire.frames import frames
 from tests.api.conftest import with_own_keys
@@ -127,3 +127,22 @@ async def test_a_burst_larger_than_the_queue_of_the_service_comes_in_parts(setti
             answers = await stream.receive_frames(23)
         assert [answer.position[1] for answer in answers if answer.position] == [*range(1, 24)]
         assert served.app.state.services.sessions._scheduler.admission.waiting == 0
+
+
+async def test_long_answers_are_encoded_beside_others_and_keep_their_order(
+    narrow: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replies, "PROMPT_BYTES", 1000)
+    session, inputs = await narrow.begin(), [[0.25, 0.5]] * 100
+    expected = (await narrow.http.post(f"/v1/sessions/{await narrow.begin()}/sequence", json={"inputs": inputs})).json()
+    async with narrow.stream(session) as stream:
+        await stream.receive()
+        for number in range(8):
+            await stream.send(id=2 * number, inputs=inputs)
+            await stream.send(id=2 * number + 1, input=[0, 1])
+        answers = [await stream.receive() for _ in range(16)]
+        assert [answer["id"] for answer in answers] == [*range(16)]
+        assert [answer["step"] for answer in answers[:3]] == [100, 101, 201]
+        assert answers[0]["outputs"] == expected["outputs"]
+        await stream.send(resume=answers[-1]["position"])
+        assert (await stream.receive())["resumed"] == answers[-1]["position"]

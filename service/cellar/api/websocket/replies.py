@@ -1,6 +1,6 @@
 """The answers on a stream: a JSON object for each JSON object, and a frame of all ready answers for frames."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cellar.api.decoding.frame_answers import Outcome, packed_answers
 from cellar.api.decoding.step_output import NAMES, numbers_of
 from cellar.api.errors.problems import embedded
+from cellar.api.http.body import PROMPT_BYTES
 from cellar.api.websocket.connection.interface import BINARY, TEXT, Message
 from cellar.api.websocket.requests import Resume
 from cellar.api.websocket.submissions import Several, Submission
@@ -17,8 +18,13 @@ from cellar.errors import CellarError, Overloaded
 from cellar.ports import ROW, Floats, Position, StepChanges, StepResult
 from cellar.sessions.values.results import Missed, SinceAnswer
 from cellar.wire.frames import columns, frames
+from cellar.wire.json.encoding import dump_json
 
 SINGLE, DOUBLE = np.dtype("<f4"), np.dtype(np.float64)
+
+
+class LongAnswer(Exception):
+    """An answer takes so long to encode that a thread must do it."""
 
 
 class Replies:
@@ -29,8 +35,16 @@ class Replies:
         """The durability of an answered step, as `/readyz` reports it."""
         self._name_sessions = name_sessions
 
-    def messages(self, submissions: Iterable[Submission | Several]) -> list[Message]:
-        """Return the messages that answer these, in their order."""
+    def long_messages(self, submissions: Iterable[Submission | Several]) -> list[Message]:
+        """Return the same as `messages`, on a thread."""
+        return self.messages(submissions, self._long_text)
+
+    def messages(
+        self,
+        submissions: Iterable[Submission | Several],
+        as_text: "Callable[[Submission], Message] | None" = None,
+    ) -> list[Message]:
+        """Return the messages that answer these, in their order. Raise LongAnswer for a long one without `as_text`."""
         messages: list[Message] = []
         records: list[Submission | Several] = []
         for submission in submissions:
@@ -40,7 +54,7 @@ class Replies:
             if records:
                 messages.append((BINARY, _frame(records)))
                 records = []
-            messages.append(text(self._document(submission)))
+            messages.append(text(self._document(submission)) if as_text is None else as_text(submission))
         if records:
             messages.append((BINARY, _frame(records)))
         return messages
@@ -65,7 +79,10 @@ class Replies:
     def _named(self, session: str | None) -> dict[str, Any]:
         return {"session": session} if self._name_sessions else {}
 
-    def _document(self, submission: Submission) -> dict[str, Any]:
+    def _long_text(self, submission: Submission) -> Message:
+        return TEXT, dump_json(self._document(submission, may_be_long=True))
+
+    def _document(self, submission: Submission, *, may_be_long: bool = False) -> dict[str, Any]:
         document: dict[str, Any] = {"session": submission.session} if self._name_sessions else {}
         if submission.tag is not None:
             document["id"] = submission.tag
@@ -76,6 +93,8 @@ class Replies:
         output, position, command = result.output, result.position, result.command
         if output is not None and command.layout == ROW:  # nearly always
             document["output"] = np.frombuffer(output, SINGLE).astype(DOUBLE)
+        elif output is not None and len(output) > PROMPT_BYTES and not may_be_long:
+            raise LongAnswer
         else:
             document[NAMES[command.kind]] = numbers_of(result)
         if result.replayed:

@@ -10,12 +10,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+from anyio.to_thread import run_sync
+
 from cellar.api.dependencies import Services
 from cellar.api.http.body import PROMPT_BYTES, decode_in_thread
 from cellar.api.websocket.close_codes import BROKEN, STOPPING, Closing, closing_of, ends
-from cellar.api.websocket.connection.interface import BINARY, Connection
+from cellar.api.websocket.connection.interface import BINARY, Connection, Message
 from cellar.api.websocket.in_flight import StepsInFlight
-from cellar.api.websocket.replies import Replies, text
+from cellar.api.websocket.replies import LongAnswer, Replies, text
 from cellar.api.websocket.requests import Resume, SessionNames, read_frame, read_text, refused
 from cellar.api.websocket.submissions import Several, Submission
 from cellar.errors import BodyTooLarge, CellarError, Overloaded
@@ -74,6 +76,8 @@ class Socket:
         self._held = services.sessions.memory.reservation()
         """The memory of a long message."""
         self._task: asyncio.Task[None] | None = None
+        self._encoding: asyncio.Task[None] | None = None
+        """Encodes long answers. Meanwhile nothing else is written, and no message is taken."""
         self._stalled = False
         """Whether the connection waits for `resume` before it passes the next message."""
         self._is_due = False
@@ -105,7 +109,7 @@ class Socket:
 
     async def _finish(self, closing: Closing) -> None:
         """Wait for the steps in flight, write the positions of the sessions if the service stops, and close."""
-        while self.in_flight.count and not (self._lost or self._broken):
+        while (self.in_flight.count or self._encoding is not None) and not (self._lost or self._broken):
             await self.in_flight.wait_for_answers()
         if self._lost:
             return
@@ -149,8 +153,12 @@ class Socket:
                 self._read_message(payload, kind)
             except Exception as error:
                 self._fail(error)
-        self._stalled = self._task is not None or bool(self._waiting) or self._connection.full or self._ended.done()
+        self._stalled = self._is_busy() or bool(self._waiting) or self._connection.full or self._ended.done()
         return not self._stalled
+
+    def _is_busy(self) -> bool:
+        """Return whether something is done that the next message must wait for."""
+        return self._task is not None or self._encoding is not None
 
     def together(self) -> AbstractContextManager[None]:
         """Return a context in which the steps of messages that were received together are submitted together."""
@@ -168,7 +176,7 @@ class Socket:
 
     def _proceed(self) -> None:
         """Submit the steps that have waited for room, then let the connection pass messages."""
-        if not self._stalled or self._task is not None or self._connection.full or self._ended.done():
+        if not self._stalled or self._is_busy() or self._connection.full or self._ended.done():
             return None
         waiting, self._waiting = self._waiting, []
         try:
@@ -242,6 +250,8 @@ class Socket:
             key = self._names.key(asked.session)
             session = key.session
             await self.in_flight.idle(session)
+            while self._encoding is not None and not self._lost:
+                await self.in_flight.wait_for_answers()
             position = parse_position(asked.position, pointer="/resume")
             since = await self._services.sessions.since(key, position, asked.writer)
         except CellarError as error:
@@ -270,13 +280,32 @@ class Socket:
     def _write_answers(self) -> None:
         """Write the answers. A conflict ends the stream before another message is read."""
         self._is_due = False
+        if self._encoding is not None:
+            return
         try:
             submissions = self.in_flight.take_answered()
-            self._connection.write(self._replies.messages(submissions))
-            for submission in submissions:
-                if submission.result is not None:
-                    self._acknowledged[submission.session] = submission.result.position
-                if submission.error is not None and self._session is not None and ends(submission.error):
-                    self.end(closing_of(submission.error))
+            self._write_taken(self._replies.messages(submissions), submissions)
+        except LongAnswer:
+            self._encoding = asyncio.create_task(self._encode(submissions), name="long answers of a stream")
         except Exception as error:
             self._fail(error)
+
+    async def _encode(self, submissions: list[Submission | Several]) -> None:
+        """Encode long answers on a thread, which would delay all other requests; then write what was answered since."""
+        try:
+            messages = await run_sync(self._replies.long_messages, submissions)
+            self._write_taken(messages, submissions)
+        except Exception as error:
+            self._fail(error)
+        self._encoding = None
+        self.in_flight.wake()
+        self._wake()
+
+    def _write_taken(self, messages: list[Message], submissions: list[Submission | Several]) -> None:
+        """Write answers that were taken, and end the stream after a conflict."""
+        self._connection.write(messages)
+        for submission in submissions:
+            if submission.result is not None:
+                self._acknowledged[submission.session] = submission.result.position
+            if submission.error is not None and self._session is not None and ends(submission.error):
+                self.end(closing_of(submission.error))

@@ -8,6 +8,7 @@ of numbers stays text (`NumberText`) until its shape is known. So at most
 import re
 import secrets
 from collections.abc import Callable
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,7 @@ def _numbers_from(body: bytes, start: int) -> NumberText:
         if len(closed):
             return NumberText(body, start, at + int(closed[0]) + 1)
         depth = int(depths[-1]) if len(depths) else depth
+        sleep(0)  # yields the interpreter lock now, and not after the switch interval of 5 ms
         if end < limit:
             return NumberText(body, start, _end_of_array(body, end, depth), end)
         at = end

@@ -9,6 +9,7 @@ import json
 import re
 import struct
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from time import sleep
 
 import numpy as np
@@ -19,6 +20,8 @@ from cellar.errors import CellarError, InvalidInput
 from cellar.wire.numbers.faults import FaultSearch, Size
 
 PIECE_BYTES = 64 * 1024
+
+_COUNTED_BYTES = 1024 * 1024
 
 MOST_GAP_BYTES = 64 * 1024
 """The most bytes between two commas: longer numbers and longer white space are refused."""
@@ -91,6 +94,30 @@ class NumberText:
         return _Reading(self, len(wanted)).find_fault(list(wanted), pointer)
 
 
+def _commas(body: bytes, start: int, end: int) -> int:
+    """Return the number of commas. A count over all of a long body would block other threads for 10 ms."""
+    count = 0
+    for at in range(start, end, _COUNTED_BYTES):
+        count += body.count(b",", at, min(end, at + _COUNTED_BYTES))
+        sleep(0)
+    return count
+
+
+def _repeats(array: bytes, cycle: bytes, count: int) -> bool:
+    """Return whether an array has `count` times `cycle` after its first bracket, with a bracket as the last byte.
+
+    It is compared piece by piece, without copies of all of it.
+    """
+    most = max(1, PIECE_BYTES // len(cycle))
+    piece = cycle * most
+    for done in range(0, count - 1, most):
+        rest = min(most, count - 1 - done) * len(cycle)
+        if not array.startswith(piece[:rest] if rest < len(piece) else piece, 1 + done * len(cycle)):
+            return False
+        sleep(0)
+    return array[1 + (count - 1) * len(cycle) :] == cycle[:-1] + b"]"
+
+
 class _Reading:
     """The result of reading a text: its numbers, and its brackets and commas, up to the first piece with a fault."""
 
@@ -98,21 +125,20 @@ class _Reading:
         self._text = text
         self._ndim = ndim
         self._end = text.stop if text.fault is None else text.fault
-        self.numbers = np.empty(text.body.count(b",", text.start, self._end) + 1, _FLOAT32)
+        self.numbers = np.empty(_commas(text.body, text.start, self._end) + 1, _FLOAT32)
         self._count = 0
         self._places: list[tuple[int, int]] = []
         """For each piece, its offset in the body and in the structure."""
-        parts: list[bytes] = []
-        size = 0
+        structure = BytesIO()
         for start, end in self._pieces(text.start):
-            self._places.append((start, size))
+            self._places.append((start, structure.tell() + bool(structure.tell())))
             piece = text.body[start:end]
             if self._is_cut(end) or not self._take(piece):
                 break
-            parts.append(piece.translate(None, _ALL_BUT_STRUCTURE))
-            size += len(parts[-1]) + 1
+            structure.write(b"," if structure.tell() else b"")
+            structure.write(piece.translate(None, _ALL_BUT_STRUCTURE))
             sleep(0)  # yields the interpreter lock now, and not after the switch interval of 5 ms
-        self.structure = b",".join(parts)
+        self.structure = structure.getvalue()
         """The brackets and commas of the text."""
 
     def _pieces(self, start: int) -> Iterator[tuple[int, int]]:
@@ -154,7 +180,7 @@ class _Reading:
         inner = self._inner_shape(unit)
         cycle = unit + b","
         outer, left = divmod(len(self.structure) - 1, len(cycle))
-        if inner is None or left or self.structure[1:-1] + b"," != cycle * outer or self.structure[-1:] != b"]":
+        if inner is None or left or not _repeats(self.structure, cycle, outer):
             return None
         return (outer, *inner)
 
@@ -180,7 +206,7 @@ class _Reading:
         if self._ndim == 2:
             return (len(row) - 1,)
         rows, left = divmod(len(unit) - 1, len(row) + 1)
-        regular = not left and unit[1:-1] + b"," == (row + b",") * rows
+        regular = not left and _repeats(unit, row + b",", rows)
         return (rows, len(row) - 1) if regular else None
 
     def find_fault(self, wanted: list[Size], pointer: str) -> CellarError:
