@@ -26,8 +26,19 @@ DECODED_TIMES = 5
 """The memory of a body and of all that is decoded from it, over its size: the body; at most twice its size of float32
 (`0,` in JSON) or four times (int8 in npy); brackets and commas of long JSON, and pieces of 64 KiB."""
 
+NUMBER_BYTES = 8
+"""The memory that decoding takes for each comma of long JSON: a float32 number, and its brackets and commas."""
+
+OTHER_BYTES = 1024 * 1024
+"""The memory that decoding takes in addition: pieces, and members that are no numbers."""
+
 FRAME_TIMES = 2
 """The memory of a frame of float32 numbers and its steps over its size."""
+
+
+def json_bytes(size: int, commas: int) -> int:
+    """Return the memory of a JSON body of this size, and of all that is decoded from it."""
+    return min(DECODED_TIMES * size, size + NUMBER_BYTES * commas + OTHER_BYTES)
 
 
 class _Waiting(NamedTuple):

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cellar.api.errors.problems import problem_of
 from cellar.api.errors.validation_errors import SHOWN, invalid_body
 from cellar.errors import BodyTooLarge, CellarError, UnsupportedMediaType
-from cellar.memory.request_memory import DECODED_TIMES, SMALL_BYTES, RequestMemory, Reservation
+from cellar.memory.request_memory import DECODED_TIMES, SMALL_BYTES, RequestMemory, Reservation, json_bytes
 from cellar.wire.json.document import SHORT_BYTES, decode
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -61,8 +61,13 @@ def is_upload(scope: Scope) -> bool:
     """Return whether the body of a request is a file that its route writes to the disk."""
     if not UPLOADS.fullmatch(scope["path"]) or scope["method"] not in ("POST", "PUT"):
         return False
+    return not is_json(scope)
+
+
+def is_json(scope: Scope) -> bool:
+    """Return whether the body of a request is JSON."""
     kind = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
-    return kind != JSON and not kind.endswith("+json")
+    return kind == JSON or kind.endswith("+json")
 
 
 class BodyLimit:
@@ -91,7 +96,7 @@ class BodyLimit:
         held = scope[HELD] = self._memory.reservation()
         try:
             with suppress(ClientDisconnect):  # in the middle of a body: there is no client to answer
-                await self._app(scope, WholeBody(receive, held, self._limit, "more", gathers=not encoded), send)
+                await self._app(scope, WholeBody(scope, receive, held, self._limit, gathers=not encoded), send)
         finally:
             held.release()
         return None
@@ -104,14 +109,24 @@ class WholeBody:
     joined they would take twice the memory, and leave the heap full of holes. An encoded body is returned part by part.
     """
 
-    def __init__(self, receive: Receive, held: Reservation, limit: int, actual: str, *, gathers: bool = True) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        held: Reservation,
+        limit: int,
+        actual: str = "more",
+        *,
+        gathers: bool = True,
+    ) -> None:
         self._receive = receive
         self._held = held
         self._limit = limit
         self._actual = actual
         """The size of a body that is too large, in words."""
         self._gathers = gathers
-        self._size = 0
+        self._is_json = is_json(scope)
+        self._size = self._commas = 0
 
     async def __call__(self) -> Message:
         """Receive the body, or what follows it. Raise BodyTooLarge or Overloaded."""
@@ -131,9 +146,12 @@ class WholeBody:
                 parts = BytesIO()
             if parts is not None:
                 parts.write(part)
+            if self._is_json:
+                self._commas += part.count(b",")
             if not more:
                 if size > SMALL_BYTES:
-                    await self._held.grow(DECODED_TIMES * size)
+                    wanted = json_bytes(size, self._commas) if self._is_json else DECODED_TIMES * size
+                    await self._held.grow(wanted)
                 return message if parts is None else {**message, "body": parts.getvalue()}
 
 

@@ -49,7 +49,7 @@ class GzipBodies:
             return await self._app({**scope, "headers": headers}, decoded, send)
         held = self._memory.reservation()
         try:
-            whole = WholeBody(decoded, held, self._limit, "more when decoded")
+            whole = WholeBody(scope, decoded, held, self._limit, "more when decoded")
             return await self._app({**scope, "headers": headers, HELD: held}, whole, send)
         finally:
             held.release()
