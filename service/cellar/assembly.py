@@ -128,6 +128,7 @@ class Api(Parts):
         self.temporary_files = TemporaryFiles(settings.data_dir / "tmp")
         self.registry.memory = self.temporary_files.allocate
         self_test.check(self.kernels)
+        self.registry.networks.recall()
         DIGEST_CHAIN.load_with(lambda: self.kernels.digest_chain)
         self._job_sweep_s = settings.job_sweep_s
         # pages of logs, events and shadows go over connections of their own, so that no commit waits behind them

@@ -83,6 +83,10 @@ class KernelCache:
                 if not is_wanted():
                     raise
 
+    def has(self, texts: Sequence[str]) -> bool:
+        """Return whether all of these kernels can be loaded without compiling them."""
+        return all(self._read(self.key(text)) is not None for text in texts)
+
     @property
     def footprint(self) -> Footprint:
         """Return how many kernels are in memory, and how large they are."""

@@ -47,10 +47,10 @@ class Backward:
 class CompiledCell:
     """A cell and its kernels. The kernels for training are compiled when they are first used."""
 
-    def __init__(self, cell: Cell, cache: KernelCache) -> None:
+    def __init__(self, cell: Cell, cache: KernelCache, text: KernelText) -> None:
         self.cell = cell
         self._cache = cache
-        self.kernel = CellKernel(cell, cache, cell.forward_kernel(save=False))
+        self.kernel = CellKernel(cell, cache, text)
         self._training: tuple[CellKernel, CellKernel] | None = None
         self._lock = threading.Lock()
 
@@ -186,13 +186,15 @@ class CompiledCell:
 
 def compile_cell(cell: Cell, cache: KernelCache) -> CompiledCell:
     """Return the cell with its kernel loaded, compiled if it is not in the cache. Raise CompileFailed."""
-    return CompiledCell(cell, cache)
+    return compile_cells([cell], cache)[0]
 
 
 def compile_cells(cells: Sequence[Cell], cache: KernelCache, *, training: bool = False) -> list[CompiledCell]:
     """Return several cells compiled at once, which is faster than one after the other. Raise CompileFailed."""
-    cache.load(kernel_texts(cells, training=training))
-    return [CompiledCell(cell, cache) for cell in cells]
+    texts = [cell.forward_kernel(save=False) for cell in cells]
+    of_training = [text for cell in cells if training for text in _training_texts(cell)]
+    cache.load(list(dict.fromkeys(text.text for text in (*texts, *of_training))))
+    return [CompiledCell(cell, cache, text) for cell, text in zip(cells, texts, strict=True)]
 
 
 def kernel_texts(cells: Sequence[Cell], *, training: bool = False) -> list[str]:

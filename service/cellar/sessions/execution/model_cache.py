@@ -177,25 +177,23 @@ class ModelCache:
             model = await asyncio.shield(task)  # others wait for the same load
         except ModelUnknown:
             if version is None:  # its weights are gone; if they went with the version, that is what to say
-                await self._find_pinned(key)
+                await _on(self._lookers, lambda: self._find_pinned(key))
             raise
         return self._at_hand(key) or self._keep(key, model)
 
     async def _load_on_a_thread(self, key: ModelKey, version: ModelVersion | None) -> Model:
-        found = version or await self._find_pinned(key)
-
         def load() -> Model:
-            """Load it. Of a graph the operations are measured, which takes a few steps."""
-            model = self._source.load(found)
+            """Look the version up and load it. Of a graph the operations are measured, which takes a few steps."""
+            model = self._source.load(version or self._find_pinned(key))
             _ = model.network.flops
             return model
 
         return await _on(self._loaders, load)
 
-    async def _find_pinned(self, key: ModelKey) -> ModelVersion:
+    def _find_pinned(self, key: ModelKey) -> ModelVersion:
         """Return a version that a session has: it was there once, so it was deleted if it is not."""
         try:
-            found = await self.find(key.tenant, key.ref)
+            found = self._source.get(key.tenant, key.ref)
         except ModelUnknown as error:
             raise model_deleted(key.ref) from error
         if found.digest != key.digest:
