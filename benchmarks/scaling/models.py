@@ -7,11 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.cases import Case
-from benchmarks.ours import network_spec
+from benchmarks.ours import kernel_cache, network_spec
 from benchmarks.scaling.scene import CLIENTS, Row, Scene, grown
 from benchmarks.serving import contestants, copies
 from benchmarks.serving.bars import Bar
 from benchmarks.serving.http import post
+from cellar.assembly import SystemClock
+from cellar.nn.model.spec import NetworkSpec
+from cellar.registry import Registry
+from cellar.store.catalogue.blobs_redis import RedisBlobs
+from cellar.store.catalogue.models import RedisModels
+from cellar.store.topology.factory import sync_client
 
 SESSIONS = 10
 """Sessions of each model."""
@@ -41,7 +47,7 @@ def measure(scene: Scene) -> Row:
     different = 32 if scene.extent.quick else DIFFERENT
     sessions = create(scene, "m", [_network(CASE)] * counts[-1])
     same = [f"same-{index}" for index in range(CLIENTS)]  # one model has as many sessions as there are clients
-    _copy(scene, sessions[0], same)
+    _copy(scene, [(sessions[0], name) for name in same])
     others = create(scene, "d", [_different(number) for number in range(different)])
     draw = random.Random(0)
 
@@ -61,22 +67,24 @@ def measure(scene: Scene) -> Row:
 def create(scene: Scene, prefix: str, networks: Networks) -> list[str]:
     """Create a model of each network with its sessions. Return all sessions, in the models' order."""
     names = [f"{prefix}{number}" for number in range(len(networks))]
-    models = [
-        {"name": name, "network": network, "seed": n}
-        for n, (name, network) in enumerate(zip(names, networks, strict=True))
-    ]
-    scene.send([post("/v1/models", model) for model in models])
-    firsts = [f"{name}-0" for name in names]
+    _create_models(scene, names, networks)
     scene.send([post("/v1/sessions", {"session": f"{name}-0", "model": name}) for name in names])
-    copied = [[first, *(f"{name}-{n}" for n in range(1, SESSIONS))] for name, first in zip(names, firsts, strict=True)]
-    for first, *rest in copied:
-        _copy(scene, first, rest)
-    return [name for group in copied for name in group]
+    _copy(scene, [(f"{name}-0", f"{name}-{number}") for name in names for number in range(1, SESSIONS)])
+    return [f"{name}-{number}" for name in names for number in range(SESSIONS)]
 
 
-def _copy(scene: Scene, original: str, names: Sequence[str]) -> None:
+def _create_models(scene: Scene, names: Sequence[str], networks: Networks) -> None:
+    """Create the models in the store, as the service does it, in a fraction of the time of requests."""
+    with sync_client(scene.redis.url) as client:
+        store = RedisModels(client, copies.PREFIX), RedisBlobs(client, copies.PREFIX)
+        registry = Registry(*store, kernel_cache(), SystemClock())
+        for seed, (name, network) in enumerate(zip(names, networks, strict=True)):
+            registry.create(copies.TENANT, name, NetworkSpec.model_validate(network), seed)
+
+
+def _copy(scene: Scene, pairs: Sequence[tuple[str, str]]) -> None:
     with scene.redis.client() as client:
-        copies.copy(client, client, original, names)
+        copies.copy_each(client, client, pairs)
 
 
 def _first_steps(scene: Scene, sessions: Sequence[str]) -> Row:

@@ -21,15 +21,26 @@ AT_ONCE = 1000
 
 def copy(source: "redis.Redis", target: "redis.Redis", original: str, names: Iterable[str]) -> None:
     """Copy a session under other names to another Redis, or to the same."""
+    copy_each(source, target, ((original, name) for name in names))
+
+
+def copy_each(source: "redis.Redis", target: "redis.Redis", pairs: Iterable[tuple[str, str]]) -> None:
+    """Copy sessions, each pair an original and a name, to another Redis, or to the same."""
     keys = SessionKeys(PREFIX)
-    key = SessionKey(TENANT, original)
-    parts = [(of, source.dump(of(key)) or b"", source.pttl(of(key))) for of in (keys.record, keys.tombstone)]
-    for some in _slices(names):
+    for some in _slices(pairs):
+        originals = list(dict.fromkeys(original for original, _ in some))
+        places = [of(SessionKey(TENANT, original)) for original in originals for of in (keys.record, keys.tombstone)]
+        with source.pipeline(transaction=False) as pipe:
+            for place in places:
+                pipe.dump(place)
+                pipe.pttl(place)
+            found = pipe.execute()
+        parts = {original: found[4 * at : 4 * at + 4] for at, original in enumerate(originals)}
         with target.pipeline(transaction=False) as pipe:
-            for name in some:
-                new = SessionKey(TENANT, name)
-                for of, data, ttl_ms in parts:
-                    pipe.restore(of(new), ttl_ms, data, replace=True)
+            for original, name in some:
+                new, (record, record_ms, tombstone, tombstone_ms) = SessionKey(TENANT, name), parts[original]
+                pipe.restore(keys.record(new), record_ms, record or b"", replace=True)
+                pipe.restore(keys.tombstone(new), tombstone_ms, tombstone or b"", replace=True)
                 pipe.zadd(keys.bucket_of(new), {name: 0})
             pipe.execute()
 
@@ -48,7 +59,7 @@ def in_buckets(count: int, buckets: int) -> Iterator[str]:
     yield from islice((name for name in numbers if keys.bucket_of(SessionKey(TENANT, name)) in wanted), count)
 
 
-def _slices(names: Iterable[str]) -> Iterator[Sequence[str]]:
-    rest = iter(names)
+def _slices(pairs: Iterable[tuple[str, str]]) -> Iterator[Sequence[tuple[str, str]]]:
+    rest = iter(pairs)
     while some := list(islice(rest, AT_ONCE)):
         yield some

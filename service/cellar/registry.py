@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,8 @@ class Registry(ModelIndex):
         self.memory = memory
         """Where weights are read to before they are packed."""
         self.networks = NetworkCache(cache)
+        self._headers: WeakKeyDictionary[CompiledNetwork, bytes] = WeakKeyDictionary()
+        """Of the files of weights of networks."""
 
     def create(self, tenant: str, name: str, spec: NetworkSpec, seed: int) -> tuple[ModelVersion, bool]:
         """Create a model of a network with random weights from the seed; return its version and whether it is new.
@@ -256,11 +259,23 @@ class Registry(ModelIndex):
             hosted = open_graph(graph, bytes(data))
             return RunnableModel(version, hosted, GRAPH_BYTES + int(GRAPH_FILES * len(data)))
         compiled = self.compile(self.network(version))
-        bound = compiled.bind(wire_weights.load(data), inference=True)
+        bound = self._bound(compiled, data)
         _ = bound.advance  # made now, and not by the first step
         if version.network == compiled.network.document:
             version = replace(version, network=compiled.network.document)  # one object for all versions of the network
         return RunnableModel(version, bound, VERSION_BYTES + bound.size_bytes, compiled)
+
+    def _bound(self, compiled: CompiledNetwork, data: memoryview) -> BoundNetwork:
+        """Return the network with the weights of a file, those of a small one packed at once."""
+        packing = self.networks.packing(compiled)
+        if packing is not None:
+            header = self._headers.get(compiled)
+            if header is None:
+                header = self._headers[compiled] = wire_weights.header(dict(compiled.network.parameters))
+            flat = wire_weights.numbers(data, header)
+            if flat is not None and flat.size == compiled.network.parameter_count:
+                return packing.bind(compiled, flat)
+        return compiled.bind(wire_weights.load(data), inference=True)
 
     def weights_file(self, version: ModelVersion) -> memoryview:
         """Return the weights of a version as they are stored, a safetensors file. Raise as `weights`."""

@@ -4,7 +4,7 @@ from cellar.engine.backend.compile_pool import is_wanted, while_wanted
 from cellar.engine.backend.kernel_cache import KernelCache
 from cellar.engine.cell import Cell, State, build_cell
 from cellar.engine.execution.arguments import Mask, States, joined_state
-from cellar.engine.execution.arrays import Floats, Ints
+from cellar.engine.execution.arrays import Floats, Ints, aligned, flushed
 from cellar.engine.execution.command_list import CommandList
 from cellar.engine.execution.compiled_cell import (
     Backward,

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -147,20 +147,31 @@ class NetworkCode:
 class NetworkProgram:
     """The code of a network with the weights of one model. Thread-safe."""
 
-    __slots__ = ("_weights", "_words", "all_rows", "code")
+    __slots__ = ("_weights", "all_rows", "code", "words")
 
     def __init__(self, code: NetworkCode, weights: Sequence[NodeWeights]) -> None:
-        self.code = code
-        self._weights = weights
-        """Whose memory the kernels read."""
         nodes = zip(code.plan.nodes, weights, strict=True)
-        self._words: Words = np.array([word for pair in nodes for word in weight_addresses(*pair)], np.int64)
+        self._set(code, np.array([word for pair in nodes for word in weight_addresses(*pair)], np.int64), weights)
+
+    @classmethod
+    def of_words(cls, code: NetworkCode, words: Words, weights: object) -> Self:
+        """Return the program with addresses of weights as `words` of another program has them."""
+        program = cls.__new__(cls)
+        program._set(code, words, weights)
+        return program
+
+    def _set(self, code: NetworkCode, words: Words, weights: object) -> None:
+        self.code = code
+        self.words = words
+        """The addresses of weights and products, for the words of a frame that depend on the model."""
+        self._weights = weights
+        """The memory that the kernels read."""
         self.all_rows = self.rows(0)
         """Of a call that has rows of this model only."""
 
     def rows(self, count: int) -> bytes:
         """Return the words that give this model `count` rows of a call, or all that are left if it is the last."""
-        return _PAIR.pack(count, address(self._words))
+        return _PAIR.pack(count, address(self.words))
 
     def run(self, inputs: Floats, state: States, lengths: Ints | None = None, reset: Mask | None = None) -> Run:
         """Do `NetworkCode.run` with rows of this model only."""

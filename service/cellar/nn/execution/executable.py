@@ -81,6 +81,8 @@ class CompiledNetwork:
         with _pointing_to_cells(network.layers):
             compiled = compile_cells([layer.cell for layer in network.layers], cache)
         self.kernels: tuple[CompiledCell, ...] = tuple(compiled)
+        self.packing_bytes = 0
+        """The memory of its index of weights (`packing.py`), once it has one."""
         self.columns = tuple(_columns(network))
         """Of the state of each layer in a row of the network's state; None if no call continues it."""
 
@@ -88,7 +90,8 @@ class CompiledNetwork:
     def size_bytes(self) -> int:
         """The memory that models of the network share, besides machine code: objects, and the frames of calls."""
         layers = len(self.network.layers)
-        return NETWORK_BYTES + LAYER_BYTES * layers + (self.code.size_bytes if "code" in vars(self) else 0)
+        frames = self.code.size_bytes if "code" in vars(self) else 0
+        return NETWORK_BYTES + LAYER_BYTES * layers + frames + self.packing_bytes
 
     def prepare_training(self, differentiated: Sequence[Cell], plain: Sequence[Cell]) -> None:
         """Compile the kernels for training, of the layers and of other cells, all at once. Raise CompileFailed.

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from cellar.engine import KernelCache, kernel_texts
 from cellar.errors import CellarError
 from cellar.nn.execution.executable import CompiledNetwork
+from cellar.nn.execution.packing import Packing
 from cellar.nn.model.network import Network, document_of
 from cellar.nn.model.spec import NetworkSpec
 
@@ -38,6 +39,7 @@ class NetworkCache:
         self._kernels = kernels
         self._networks: WeakValueDictionary[str, Network] = WeakValueDictionary()
         self._compiled: WeakValueDictionary[str, CompiledNetwork] = WeakValueDictionary()
+        self._packings: WeakKeyDictionary[CompiledNetwork, Packing] = WeakKeyDictionary()
         self._kept: OrderedDict[str, CompiledNetwork] = OrderedDict()
 
     def network(self, spec: NetworkSpec, *, pointer: str = "") -> Network:
@@ -59,6 +61,14 @@ class NetworkCache:
             self._keep(text, compiled)
         return compiled
 
+    def packing(self, compiled: CompiledNetwork) -> Packing | None:
+        """Return how the weights of a small network are packed at once, None for others."""
+        packing = self._packings.get(compiled)
+        if packing is None and Packing.fits(compiled.network):
+            packing = self._packings[compiled] = Packing(compiled)
+            compiled.packing_bytes = packing.size_bytes
+        return packing
+
     def recall(self) -> int:
         """Compile the networks that were compiled last, here or in another process; return how many.
 
@@ -71,7 +81,7 @@ class NetworkCache:
             with suppress(OSError, ValueError, CellarError):  # of an older release, or damaged
                 network = self.stored(json.loads(path.read_text("utf-8")))
                 if self._kernels.has(kernel_texts([layer.cell for layer in network.layers])):
-                    _ = self.compile(network).code
+                    self.packing(self.compile(network))
                     count += 1
         return count
 

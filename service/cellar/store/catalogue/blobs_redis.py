@@ -67,31 +67,39 @@ class RedisBlobs:
 
     def get(self, digest: str) -> bytes:
         """Return the bytes, checked against the digest. Raise BlobUnknown, StoreCorrupt or StoreUnavailable."""
-        size, parts = self._read(digest)
+        if (small := self._small(digest)) is not None:
+            return small
+        size = self._size(digest)
         with redis_errors():
-            return joined(parts, size, digest)
+            return joined(self._parts(digest, size), size, digest)
 
     def read(self, digest: str, memory: Memory) -> memoryview:
         """Return the bytes as `get` does, in memory of this kind. Raise as `get`."""
-        size, parts = self._read(digest)
+        if (small := self._small(digest)) is not None:
+            return memoryview(small)
+        size = self._size(digest)
         with redis_errors():
-            return read_parts(parts, size, digest, memory)
+            return read_parts(self._parts(digest, size), size, digest, memory)
 
-    def _read(self, digest: str) -> tuple[int, Iterator[bytes]]:
-        """Return the number of bytes of a blob, and its parts. A small one is read at once. Raise BlobUnknown."""
-        with redis_errors(), self._client.pipeline(transaction=False) as both:
-            both.get(self._head(digest))
-            both.getrange(self._chunks(digest, 0)[0], 0, READ_BYTES - 1)
-            head, first = both.execute()
-        if head is None:
-            raise BlobUnknown(f"no blob {digest}")
-        return int(head), self._parts(digest, int(head), first)
+    def _small(self, digest: str) -> bytes | None:
+        """Return a blob that is read at once, in one round trip; None for others, and for all that is in doubt."""
+        with redis_errors():
+            found: Any = self._client.getrange(self._chunks(digest, 0)[0], 0, READ_BYTES - 1)
+        whole = bytes(found)
+        return whole if 0 < len(whole) < READ_BYTES and sha256(whole) == digest else None
 
-    def _parts(self, digest: str, size: int, first: bytes) -> Iterator[bytes]:
-        """Yield the bytes of a blob, one part after the other, the first of which is there."""
-        yield first
-        for index, chunk in enumerate(self._chunks(digest, size)):
-            for begin in range(0 if index else READ_BYTES, min(CHUNK_BYTES, size), READ_BYTES):
+    def _size(self, digest: str) -> int:
+        """Return the number of bytes of a blob. Raise BlobUnknown."""
+        with redis_errors():
+            head: Any = self._client.get(self._head(digest))
+            if head is None:
+                raise BlobUnknown(f"no blob {digest}")
+            return int(head)
+
+    def _parts(self, digest: str, size: int) -> Iterator[bytes]:
+        """Yield the bytes of a blob, one part after the other."""
+        for chunk in self._chunks(digest, size):
+            for begin in range(0, min(CHUNK_BYTES, size), READ_BYTES):
                 part: Any = self._client.getrange(chunk, begin, begin + READ_BYTES - 1)
                 yield part
 

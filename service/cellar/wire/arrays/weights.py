@@ -27,12 +27,7 @@ def allocate(shapes: Mapping[str, Shape], memory: Memory = in_memory) -> tuple[m
 
     Weights that are read into these arrays exist once.
     """
-    entries, places, stop = {}, {}, 0
-    for name in sorted(shapes):
-        start, stop = stop, stop + 4 * math.prod(shapes[name])
-        entries[name] = {"dtype": "F32", "shape": list(shapes[name]), "data_offsets": [start, stop]}
-        places[name] = start
-    header = _header(entries)
+    header, places, stop = _layout(shapes)
     begin = len(header)
     buffer = memory(begin + stop)
     buffer[:begin] = np.frombuffer(header, np.uint8)
@@ -41,6 +36,30 @@ def allocate(shapes: Mapping[str, Shape], memory: Memory = in_memory) -> tuple[m
         for name, start in places.items()
     }
     return buffer.data, arrays
+
+
+def header(shapes: Mapping[str, Shape]) -> bytes:
+    """Return the header of a file of weights of these shapes, as `dump` writes it."""
+    return _layout(shapes)[0]
+
+
+def numbers(data: bytes | memoryview, expected: bytes) -> Array | None:
+    """Return the numbers of a file with this header, ordered by name; None for another file or if one is not finite."""
+    begin = len(expected)
+    if bytes(data[:begin]) != expected or (len(data) - begin) % 4:
+        return None
+    flat = np.frombuffer(data, np.float32, offset=begin)
+    return flat if np.isfinite(flat).all() else None
+
+
+def _layout(shapes: Mapping[str, Shape]) -> tuple[bytes, dict[str, int], int]:
+    """Return the header of a file, the place of each array behind it, and the bytes of all arrays."""
+    entries, places, stop = {}, {}, 0
+    for name in sorted(shapes):
+        start, stop = stop, stop + 4 * math.prod(shapes[name])
+        entries[name] = {"dtype": "F32", "shape": list(shapes[name]), "data_offsets": [start, stop]}
+        places[name] = start
+    return _header(entries), places, stop
 
 
 def seal(arrays: Mapping[str, Array]) -> None:
