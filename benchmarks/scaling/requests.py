@@ -1,4 +1,4 @@
-"""Measures requests that are no plain steps: creating a session, reading its state, and steps of many sessions."""
+"""Measures requests that are no plain steps: creating sessions, reading a state, and steps of many sessions."""
 
 import json
 from itertools import count
@@ -10,7 +10,7 @@ from benchmarks.serving.bars import Bar
 from benchmarks.serving.contestants import MODEL
 from benchmarks.serving.http import get, post, request
 
-LIMITS = {"create_8": 120.0, "create_32": 120.0, "read_state": 60.0}
+LIMITS = {"create_8": 120.0, "create_32": 120.0, "create_bulk": 25.0, "read_state": 60.0}
 
 REQUEST_LIMIT, STEP_LIMIT = 100.0, 12.0
 
@@ -18,6 +18,9 @@ LINES = 65
 """Steps of a large request, beside requests with one."""
 
 SESSIONS = 2_000
+
+IN_BULK = 2_000
+"""Sessions that one request creates."""
 
 
 def measure(scene: Scene) -> Row:
@@ -31,6 +34,13 @@ def measure(scene: Scene) -> Row:
         bodies = [{"session": f"new-{next(numbers)}", "model": MODEL} for _ in range(few)]
         return scene.cpu_us(scene.once([post("/v1/sessions", body) for body in bodies], clients))
 
+    def create_bulk() -> float:
+        body = b"".join(
+            json.dumps({"session": f"bulk-{next(numbers)}", "model": MODEL}).encode() + b"\n" for _ in range(IN_BULK)
+        )
+        each = [request("/v1/sessions/bulk", body, "application/x-ndjson")]
+        return scene.cpu_us(scene.once(each, 1)) / IN_BULK
+
     def bulk(lines: int) -> float:
         requests = max(32, few // lines)
         chosen = [names[(at * lines + line) % SESSIONS] for at in range(requests) for line in range(lines)]
@@ -41,6 +51,7 @@ def measure(scene: Scene) -> Row:
         {
             "create_8": lambda: create(8),
             "create_32": lambda: create(32),
+            "create_bulk": create_bulk,
             "read_state": lambda: scene.send([get(f"/v1/sessions/{name}/state") for name in names]),
             "one": lambda: bulk(1),
             "many": lambda: bulk(LINES),

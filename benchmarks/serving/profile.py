@@ -40,6 +40,11 @@ def _created(cellar: Contestant) -> Job:
     return _of_all(cellar, [post("/v1/sessions", {"model": MODEL, "ttl_s": 3600})])
 
 
+def _created_together(cellar: Contestant) -> Job:
+    body = (json.dumps({"model": MODEL, "ttl_s": 3600}) + "\n").encode() * SESSIONS
+    return _of_all(cellar, [request("/v1/sessions/bulk", body, "application/x-ndjson")])
+
+
 def _states(cellar: Contestant) -> Job:
     return _of_all(cellar, [get(f"/v1/sessions/{name}/state") for name in names(SESSIONS)])
 
@@ -63,12 +68,13 @@ LOADS: dict[str, Callable[[Contestant], Job]] = {
     "many": lambda cellar: many.job(cellar, names(many.SESSIONS), SECONDS),
     "sequences": _sequences,
     "create": _created,
+    "create-bulk": _created_together,
     "states": _states,
     "lines": _lines,
 }
 """Loads by name: 32 clients with single steps over HTTP; streams one by one, with 32 in flight, and the same in frames;
-1,024 sessions in a request; sequences as npy; sessions that are created, states that are read, and steps of 128
-sessions in a request as JSON."""
+1,024 sessions in a request; sequences as npy; sessions that are created, one by one and 128 in a request; states that
+are read; and steps of 128 sessions in a request as JSON."""
 
 
 def profile(name: str, data: Path | None) -> None:

@@ -137,3 +137,27 @@ async def test_slow_loads_do_not_hold_up_a_look_at_another_model(service: Servic
     finally:
         opened.set()
     await asyncio.gather(*slow)
+
+
+async def test_looks_for_one_reference_are_shared_and_begin_after_they_were_asked_for(small: Service) -> None:
+    """A look that runs may have read the store before a version was published; a later request needs the next one."""
+    models, asked = small.sessions.models, list[str]()
+    get, gate = small.models.get, threading.Event()
+
+    def slow(tenant: str, ref: str) -> ModelVersion:
+        """Note the look, and wait."""
+        asked.append(ref)
+        gate.wait(5)
+        return get(tenant, ref)
+
+    small.models.get = slow  # type: ignore[method-assign]
+    first = asyncio.create_task(models.find("default", "exact"))
+    async with asyncio.timeout(5):
+        while not asked:  # noqa: ASYNC110  # a thread notes it
+            await asyncio.sleep(0.001)
+    others = [asyncio.create_task(models.find("default", "exact")) for _ in range(9)]
+    others[0].cancel()
+    gate.set()
+    found = await asyncio.gather(first, *others, return_exceptions=True)
+    assert len(asked) == 2
+    assert [isinstance(each, asyncio.CancelledError) for each in found].count(True) == 1

@@ -8,6 +8,7 @@ import orjson
 from cellar.api.decoding.state_body import parts_of_layers
 from cellar.api.errors.problems import embedded
 from cellar.api.http.body import decode_in_thread, validated
+from cellar.api.schemas.names import dump_members
 from cellar.api.schemas.session.sessions import SessionAnswer, SessionLine
 from cellar.errors import CellarError, InvalidInput
 from cellar.sessions.operations.bulk_creation import AT_ONCE, BulkCreation, SessionOrder
@@ -62,8 +63,8 @@ def _order(sessions: Sessions, line: bytes) -> SessionOrder | tuple[str | None, 
 def _answer(order: SessionOrder, result: CreateAnswer | CellarError) -> bytes:
     if isinstance(result, CellarError):
         return _problem(order.session, result)
-    line = SessionAnswer.of(result.session).model_dump_json().encode()
-    return line + b"\n" if result.created else line[:-1] + b',"replayed":true}\n'
+    members = SessionAnswer.members(result.session)
+    return dump_members(members if result.created else {**members, "replayed": True}) + b"\n"
 
 
 def _problem(session: str | None, error: CellarError) -> bytes:

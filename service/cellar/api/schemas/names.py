@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from itertools import permutations
 from typing import Annotated, Any, Self
 
+import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticKnownError
 
@@ -118,6 +119,11 @@ class Answer(BaseModel):
         """Return an answer whose members, except the others, are the attributes of those names of a value."""
         same = {name: getattr(source, name) for name in cls.model_fields if name not in others}
         return cls(**same, **others)
+
+
+def dump_members(members: dict[str, Any]) -> bytes:
+    """Return the members of an answer as JSON, as its model writes them, in a fraction of the time."""
+    return orjson.dumps(members, option=orjson.OPT_UTC_Z)
 
 
 def time_of(seconds: float) -> datetime:

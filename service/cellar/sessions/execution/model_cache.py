@@ -105,6 +105,10 @@ class ModelCache:
         self._shared_batcher = SharedBatcher()
         self._served: dict[ModelKey, LoadedModel] = {}
         self._loading: dict[ModelKey, asyncio.Task[Model]] = {}
+        self._looks: dict[tuple[str, str], asyncio.Task[ModelVersion]] = {}
+        """The looks that run, by tenant and reference."""
+        self._next_looks: dict[tuple[str, str], asyncio.Task[ModelVersion]] = {}
+        """The looks that begin when the one before has ended."""
         self._own_bytes = 0
         """Of all models, without what they share."""
         self._networks: dict[SharedNetwork, int] = {}
@@ -114,8 +118,26 @@ class ModelCache:
         self._numbers = itertools.count()
 
     async def find(self, tenant: str, ref: str) -> ModelVersion:
-        """Return the version that a reference means now, without loading it. Raise ModelUnknown, StoreUnavailable."""
-        return await _on(self._lookers, lambda: self._source.get(tenant, ref))
+        """Return the version that a reference means now, without loading it. Raise ModelUnknown, StoreUnavailable.
+
+        All that ask while a version is looked up share the next look, which begins after they have asked.
+        """
+        key = tenant, ref
+        task = self._next_looks.get(key)
+        if task is None:
+            task = asyncio.create_task(self._look(key, self._looks.get(key)))
+            self._next_looks[key] = task
+        return await asyncio.shield(task)
+
+    async def _look(self, key: tuple[str, str], before: "asyncio.Task[ModelVersion] | None") -> ModelVersion:
+        if before is not None:
+            await asyncio.wait([before])
+        own = self._looks[key] = self._next_looks.pop(key)
+        try:
+            return await _on(self._lookers, lambda: self._source.get(*key))
+        finally:
+            if self._looks.get(key) is own:
+                del self._looks[key]
 
     async def resolve(self, tenant: str, ref: str) -> Model:
         """Return the model that a reference means now. Raise ModelUnknown, CompileFailed or StoreUnavailable."""

@@ -160,3 +160,23 @@ async def test_a_repeated_request_is_the_same_deletion(client: httpx.AsyncClient
 async def test_an_unknown_deletion(client: httpx.AsyncClient) -> None:
     assert (await client.get(f"/v1/deletions/{'0' * 24}")).json()["type"] == "urn:cellar:problem:deletion_unknown"
     assert (await client.get("/v1/deletions/none")).status_code == 422
+
+
+async def test_sessions_in_lists_and_lines_are_written_as_one_alone(client: httpx.AsyncClient) -> None:
+    """Byte by byte, except for the time of the answer."""
+    options = {"model": "gru", "ttl_s": 60, "batch_size": 2, "history": 1, "log": 2, "events": 3}
+    line = await client.post(
+        "/v1/sessions/bulk",
+        content=json.dumps({"session": "eight/é", **options, "pinned": True}),
+        headers={"Content-Type": lines.MEDIA_TYPE},
+    )
+    alone = await client.get("/v1/sessions/eight%2F%C3%A9")
+    listed = await client.get("/v1/sessions", params={"prefix": "eight/"})
+    assert line.content == alone.content
+    assert listed.content == b'{"sessions":[' + alone.content.rstrip() + b'],"cursor":""}\n'
+    await create(client, {"session": "nine", **options})
+    alone, listed = await client.get("/v1/sessions/nine"), await client.get("/v1/sessions", params={"prefix": "nine"})
+    (one,) = listed.json()["sessions"]
+    assert one | {"expires": ""} == alone.json() | {"expires": ""}
+    assert [*one] == [*alone.json()]
+    assert one["expires"].endswith("Z")

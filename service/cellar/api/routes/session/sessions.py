@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from cellar.api.dependencies import CallerOf, Parts
 from cellar.api.errors.problems import answers
+from cellar.api.http.body import JSON
 from cellar.api.http.parameters import (
     BODY,
     MODEL,
@@ -26,6 +27,7 @@ from cellar.api.http.parameters import (
 )
 from cellar.api.http.path_segments import session_path
 from cellar.api.routes.json_route import JsonRoute
+from cellar.api.schemas.names import dump_members
 from cellar.api.schemas.session.sessions import (
     SessionAnswer,
     SessionRequest,
@@ -62,7 +64,7 @@ async def create_session(body: SessionRequest, caller: CallerOf, services: Parts
     return SessionAnswer.of(answer.session)
 
 
-@router.get("", responses=answers(*STORE, *PARAMETER))
+@router.get("", response_model=SessionsAnswer, responses=answers(*STORE, *PARAMETER))
 async def list_sessions(
     caller: CallerOf,
     services: Parts,
@@ -71,7 +73,7 @@ async def list_sessions(
     model: OfModel = None,
     prefix: Prefix = "",
     pinned: Pinned = None,
-) -> SessionsAnswer:
+) -> Response:
     """List sessions, a page at a time, in no particular order.
 
     A page takes milliseconds with any number of sessions. With a filter it may therefore be short, or empty, although
@@ -82,7 +84,8 @@ async def list_sessions(
         page = await services.sessions.list(caller.tenant, cursor=cursor, limit=limit, wanted=wanted)
     except InvalidInput as error:
         raise InvalidParameter(error.detail, location="query", parameter="cursor", actual=cursor) from error
-    return SessionsAnswer(sessions=[SessionAnswer.of(session) for session in page.sessions], cursor=page.cursor)
+    sessions = [SessionAnswer.members(session) for session in page.sessions]
+    return Response(dump_members({"sessions": sessions, "cursor": page.cursor}), media_type=JSON)
 
 
 @router.get("/{session}", responses=answers(*SESSION))

@@ -1,7 +1,7 @@
 """Requests and answers for sessions, their steps and their states."""
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -113,15 +113,23 @@ class SessionAnswer(Answer):
     @classmethod
     def of(cls, session: results.SessionAnswer) -> Self:
         """Return the answer for a session of the runtime."""
+        return cls(**cls.members(session))
+
+    @classmethod
+    def members(cls, session: results.SessionAnswer) -> dict[str, Any]:
+        """Return the members of the answer, in their order: an answer with many sessions is written from them."""
         meta, position = session.meta, session.position
-        return cls.read(
-            meta,
-            session=session.key.session,
-            step=position.step,
-            position=str(position),
-            created=time_of(meta.created_s),
-            expires=None if meta.pinned else time_of(session.expires_s),
-        )
+        others = {
+            "session": session.key.session,
+            "step": position.step,
+            "position": str(position),
+            "created": time_of(meta.created_s),
+            "expires": None if meta.pinned else time_of(session.expires_s),
+        }
+        return {name: others[name] if name in others else getattr(meta, name) for name in SESSION_MEMBERS}
+
+
+SESSION_MEMBERS = tuple(SessionAnswer.model_fields)
 
 
 class SessionLineAnswer(SessionAnswer):
