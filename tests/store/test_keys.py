@@ -21,7 +21,7 @@ def keys_of(name: str, once: str = "k") -> Iterator[bytes]:
     key = SessionKey("default", name)
     for make in (KEYS.record, KEYS.tombstone, KEYS.log, KEYS.events, KEYS.mark, KEYS.snapshots, KEYS.shadow):
         yield make(key)
-    yield KEYS.idempotency(key, once)
+    yield KEYS.older_answer(key, once)
     yield KEYS.held(key, b"0123456789abcdef")
 
 

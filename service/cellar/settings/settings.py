@@ -125,7 +125,10 @@ class Settings(AccessSettings):
         4096, ge=0, description="Largest output that is kept to be repeated, bytes. Default: 4096."
     )
     idempotency_ttl_s: int = Field(
-        DAY_S, ge=1, description="How long an Idempotency-Key is remembered, seconds. Default: 1 day."
+        DAY_S,
+        ge=1,
+        description="How long an Idempotency-Key is remembered, seconds: the answers of the last 64 of a session, and"
+        " of some 2,000 before that they were used. Default: 1 day.",
     )
     tombstone_ttl_s: int = Field(
         DAY_S, ge=1, description="How long an expired session is answered 410 instead of 404, seconds. Default: 1 day."

@@ -5,7 +5,8 @@ it `}` is written `%7D` and `%` is written `%25`, so that the tag ends with the 
 
     cellar:{default/abc}            hash      the record (see `record_codec.py` for its fields)
     cellar:{default/abc}:t          string    tombstone: outlives the record, so that 410 can be told from 404
-    cellar:{default/abc}:k:<key>    string    the answer to the request with this Idempotency-Key
+    cellar:{default/abc}:k          hash      the last answers for Idempotency-Keys (see `keyed_answer.py`)
+    cellar:{default/abc}:k:<key>    string    the answer for this Idempotency-Key, from an earlier version of Cellar
     cellar:{default/abc}:l          stream    the inputs of its last changes, if it has a log
     cellar:{default/abc}:e          stream    its last events, if it has events
     cellar:{default/abc}:c          string    written to check that replicas have the rest; expires in a second
@@ -70,8 +71,12 @@ class SessionKeys:
         """Return the key that exists as long as the record, and a day longer."""
         return self.record(key) + TOMBSTONE
 
-    def idempotency(self, key: SessionKey, name: str) -> bytes:
-        """Return the key for an Idempotency-Key."""
+    def answers(self, key: SessionKey) -> bytes:
+        """Return the key of the last answers for Idempotency-Keys."""
+        return self.record(key) + b":k"
+
+    def older_answer(self, key: SessionKey, name: str) -> bytes:
+        """Return the key under which an earlier version of Cellar has stored the answer for an Idempotency-Key."""
         return self.record(key) + b":k:" + name.encode()
 
     def log(self, key: SessionKey) -> bytes:

@@ -56,7 +56,7 @@ async def test_a_full_redis_refuses_the_whole_commit_and_still_replays(
         assert result.outcome == "not_applied"
         assert "memory" in result.detail
         assert client.hgetall(sessions.keys.record(record.key)) == stored
-        assert not client.exists(sessions.keys.idempotency(record.key, "k"))
+        assert not client.exists(sessions.keys.answers(record.key))
         assert (await commit_one(sessions, done)) == answered(done)
         with pytest.raises(StoreUnavailable):
             await sessions.create(a_record())

@@ -156,6 +156,11 @@ def unpack_revision(head: bytes) -> int:
     return int(HEAD.unpack(head)[5])
 
 
+def position_in(head: bytes) -> Position:
+    """Return the position in a head."""
+    return Position(*HEAD.unpack(head)[2:5])
+
+
 def unpack_incarnation(head: bytes) -> bytes:
     """Return the incarnation in a head."""
     return head[1:9]

@@ -1,6 +1,7 @@
 """Sessions in Redis: creation, reads, commits, deletion, listing and checks."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from time import time
 from typing import Any
 
 from cellar.errors import CellarError, StoreUnavailable
@@ -29,7 +30,7 @@ from cellar.store.sessions.creation import NewSession, SessionCreator
 from cellar.store.sessions.deduplication import changes_since, committed_changes, judge
 from cellar.store.sessions.expiry import SWEEP_S, ExpirySweeper
 from cellar.store.sessions.index import Expired, SessionIndex, ignore, read_summary, summary_commands
-from cellar.store.sessions.keyed_answer import unpack_keyed
+from cellar.store.sessions.keyed_answer import find_answer, look_up
 from cellar.store.sessions.model_uses import RedisModelUses
 from cellar.store.sessions.record_codec import (
     Entry,
@@ -128,10 +129,10 @@ class RedisSessions:
             (b"EXISTS", self.keys.tombstone(key)),
         ]
         if identity.key is not None:
-            commands.append((b"GET", self.keys.idempotency(key, identity.key)))
+            commands += look_up(self.keys.answers(key), self.keys.older_answer(key, identity.key), identity.key)
         fields, dead, *keyed = await self._client.read(commands)
         record, seen = self._seen(key, items(fields), dead)
-        answered = unpack_keyed(raw(keyed[0])) if keyed and keyed[0] is not None else None
+        answered = None if identity.key is None else find_answer(keyed, identity.key, record, time())
         found = judge(record, seen, answered, identity, fingerprint)
         if found is not None and self._replicas is not None:
             await self._replicas.confirm(key)

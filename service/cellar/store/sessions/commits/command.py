@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 from cellar.ports import ROW_RESET, Change, Commit, Origin, SessionKey, SessionMeta, SessionRecord
 from cellar.store.keys import TOMBSTONE, SessionKeys
 from cellar.store.protocol.script import Script, ScriptCall
-from cellar.store.sessions.keyed_answer import pack_keyed
+from cellar.store.sessions.keyed_answer import MOST_ANSWERS, MOST_MARKS, key_digest, pack_keyed
 from cellar.store.sessions.record_codec import pack_entry, pack_head, pack_meta, pack_past, pack_writers
 
 
@@ -53,7 +53,7 @@ class CommitEncoder:
         record = self._keys.record(before.key)
         keys = [record, record + TOMBSTONE]
         further: list[bytes] = []
-        keyed = self._add_keyed(commit, keys, further)
+        digest = self._add_keyed(commit, keys, further)
         if meta.log or meta.events:
             self._add_streams(commit, meta, keys, further)
         fields = self._fields(commit, meta)
@@ -62,7 +62,7 @@ class CommitEncoder:
             pack_head(before.meta, before.position, before.revision),
             *self._lifetimes(meta.ttl_s, meta.pinned),
             b"%d" % (commit.wanted_pause_s * 1000) if commit.wanted_pause_s else b"0",
-            b"1" if keyed else b"0",
+            digest,
             _NUMBERS[len(commit.changes)],
             _NUMBERS[len(fields)],
             *fields,
@@ -89,15 +89,17 @@ class CommitEncoder:
             fields += b"p%d" % (before.revision % meta.history), pack_past(before)
         return fields
 
-    def _add_keyed(self, commit: Commit, keys: list[bytes], further: list[bytes]) -> bool:
-        """Add the command that stores the answer for the Idempotency-Key; return whether there is one."""
+    def _add_keyed(self, commit: Commit, keys: list[bytes], further: list[bytes]) -> bytes:
+        """Add the command that stores the answer for the Idempotency-Key; return its digest, 0 without a key."""
         change = commit.changes[0]
         if change.identity.key is None:
-            return False
-        keys.append(self._keys.idempotency(commit.before.key, change.identity.key))
+            return b"0"
+        session, name = commit.before.key, change.identity.key
+        keys += self._keys.answers(session), self._keys.older_answer(session, name)
         answer = pack_keyed(change, commit.before.meta, self._retention.output_cap_bytes)
-        further += _further(b"SET", len(keys), answer, b"PX", b"%d" % self._retention.idempotency_ms)
-        return True
+        limits = b"%d" % self._retention.idempotency_ms, b"%d" % MOST_ANSWERS, b"%d" % MOST_MARKS
+        further += _further(b"REMEMBER", 3, answer, *limits)
+        return key_digest(name)
 
     def _add_streams(self, commit: Commit, meta: SessionMeta, keys: list[bytes], further: list[bytes]) -> None:
         """Add an entry for each change to the log of inputs and to the events, where the session has them."""
@@ -132,7 +134,7 @@ def stream_id(revision: int) -> bytes:
 
 def leftovers(keys: SessionKeys, key: SessionKey) -> list[bytes]:
     """Return the other keys that a session may have besides its record and its tombstone."""
-    return [keys.log(key), keys.events(key), keys.snapshots(key), keys.shadow(key)]
+    return [keys.log(key), keys.events(key), keys.snapshots(key), keys.shadow(key), keys.answers(key)]
 
 
 def first_entries(record: SessionRecord, layout: str | None, origin: Origin) -> Sequence[Sequence[bytes]]:

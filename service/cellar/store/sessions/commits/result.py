@@ -8,11 +8,12 @@ from cellar.ports import Applied, Change, Commit, CommitConflict, CommitResult, 
 from cellar.store.connection.retry import CommandOutcome
 from cellar.store.protocol.resp import Reply, items, raw
 from cellar.store.sessions.deduplication import replay
-from cellar.store.sessions.keyed_answer import unpack_keyed
+from cellar.store.sessions.keyed_answer import forgotten, unpack_keyed
 from cellar.store.sessions.record_codec import (
     Entry,
     absent,
     bytes_or_none,
+    position_in,
     unpack_entry,
     unpack_record,
 )
@@ -36,6 +37,8 @@ def result_of(commit: Commit, answer: CommandOutcome) -> CommitResult:
             return absent(commit.before.key, rest[0])
         if what == b"keyed":
             return _replayed(commit, raw(rest[0]), answer)
+        if what == b"forgotten":
+            return forgotten(position_in(raw(rest[0])))
         return _conflict(commit, rest, answer)
     except CellarError as error:
         return error
