@@ -1,6 +1,11 @@
 """What an api process knows about the others of its service."""
 
+import asyncio
 import socket
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
 
 from cellar.ports.peers import Peers
 
@@ -35,3 +40,39 @@ def test_the_end_is_told() -> None:
         peers.on_drain(lambda: told.append("stop"))
         peers.drain()
         assert told == ["stop"]
+
+
+@pytest.mark.anyio
+async def test_others_are_asked_to_refresh_and_waited_for() -> None:
+    sent: list[Mapping[str, Any]] = []
+    with socket.socket(socket.AF_UNIX) as listener:
+
+        def send(message: Mapping[str, Any]) -> bool:
+            """Send a message."""
+            sent.append(message)
+            return True
+
+        peers = Peers(0, listener, ["/run/0", "/run/1"], send)
+        asking = asyncio.create_task(peers.refresh_others())
+        await asyncio.sleep(0)
+        assert sent == [{"refresh": 0}]
+        peers.refreshed(1)
+        assert not asking.done()
+        peers.refreshed(0)
+        await asking
+        peers.refreshed(0)  # nobody waits for it
+
+
+@pytest.mark.anyio
+async def test_what_another_process_has_changed_is_read() -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        peers, read = Peers(0, listener, ["/run/0", "/run/1"]), asyncio.Event()
+
+        async def note() -> None:
+            """Note that it was read."""
+            read.set()
+
+        peers.on_refresh(note)
+        await peers.refresh()
+        await peers.refresh_others()  # the parent is gone: nobody to wait for
+    assert read.is_set()

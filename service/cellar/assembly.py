@@ -159,6 +159,7 @@ class Api(Parts):
             jobs=jobs,
             keys=self._make_key_ring(settings),
             ready=self._store.ping,
+            refresh_others=self._share_refresh(),
         )
 
     def _make_jobs(self, settings: Settings) -> Jobs:
@@ -229,6 +230,13 @@ class Api(Parts):
         for tenant in Tenants(self.services.keys):
             await work(tenant)
 
+    def _share_refresh(self) -> Callable[[], Awaitable[None]]:
+        """Return the function that has the other processes read moved aliases; this one reads them when they ask."""
+        if self._peers is None:
+            return _nothing
+        self._peers.on_refresh(partial(self._of_each_tenant, self._sessions.aliases.refresh))
+        return self._peers.refresh_others
+
     def _is_first(self) -> bool:
         """Return whether this process does what one process of a service does for all of them."""
         return self._peers is None or self._peers.is_first
@@ -287,6 +295,10 @@ def _forwarding(sessions: Sessions, peers: Peers | None) -> Forwarding | None:
 def job_bytes(workers: int) -> int:
     """Return the memory that a training job may need beside this number of workers on this machine."""
     return max(LEAST_JOB_BYTES, memory_bytes() // JOBS_SHARE // max(1, workers))
+
+
+async def _nothing() -> None:
+    """Do nothing: there is no other process."""
 
 
 def _cache_bytes(settings: Settings, processes: int = 1) -> int:

@@ -56,7 +56,7 @@ def serve(settings: Settings, place: Place) -> None:
     return_large_blocks()
     channel, listeners, peer_listener = place.open_channel(), place.open_listeners(), place.open_peer_listener()
     own = listeners[min(place.slot, len(listeners) - 1)]
-    peers = Peers(place.slot, peer_listener, place.peers) if peer_listener and place.peers else None
+    peers = Peers(place.slot, peer_listener, place.peers, channel.send) if peer_listener and place.peers else None
     app = create_app(settings, peers)
     server = make_server(app, settings, lambda: report(app.state.services, channel.send))
     server.follow(channel, peers, {slot: each for slot, each in enumerate(listeners) if each is not own})

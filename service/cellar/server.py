@@ -188,6 +188,7 @@ class Supervision:
         self._vacant = vacant
         self._retire = retire
         self._changed = asyncio.Event()
+        self._refreshes: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Follow the messages until cancelled."""
@@ -197,7 +198,8 @@ class Supervision:
             while self._peers is not None:
                 await self._changed.wait()
                 self._changed.clear()
-                await self._vacant.follow(self._peers.living)
+                with suppress(OSError):  # no file to spare now: the parent keeps the socket
+                    await self._vacant.follow(self._peers.living)
             await asyncio.Event().wait()
         finally:
             loop.remove_reader(self._channel.fileno())
@@ -210,8 +212,23 @@ class Supervision:
             if "retire" in message:
                 self._retire()
             elif self._peers is not None:
-                self._peers.update({int(slot): process for slot, process in message["living"].items()})
-                self._changed.set()
+                self._take(self._peers, message)
+
+    def _take(self, peers: Peers, message: Message) -> None:
+        if "living" in message:
+            peers.update({int(slot): process for slot, process in message["living"].items()})
+            self._changed.set()
+        elif "refreshed" in message:
+            peers.refreshed(message["refreshed"])
+        elif "refresh" in message:
+            task = asyncio.create_task(self._refresh(peers, message["refresh"]))
+            self._refreshes.add(task)
+            task.add_done_callback(self._refreshes.discard)
+
+    async def _refresh(self, peers: Peers, request: object) -> None:
+        with suppress(CellarError):  # it is read again within a second
+            await peers.refresh()
+        self._channel.send({"refreshed": request})
 
 
 async def report(services: Services, send: Callable[[Message], object]) -> None:

@@ -164,6 +164,21 @@ def test_a_process_that_cannot_start_strands_no_connection(service: Replica) -> 
     wait_until(lambda: len(processes(service)) == 2, 30, "it starts once it can")
 
 
+def test_the_next_step_follows_an_alias_whichever_process_takes_it(service: Replica) -> None:
+    faster = {**COUNTER, "layers": [{**COUNTER["layers"][0], "cell": {"equations": "h = h + x + x"}}]}  # type: ignore[index]
+    model = f"{service.url}/v1/models/counter"
+    httpx.put(model, json={"network": faster}, timeout=60).raise_for_status()
+    httpx.put(f"{model}/aliases/live", json={"version": 1}).raise_for_status()
+    for number in range(CLIENTS):
+        body = {"session": f"follows-{number}", "model": "counter@live"}
+        httpx.post(f"{service.url}/v1/sessions", json=body).raise_for_status()
+    for version in (2, 1, 2, 1):
+        httpx.put(f"{model}/aliases/live", json={"version": version}).raise_for_status()
+        for number in range(CLIENTS):
+            answer = httpx.post(f"{service.url}/v1/sessions/follows-{number}/step", json={"input": [1]}, timeout=60)
+            assert answer.json()["model"] == f"counter@{version}"
+
+
 def test_workers_are_started_as_many_as_wanted(private: dict[str, str]) -> None:
     with serving(private, [*SERVE, "--workers", "2"]) as service:
         assert len(service.children("worker")) == 2

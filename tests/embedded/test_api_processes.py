@@ -42,12 +42,20 @@ if mode.exists():
     (folder / f"tried.{os.getpid()}").touch()
     sys.exit(int(mode.read_text()))
 channel = place.open_channel()
+if place.slot == 0 and (folder / "ask").exists():
+    channel.send({"refresh": 7})
 channel.send({"ready": {"redis_version": "7.2.4", "durability": "always", "replicas": 0}})
 while True:
     select.select([channel], [], [])
     for message in channel.receive():
         if "retire" in message:
             sys.exit(0)
+        if "refreshed" in message:
+            (folder / "refreshed").touch()
+        if "refresh" in message and not (folder / "deaf").exists():
+            channel.send({"refreshed": message["refresh"]})
+        if "living" not in message:
+            continue
         file = folder / f"living.{place.slot}.{os.getpid()}"
         file.with_suffix(".new").write_text(json.dumps(message["living"]))
         file.with_suffix(".new").rename(file)
@@ -140,6 +148,25 @@ def test_a_process_that_cannot_start_at_all_ends_the_service(tmp_path: Path) -> 
     assert started.process.wait(20) == GIVE_UP
     assert started.process.stdout
     started.process.stdout.close()
+
+
+def test_a_refresh_is_answered_once_all_others_have_carried_it_out_or_ended(parent: Parent) -> None:
+    before = parent.wait_for(3)
+    for name in ("ask", "deaf"):
+        (parent.folder / name).touch()
+    os.kill(before[0], signal.SIGKILL)  # the next one asks
+    after = parent.wait_for(3, other_than={0: before[0]})
+    (parent.folder / "deaf").unlink()
+    assert not (parent.folder / "refreshed").exists()
+    for slot in (1, 2):
+        os.kill(after[slot], signal.SIGKILL)
+    wait_until((parent.folder / "refreshed").exists, 20, "it is answered")
+
+
+def test_a_refresh_is_answered(parent: Parent) -> None:
+    (parent.folder / "ask").touch()
+    os.kill(parent.wait_for(3)[0], signal.SIGKILL)
+    wait_until((parent.folder / "refreshed").exists, 20, "it is answered")
 
 
 def test_connections_wait_for_the_processes(parent: Parent) -> None:

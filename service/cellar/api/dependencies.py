@@ -48,6 +48,8 @@ class Services:
     """The API keys; None if the service has no pepper for them."""
     ready: Callable[[], Awaitable[dict[str, Any]]]
     """Return the durability and other facts of the connected store, or raise Unavailable."""
+    refresh_others: Callable[[], Awaitable[None]]
+    """Have the other processes of this service read what this one has changed."""
 
 
 def services_of(request: Request) -> Services:

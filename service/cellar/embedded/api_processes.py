@@ -4,13 +4,13 @@ import logging
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from cellar.embedded.announcement import Announcement
-from cellar.embedded.control import ControlChannel
+from cellar.embedded.control import ControlChannel, Message
 from cellar.embedded.place import Place
 from cellar.embedded.processes import MARGIN_S, ChildProcess
 
@@ -51,22 +51,28 @@ class ApiProcess(ChildProcess):
         """Whether the process runs and has said that it is ready."""
         return self.store is not None and not self.ended()
 
-    def receive(self) -> None:
-        """Take the messages of the process."""
+    def receive(self) -> Iterator[Message]:
+        """Take the messages of the process, and yield those that concern the others."""
         for message in self.channel.receive() if self.channel else ():
             if "ready" in message:
                 self.store = message["ready"]
             elif "waiting" in message:
                 self.waits_for = message["waiting"]
+            else:
+                yield message
+
+    def send(self, message: Message) -> bool:
+        """Send a message; return whether it could be sent."""
+        return self.channel is not None and self.channel.send(message)
 
     def tell(self, living: Mapping[str, int]) -> None:
         """Tell the process which slots live, unless it was told."""
-        if self.channel is not None and self._told != living and self.channel.send({"living": living}):
+        if self._told != living and self.send({"living": living}):
             self._told = living
 
     def retire(self) -> None:
         """Ask the process to stop accepting, to answer the requests on its open connections, and to end."""
-        if self.channel is None or not self.channel.send({"retire": True}):
+        if not self.send({"retire": True}):
             self.stop(signal.SIGTERM)
 
     def _open(self, command: Sequence[str], inherit: Sequence[int]) -> "subprocess.Popen[bytes]":
@@ -90,6 +96,33 @@ class ApiProcess(ChildProcess):
             theirs.close()
 
 
+class Refreshes:
+    """Has all processes read what one of them has changed, and tells it when they have."""
+
+    def __init__(self) -> None:
+        self._awaited: dict[tuple[int, int], set[int]] = {}
+        """The processes that have not read it yet, by the process that has asked and the number of its request."""
+
+    def take(self, sender: ApiProcess, message: Message, processes: Sequence[ApiProcess]) -> None:
+        """Take a request or an answer of a process."""
+        if "refresh" in message:
+            request = sender.pid, message["refresh"]
+            others = [each for each in processes if each is not sender and each.is_ready]
+            self._awaited[request] = {each.pid for each in others if each.send({"refresh": request})}
+        elif "refreshed" in message:
+            process, number = message["refreshed"]
+            self._awaited.get((process, number), set()).discard(sender.pid)
+
+    def answer(self, processes: Sequence[ApiProcess]) -> None:
+        """Answer the requests that all others have carried out, of those that still run."""
+        running = {each.pid: each for each in processes if not each.ended()}
+        for request in [each for each, awaited in self._awaited.items() if not awaited & running.keys()]:
+            del self._awaited[request]
+            process, number = request
+            if process in running:
+                running[process].send({"refreshed": number})
+
+
 class ApiProcesses:
     """The processes of all slots.
 
@@ -111,6 +144,7 @@ class ApiProcesses:
         self._announcement = announcement
         self._drain_s = drain_s
         self._current = [self._make(slot) for slot in range(slots)]
+        self._refreshes = Refreshes()
         self._to_replace: list[int] = []
         self._next: ApiProcess | None = None
         """The process that is to replace that of its slot."""
@@ -123,7 +157,9 @@ class ApiProcesses:
         """Start what does not run, continue a restart, and tell the processes which of them live."""
         kept = [process.keep(now_s) for process in self._current]
         for process in self.running():
-            process.receive()
+            for message in process.receive():
+                self._refreshes.take(process, message, self._current)
+        self._refreshes.answer(self.running())
         self._retire(now_s)
         self._replace(now_s)
         living = {str(process.slot): process.pid for process in self._current if process.is_ready}

@@ -3,6 +3,10 @@
 The parent sends which slots live: `{"living": {"0": 4711, "1": 4712}}`, with the id of the process in each slot; and
 `{"retire": true}` to a process that is replaced. A process sends `{"waiting": detail}` while its Redis is not usable,
 and `{"ready": store}` once with what `/readyz` answers about the store.
+
+A process that has changed what the others remember (an alias) sends `{"refresh": number}`. The parent passes it on as
+`{"refresh": [process, number]}`. They answer `{"refreshed": [process, number]}`, and once all have, the parent sends
+`{"refreshed": number}` to the process that has asked.
 """
 
 import json

@@ -84,6 +84,7 @@ async def delete_alias(
 
 
 async def _notice(services: Services, tenant: str) -> None:
-    """Let the sessions of this process follow a move of an alias from their next step on."""
+    """Let the sessions of all processes of this service follow a move of an alias from their next step on."""
     with suppress(StoreUnavailable):  # it has moved, and the next question, in a second, finds that
         await services.sessions.aliases.refresh(tenant)
+    await services.refresh_others()
