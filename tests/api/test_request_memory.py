@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from cellar.api.specs.asyncapi import close_codes
+from cellar.memory import request_memory
 from cellar.settings import Settings
 from tests.api.conftest import with_own_keys
 from tests.api.connections import connected, request, step
@@ -126,3 +127,27 @@ async def test_large_inputs_and_outputs_are_counted_until_they_are_answered(serv
             client.writer.write(steps)
             assert (await client.answer()).status == 200
     await until(lambda: memory.held_bytes == 0)
+
+
+async def test_states_and_weights_that_are_read_reserve_what_their_text_takes(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_memory, "WAIT_S", 0.05)
+    network = {"in_size": 1, "layers": [{"type": "recurrent", "cell": "rnn", "hidden_size": 512}]}
+    async with serving(with_own_keys(settings, max_unfinished_bytes=10_000_000)) as served:
+        made = await served.http.post("/v1/models", json={"name": "wide", "network": network, "seed": 1})
+        assert made.status_code == 201, made.text
+        session = (await served.http.post("/v1/sessions", json={"model": "wide", "batch_size": 64})).json()["session"]
+        weights, state = "/v1/models/wide/weights", f"/v1/sessions/{session}/state"
+        memory = served.app.state.load.memory
+        for path in (weights, state):
+            assert (await served.http.get(path, headers={"Accept": "application/json"})).status_code == 200
+        held = memory.reservation()
+        held.hold(1_990_000)
+        memory.most_bytes = 2_000_000
+        for path in (weights, state):
+            answer = await served.http.get(path, headers={"Accept": "application/json"})
+            assert (path, answer.status_code) == (path, 413 if path is weights else 503)
+            assert "CELLAR_MAX_UNFINISHED_BYTES" in answer.json()["detail"]
+        held.release()
+    assert memory.held_bytes == 0

@@ -36,10 +36,10 @@ def _write(text: BytesIO, value: Any) -> None:
             text.write(b"," if number else b"[")
             _write(text, member)
         text.write(b"]" if value else b"[]")
-    elif isinstance(value, np.ndarray):
+    elif isinstance(value, np.ndarray) and value.ndim:
         _write_numbers(text, value)
     else:
-        text.write(orjson.dumps(value))
+        text.write(orjson.dumps(value.tolist() if isinstance(value, np.ndarray) else value))
 
 
 def _write_numbers(text: BytesIO, numbers: NDArray[np.float32]) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Iterable
 from typing import Annotated, Literal
 
-import orjson
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -15,7 +14,7 @@ from cellar.api.http.negotiation import answer_type
 from cellar.api.http.parameters import PARAMETER, STORE, ModelRefPath
 from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.catalogue.models import ModelRequest, WeightsAnswer
-from cellar.errors import ImportRefused, ModelUnknown, NotAcceptable
+from cellar.errors import BodyTooLarge, ImportRefused, ModelUnknown, NotAcceptable
 from cellar.interchange.export import FORMATS, ONNX_MEDIA_TYPE, Chunks, Exported, Format
 from cellar.interchange.safetensors import Names, names_of_torch
 from cellar.interchange.torch.state_dict import state_dict
@@ -23,6 +22,10 @@ from cellar.onnx_graph.spec import ENGINE
 from cellar.ports import Caller
 from cellar.wire.arrays import tensors
 from cellar.wire.arrays.weights import load
+from cellar.wire.json.encoding import dump_json
+
+JSON_TIMES = 7
+"""The memory of weights and of their text in JSON, with a copy of a part, over the size of the weights."""
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
 
@@ -46,7 +49,7 @@ FormatQuery = Annotated[
     "/{model}/weights",
     response_class=Response,
     responses={
-        **answers(*STORE, *PARAMETER, ModelUnknown, ImportRefused, NotAcceptable),
+        **answers(*STORE, *PARAMETER, ModelUnknown, ImportRefused, NotAcceptable, BodyTooLarge),
         200: {
             "description": "The weights, with the network in the metadata; or as JSON.",
             "content": {
@@ -67,7 +70,8 @@ async def read_weights(
     kind = answer_type(request.headers, (tensors.MEDIA_TYPE, JSON))
     exported = await run_sync(_exported, services, caller, model)
     if kind == JSON:
-        return Response(await run_sync(_weights_as_json, exported, names), 200, None, JSON)
+        async with services.sessions.memory.room_for(len(exported.data), JSON_TIMES):
+            return Response(await run_sync(_weights_as_json, exported, names), 200, None, JSON)
     return await _file("safetensors" if names == "cellar" else "torch", exported)
 
 
@@ -147,4 +151,4 @@ def _weights_as_json(exported: Exported, names: str) -> bytes:
     weights = load(exported.data)
     if names == "torch":
         weights = state_dict(exported.network, names_of_torch(exported.network, exported.origin), weights)
-    return orjson.dumps({"model": exported.model, "weights": {name: each.tolist() for name, each in weights.items()}})
+    return dump_json({"model": exported.model, "weights": dict(weights)})
