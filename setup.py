@@ -66,6 +66,8 @@ def build(digest: str) -> None:
         made = Path(folder, BUILD.name)
         made.mkdir()
         compile_extensions(generate(), made)
+        if sources_digest(PACKAGE) != digest:
+            sys.exit("a source was changed while it was compiled")
         (made / DIGEST).write_text(digest, "ascii")
         shutil.rmtree(BUILD, ignore_errors=True)
         made.rename(BUILD)
