@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.facts import described, machine_facts
 from benchmarks.report import RESULTS
-from benchmarks.scaling import aof, bodies, cores, expiry, listing, models, processes, requests, sessions
+from benchmarks.scaling import aof, bodies, cores, expiry, listing, models, processes, requests, sessions, shadows
 from benchmarks.scaling.scene import QUICK, THOROUGH, Row, Scene, set_up
 from benchmarks.serving.cores import choose
 
@@ -26,6 +26,7 @@ ROWS: Mapping[str, Callable[[Scene], Row]] = {
     "processes": processes.measure,
     "bodies": bodies.measure,
     "aof": aof.measure,
+    "shadows": shadows.measure,
 }
 
 

@@ -35,6 +35,7 @@ from cellar.sessions.forwarding.forwarding import Forwarding
 from cellar.sessions.history.history import SessionHistory
 from cellar.sessions.history.replay_migrate import Replays
 from cellar.sessions.history.shadows import EVERY_S as SHADOWS_S
+from cellar.sessions.history.shadows import POLL_S as SHADOWS_POLL_S
 from cellar.sessions.history.shadows import Shadows
 from cellar.sessions.operations.bulk_deletion import RESUME_S, BulkDeletions
 from cellar.sessions.operations.concurrency_limit import ConcurrencyLimit
@@ -215,8 +216,9 @@ class Api(Parts):
         yield repeat(sweeping, SWEEP_S, "expired sessions cannot be searched for")
         indexing = self._once(partial(self._store.uses.complete, tenants))
         yield repeat(indexing, SWEEP_S, "sessions of an older version cannot be indexed by model")
-        shadowing = self._once(partial(self.services.shadows.run, tenants))
-        yield repeat(shadowing, SHADOWS_S, "shadows cannot follow their sessions")
+        shadows = self.services.shadows
+        yield repeat(partial(shadows.run, tenants), SHADOWS_S, "shadows cannot follow their sessions")
+        yield repeat(self._once(partial(shadows.poll, tenants)), SHADOWS_POLL_S / 4, "shadows cannot be searched for")
         if self.services.keys is not None:
             yield repeat(self.services.keys.refresh, KEYS_S, "API keys cannot be read")
         finishing = self._once(partial(self._of_each_tenant, self.services.deletions.finish))

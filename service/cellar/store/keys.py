@@ -22,6 +22,7 @@ it `}` is written `%7D` and `%` is written `%25`, so that the tag ends with the 
     cellar:default:sweep            string    how far the tenant's sessions have been searched for expired ones
     cellar:sweep                    string    exists while the next part of that search is not due
     cellar:default:shadows          set       the tenant's sessions that have a shadow
+    cellar:shadows                  string    random bytes, others after a session has got a shadow
     cellar:shadow                   string    exists while the next run of the shadows is not due
     cellar:{default/abc}:d:<id>:<n> string    mark that part n of a deletion of many sessions has deleted it
     cellar:{deletions}:default      set       the deletions of many sessions that have not ended
@@ -58,7 +59,10 @@ class SessionKeys:
         """Held by the process that searches for expired sessions now."""
 
         self.shadow_turn = f"{prefix}:shadow".encode()
-        """Held by the process that runs the shadows now."""
+        """Held by the process that looks for shadows that are behind."""
+
+        self.shadow_version = f"{prefix}:shadows".encode()
+        """Set to another value when a session gets a shadow."""
 
     def record(self, key: SessionKey) -> bytes:
         """Return the key of the record."""

@@ -1,6 +1,6 @@
 """Shadows, which run a second model version on a session's log: values and protocol of their store."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -49,6 +49,21 @@ class ShadowStore(Protocol):
 
     async def load(self, key: SessionKey) -> Shadow | None:
         """Return the shadow of the session, None if there is none. Raise StoreUnavailable or StoreCorrupt."""
+
+    async def load_all(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, Shadow]:
+        """Return the shadows of those of the sessions that have one. Raise StoreUnavailable or StoreCorrupt."""
+
+    async def save_all(self, changes: Sequence[tuple[SessionKey, Shadow, Shadow]]) -> Sequence[Shadow | None]:
+        """Replace shadows, each by another one, as `save`; return the stored one, or None where `save` gives False."""
+
+    async def version(self) -> bytes | None:
+        """Return a value that is another one when a session has got a shadow."""
+
+    async def names(self, tenant: str) -> set[SessionKey]:
+        """Return the sessions of a tenant that have a shadow."""
+
+    async def among(self, keys: Sequence[SessionKey]) -> Sequence[SessionKey]:
+        """Return those of the sessions that have changes which their shadow has not followed."""
 
     async def save(self, key: SessionKey, before: Shadow, after: Shadow) -> bool:
         """Replace the shadow `before` by `after`; return False if another shadow is stored."""

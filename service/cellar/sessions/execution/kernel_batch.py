@@ -193,7 +193,7 @@ def run_together(works: list[BatchItem], executor: Executor | None, most_steps: 
     whole = network.network.whole_sequences
     most = max([work.left for work in works]) if whole else min(most_steps, max(1, CALL_ROW_STEPS // rows))
     chunks = [work.chunk(most) for work in works]
-    inputs, lengths = _stack(chunks)
+    inputs, lengths = stack_chunks(chunks)
     before = tuple([work.state for work in works])
     reset = _reset(works)
     if reset is not None:
@@ -293,7 +293,7 @@ def _scheduled_lengths(works: Sequence[BatchItem], chunks: Sequence[Floats], len
     )
 
 
-def _stack(chunks: Sequence[Floats]) -> tuple[Floats, Ints | None]:
+def stack_chunks(chunks: Sequence[Floats]) -> tuple[Floats, Ints | None]:
     """Return the joined chunks (T, all rows, in_size), and the length of each row, None if all lengths are equal."""
     if len(chunks) == 1:
         return chunks[0], None

@@ -1,10 +1,10 @@
 """Shadows: runs a second version on the inputs of a session in the background, and measures how its outputs differ.
 
-A shadow reads the log of the session with a delay: no step waits for it, and no answer depends on it. One process at a
-time runs the shadows. Progress and results are stored in one compare-and-set, so each change counts once. Changes that
-were dropped from the log before the shadow ran them are counted as missed.
-
-The outputs of the session itself are not stored; they are computed again, with the same bits.
+A shadow follows its session with a delay: no step waits for it, and no answer depends on it. Each process follows the
+sessions that it steps (`shadow_follower`). What was not followed so, because a process was killed or several stepped
+one session, is read from the log, where the outputs of the session are computed again, with the same bits. Progress and
+results are stored in one compare-and-set, so each change counts once. Changes that were dropped from the log before the
+shadow ran them are counted as missed.
 """
 
 import logging
@@ -36,6 +36,7 @@ from cellar.ports import (
 from cellar.sessions.history.log_replay import CHANGES_MODEL, LAST, Difference, Differences, LogReplay, compare
 from cellar.sessions.history.model_compatibility import check_outputs, load_compatible, same_states
 from cellar.sessions.history.recompute import Recompute
+from cellar.sessions.history.shadow_follower import ShadowFollower
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.values.deleted_model import model_deleted
 from cellar.sessions.values.model_protocol import Model
@@ -44,7 +45,10 @@ from cellar.wire.arrays import state as state_bytes
 logger = logging.getLogger(__name__)
 
 EVERY_S = 1.0
-"""Seconds between two attempts of a process to run the shadows."""
+"""Seconds between two turns in which a process follows the sessions that it has stepped."""
+
+POLL_S = 30.0
+"""Seconds between two searches of one process for shadows that no process has followed."""
 
 PAGE = 256
 """Changes that a shadow runs between two writes of its progress."""
@@ -76,6 +80,8 @@ class Shadows:
         self._shadows = shadows
         self._uses = uses
         self._clock = clock
+        self._follower = ShadowFollower(sessions, shadows)
+        sessions.call_with_logged(self._follower.note)
 
     async def put(self, key: SessionKey, ref: str) -> ShadowAnswer:
         """Create a shadow with a version; if the session has a running shadow with this version, return that.
@@ -112,6 +118,7 @@ class Shadows:
         if not await self._uses.confirm(key, shadow.model, runs=False):
             await self._shadows.delete(key)
             raise ModelUnknown(f"the model {shadow.model} was deleted while the shadow was created")
+        self._follower.watch(key)
         return ShadowAnswer(shadow, 0)
 
     async def get(self, key: SessionKey) -> ShadowAnswer:
@@ -129,14 +136,22 @@ class Shadows:
             raise ShadowUnknown("the session has no shadow")
 
     async def run(self, tenants: Iterable[str]) -> None:
-        """Run the shadows of these tenants, unless another process does so now. Raise StoreUnavailable."""
-        if await self._shadows.take_turn(EVERY_S):
+        """Run the shadows of the sessions that this process has stepped. Raise StoreUnavailable."""
+        await self._follower.refresh(tenants)
+        await self._follow_logs(sorted(await self._follower.turn()))
+
+    async def poll(self, tenants: Iterable[str]) -> None:
+        """Run all shadows that are behind, unless another process has looked for them. Raise StoreUnavailable."""
+        if await self._shadows.take_turn(POLL_S):
             for tenant in tenants:
                 await self.follow_all(tenant)
 
     async def follow_all(self, tenant: str) -> None:
         """Run all shadows of a tenant up to the present of their sessions. Raise StoreUnavailable."""
-        for key in await self._shadows.behind(tenant):
+        await self._follow_logs(await self._shadows.behind(tenant))
+
+    async def _follow_logs(self, keys: Sequence[SessionKey]) -> None:
+        for key in keys:
             try:
                 await self.follow(key)
             except StoreUnavailable:
@@ -158,12 +173,11 @@ class Shadows:
             return
         while shadow.stopped is None and shadow.revision < record.revision:
             after = await self._follow(record, shadow)
-            if not await self._shadows.save(key, shadow, after):
-                return  # another process has run it, or it was deleted
+            saved = await self._shadows.save(key, shadow, after)
             again = await self._shadows.load(key)
-            if again is None:
-                return
-            shadow = again
+            if again is None or (not saved and again.seal == shadow.seal):
+                return  # it was deleted, or its session was
+            shadow = again  # if it was not saved, another process has run it
 
     async def _follow(self, record: SessionRecord, shadow: Shadow) -> Shadow:
         """Return the shadow after the next page of the log, or after the changes that the log has dropped."""

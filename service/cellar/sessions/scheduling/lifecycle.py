@@ -1,13 +1,12 @@
 """The transitions of a request in their order: it is dispatched, run, committed and answered.
 
-Each section makes the transitions of `cellar.sessions.requests.request_state` into one state. The current requests of a
-session, `SessionQueue.current`, go through the states together. If a record or a model is not at hand, a coroutine of
-`preparation.py` fetches it, and the request continues here with the result.
+Each section makes the transitions of `request_state.py` into a state. The current requests of a session go through the
+states together. A record or model that is not at hand is fetched by `preparation.py`; then the request continues here.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any, cast
@@ -54,8 +53,8 @@ class Lifecycle:
         self._admission = admission
         self._cache = cache
         self._rules = rules
-        self.group_commit = GroupCommit()
-        self._tasks = PreparationTasks(store)
+        self.group_commit, self._tasks = GroupCommit(), PreparationTasks(store)
+        self.logged: Callable[[Commit], None] = lambda _: None  # each commit that was applied to a session with a log
 
     # --- dispatched -------------------------------------------------------------------------------------------------
 
@@ -281,8 +280,7 @@ class Lifecycle:
             self.group_commit.end(sent)  # with the first part: a late part must not delay other groups
         except Exception:  # the requests of this group must be answered
             logger.exception("the next batch was not begun")
-        for index, result in zip(part, results, strict=True):
-            queue, commit = group[index]
+        for (queue, commit), result in zip([group[index] for index in part], results, strict=True):
             try:
                 self._end_commit(queue, commit, result)
             except Exception as error:  # the other commits of the group must be ended
@@ -294,6 +292,8 @@ class Lifecycle:
         """Answer the requests of a commit, or run them again if the session had changed before it."""
         if isinstance(result, Applied):
             self._cache.set_record(queue, commit.after)
+            if commit.before.meta.log:
+                self.logged(commit)
             self._answer(queue, commit, result.pause_s)
         elif isinstance(result, CommitConflict):
             self._cache.set_record(queue, result.record)

@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from time import monotonic
@@ -12,7 +12,7 @@ from typing import Any
 
 from cellar.errors import Overloaded
 from cellar.memory.request_memory import RequestMemory
-from cellar.ports import Floats, ModelUses, RowFlags, SessionKey, SessionRecord, SessionStore
+from cellar.ports import Commit, Floats, ModelUses, RowFlags, SessionKey, SessionRecord, SessionStore
 from cellar.sessions.execution.aliases import Aliases
 from cellar.sessions.execution.dry_run import DryRun
 from cellar.sessions.execution.model_cache import ModelCache, ModelSource
@@ -53,6 +53,10 @@ class Scheduler:
         """Sessions whose requests are taken up at the end of `together`; None outside it."""
         self._store = store
         self._stopping = False
+
+    def call_with_logged(self, logged: Callable[[Commit], None]) -> None:
+        """Call a function with each commit that is applied to a session with a log."""
+        self._lifecycle.logged = logged
 
     def submit(self, request: Request[Any]) -> None:
         """Queue a request. Raise Overloaded if too many wait, or if the service is stopping."""

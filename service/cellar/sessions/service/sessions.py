@@ -1,7 +1,7 @@
 """The service of sessions that HTTP and WebSockets call, with arrays and positions as arguments."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import monotonic
@@ -16,6 +16,7 @@ from cellar.ports import (
     EVERY_SESSION,
     Alias,
     Clock,
+    Commit,
     Committed,
     CommittedChange,
     Floats,
@@ -86,6 +87,10 @@ class Sessions:
         self.models = self._scheduler.models
         self.aliases = self._scheduler.aliases
         self.steps = Steps(self._scheduler, self.memory, max_sequence_steps=limits.max_sequence_steps)
+
+    def call_with_logged(self, logged: Callable[[Commit], None]) -> None:
+        """Call a function with each commit that is applied to a session with a log."""
+        self._scheduler.call_with_logged(logged)
 
     async def create(
         self,

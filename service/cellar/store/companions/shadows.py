@@ -5,8 +5,9 @@ session is deleted, found to have expired, or replaced by a new session of its n
 sessions with a shadow.
 """
 
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from secrets import token_bytes
 
 import orjson
 
@@ -40,7 +41,8 @@ class RedisShadows:
         # the name is added before the shadow, so that the shadow is found, and again after it, because another process
         # may have removed a name without a shadow in between
         name = (b"SADD", self._keys.shadows(key.tenant), key.session.encode())
-        answers = await self._client.execute([name, self._store(key, b"", shadow), name], in_order=True)
+        version = (b"SET", self._keys.shadow_version, token_bytes(8))
+        answers = await self._client.execute([name, self._store(key, b"", shadow), name, version], in_order=True)
         replies = [answer.result() for answer in answers]
         if replies[1] != 1:
             raise SessionUnknown(f"there is no session {key.session}")
@@ -56,6 +58,38 @@ class RedisShadows:
         (answer,) = await self._client.execute([self._store(key, before.seal, after)])
         return answer.result() == 1
 
+    async def load_all(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, Shadow]:
+        """Return the shadows of those of the sessions that have one."""
+        replies = await self._client.read([(b"HMGET", self._keys.shadow(key), b"j", b"a", b"b") for key in keys])
+        found = [(key, items(reply)) for key, reply in zip(keys, replies, strict=True)]
+        return {key: _unpack(*map(raw, fields)) for key, fields in found if fields[0] is not None}
+
+    async def save_all(self, changes: Sequence[tuple[SessionKey, Shadow, Shadow]]) -> Sequence[Shadow | None]:
+        """Replace shadows, each by another one; return the stored shadow, or None where another one is stored."""
+        commands = [self._store(key, before.seal, after) for key, before, after in changes]
+        replies = [answer.result() for answer in await self._client.execute(commands)]
+        return [
+            replace(after, seal=_pack(after)) if reply == 1 else None
+            for reply, (_, _, after) in zip(replies, changes, strict=True)
+        ]
+
+    async def version(self) -> bytes | None:
+        """Return a value that is another one when a session has got a shadow."""
+        (reply,) = await self._client.read([(b"GET", self._keys.shadow_version)])
+        return None if reply is None else raw(reply)
+
+    async def names(self, tenant: str) -> set[SessionKey]:
+        """Return the sessions of a tenant that have a shadow."""
+        (reply,) = await self._client.read([(b"SMEMBERS", self._keys.shadows(tenant))])
+        return {SessionKey(tenant, text(name)) for name in items(reply)}
+
+    async def among(self, keys: Sequence[SessionKey]) -> Sequence[SessionKey]:
+        """Return those with changes that their shadow has not followed, and remove names without a shadow."""
+        found: list[SessionKey] = []
+        for start in range(0, len(keys), AT_ONCE):
+            found += await self._behind(keys[start : start + AT_ONCE])
+        return found
+
     async def delete(self, key: SessionKey) -> bool:
         """Delete the shadow; return whether there was one."""
         gone, _ = await self._client.execute([(b"DEL", self._keys.shadow(key)), self._remove_name(key)], in_order=True)
@@ -63,12 +97,7 @@ class RedisShadows:
 
     async def behind(self, tenant: str) -> Sequence[SessionKey]:
         """Return the sessions of a tenant whose shadow has changes to follow, and remove names without a shadow."""
-        (reply,) = await self._client.read([(b"SMEMBERS", self._keys.shadows(tenant))])
-        keys = [SessionKey(tenant, text(name)) for name in items(reply)]
-        found: list[SessionKey] = []
-        for start in range(0, len(keys), AT_ONCE):
-            found += await self._behind(keys[start : start + AT_ONCE])
-        return found
+        return await self.among(sorted(await self.names(tenant)))
 
     async def take_turn(self, every_s: float) -> bool:
         """Return whether this process is to run the shadows now: one process does so in each `every_s`."""
