@@ -12,7 +12,20 @@ from pathlib import Path
 
 from benchmarks.facts import described, machine_facts
 from benchmarks.report import RESULTS
-from benchmarks.scaling import aof, bodies, cores, expiry, listing, models, processes, requests, sessions, shadows
+from benchmarks.scaling import (
+    aof,
+    bodies,
+    cores,
+    expiry,
+    jobs,
+    listing,
+    models,
+    processes,
+    requests,
+    sessions,
+    shadows,
+    training,
+)
 from benchmarks.scaling.scene import QUICK, THOROUGH, Row, Scene, set_up
 from benchmarks.serving.cores import choose
 
@@ -27,6 +40,8 @@ ROWS: Mapping[str, Callable[[Scene], Row]] = {
     "bodies": bodies.measure,
     "aof": aof.measure,
     "shadows": shadows.measure,
+    "training": training.measure,
+    "job_beside_serving": jobs.measure,
 }
 
 

@@ -112,7 +112,7 @@ def start_cellars(
 ) -> list[Contestant]:
     """Start `cellar serve`, of another checkout if one is given, on free ports, and wait until they are ready."""
     command = [sys.executable, "-P", "-m", "cellar.cli", "serve"]
-    environment = _settings(redis, **settings)
+    environment = service_environment(redis, **settings)
     if checkout:
         environment["PYTHONPATH"] = str(checkout / "service")
     processes = [Process(command, cores, environment=environment, output=subprocess.PIPE) for _ in range(count)]
@@ -124,11 +124,14 @@ def start_cellars(
 def start_profiled(stack: ExitStack, cores: Collection[int], redis: RedisServer, file: Path) -> Contestant:
     """Start the service under a profiler that writes a file at its end, and wait until it is ready."""
     command = [sys.executable, "-m", "benchmarks.serving.profiled", str(file)]
-    process = stack.enter_context(Process(command, cores, environment=_settings(redis), output=subprocess.PIPE))
+    process = stack.enter_context(
+        Process(command, cores, environment=service_environment(redis), output=subprocess.PIPE)
+    )
     return Contestant("cellar", process, ready_port(process), _step_path, _step_body)
 
 
-def _settings(redis: RedisServer, **settings: str) -> dict[str, str]:
+def service_environment(redis: RedisServer, **settings: str) -> dict[str, str]:
+    """Return the environment variables of a process of the service."""
     own = {"redis_url": redis.url, "host": HOST, "port": "0", "worker": "false", "log_level": "warning"}
     own |= {"processes": "1"} | settings
     return {f"CELLAR_{key.upper()}": value for key, value in own.items()}

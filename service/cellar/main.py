@@ -20,7 +20,7 @@ from cellar.jobs import worker
 from cellar.jobs.attempt import runner
 from cellar.nn.builtin_kernels import builtin_kernels
 from cellar.ports.peers import Peers
-from cellar.process import allow_all_files, connections_within, return_large_blocks
+from cellar.process import allow_all_files, connections_within, return_large_blocks, yield_to_others
 from cellar.registry import Registry
 from cellar.server import make_server, report
 from cellar.settings import Settings
@@ -103,7 +103,8 @@ def run_job(tenant: str, job: str) -> None:
     stores = Stores(settings)
 
     def prepare() -> Registry:
-        """Check the arithmetic, and return the registry."""
+        """Check the arithmetic, and return the registry. The thread that keeps the lease runs already."""
+        yield_to_others(settings.job_nice)
         parts = Parts(settings)
         self_test.check(parts.kernels, training=True)
         return parts.registry

@@ -47,6 +47,15 @@ def return_large_blocks() -> None:
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
+def yield_to_others(nice: int) -> None:
+    """Lower the priority of this thread, and of what it starts from now on, to that nice value (0 to 19).
+
+    Threads that run already keep theirs. A lower value than the present one needs privileges, and is ignored.
+    """
+    if nice > os.getpriority(os.PRIO_PROCESS, 0):
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+
+
 def end_with_parent(parent: int) -> None:
     """Have the kernel kill this process as soon as the process `parent`, which started it, has ended.
 

@@ -44,9 +44,10 @@ class Workers:
         self._environment = environment
         self._stack = stack
 
-    def start(self, *, stderr: int | None = None) -> subprocess.Popen[bytes]:
-        """Start a worker; it is killed at the end of the test."""
-        worker = subprocess.Popen([sys.executable, "-c", WORKER], env=self._environment, stderr=stderr)
+    def start(self, *, stderr: int | None = None, nice: str = "0") -> subprocess.Popen[bytes]:
+        """Start a worker; it is killed at the end of the test. Jobs compete with other tests for the processor."""
+        environment = self._environment | {"CELLAR_JOB_NICE": nice}
+        worker = subprocess.Popen([sys.executable, "-c", WORKER], env=environment, stderr=stderr)
         self._stack.callback(worker.wait)
         self._stack.callback(worker.kill)
         return worker
@@ -270,3 +271,23 @@ def test_a_worker_that_has_never_seen_a_redis_stops_when_it_is_asked(tmp_path: P
         assert b"cannot be reached" in worker.stderr.readline()
         worker.terminate()
         assert worker.wait(10) == 0
+
+
+def test_several_workers_carry_out_jobs_side_by_side_with_a_low_priority(workshop: Workshop, workers: Workers) -> None:
+    both = [workers.start(nice="10") for _ in range(2)]
+    jobs = [workshop.submit(LONG) for _ in range(2)]
+    for job in jobs:
+        wait_until(running_attempt(workshop, job, 1), 60, "both jobs run")
+    for child in map(child_of, both):
+
+        def has_low_priority(child: int = child) -> bool:
+            """Return whether the job's thread has given way."""
+            return os.getpriority(os.PRIO_PROCESS, child) == 10
+
+        wait_until(has_low_priority, 60, "the job has a low priority")
+        tasks = [int(task.name) for task in Path(f"/proc/{child}/task").iterdir()]
+        priorities = {os.getpriority(os.PRIO_PROCESS, task) for task in tasks}
+        assert priorities >= {0, 10}, "the thread that keeps the lease has the usual priority"
+    for job in jobs:
+        workshop.jobs.cancel("default", job.job)
+        wait_until(ended(workshop, job), 60, "the job is cancelled")

@@ -214,6 +214,13 @@ class Settings(AccessSettings):
         description="Most memory that a training job may need, bytes; larger ones are refused. Default: a quarter of"
         " the memory of the machine or of its control group, divided by the number of workers.",
     )
+    job_nice: int = Field(
+        10,
+        ge=0,
+        le=19,
+        description="Nice value of a training job. With 10 it has a tenth of a processor that others want too; 0 is"
+        " for machines that do nothing else. Default: 10.",
+    )
     job_lease_s: float = Field(
         5,
         gt=0,
