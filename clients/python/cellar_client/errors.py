@@ -123,6 +123,10 @@ class KeyUnknown(NotFound, type="key_unknown"):
     """There is no such API key, or it has ended."""
 
 
+class DeletionUnknown(NotFound, type="deletion_unknown"):
+    """No deletion of many sessions has that name, or it ended long ago."""
+
+
 class JobUnknown(NotFound, type="job_unknown"):
     """There is no such job."""
 
