@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 import weakref
+from dataclasses import dataclass
 
 import pytest
 
@@ -161,3 +162,62 @@ async def test_looks_for_one_reference_are_shared_and_begin_after_they_were_aske
     found = await asyncio.gather(first, *others, return_exceptions=True)
     assert len(asked) == 2
     assert [isinstance(each, asyncio.CancelledError) for each in found].count(True) == 1
+
+
+@dataclass(eq=False)
+class Compiled:
+    """What models of one network share."""
+
+    size_bytes: int = 600
+
+
+@dataclass(frozen=True)
+class SharingModel(ExactModel):
+    """A model that shares it."""
+
+    shared: Compiled | None = None  # type: ignore[assignment]  # the exact model shares nothing
+
+
+class Sharing(ExactModels):
+    """Versions of two networks: the odd ones, and the even ones."""
+
+    def __init__(self) -> None:
+        super().__init__(newest=6)
+        self.compiled = Compiled(), Compiled()
+
+    def load(self, version: ModelVersion) -> ExactModel:
+        """Load a model."""
+        return SharingModel(version, self.network, shared=self.compiled[version.version % 2])
+
+
+async def test_what_models_share_counts_once_and_leaves_with_the_last_of_them(
+    redis_url: str, start_service: StartService
+) -> None:
+    service = start_service(redis_url, models=Sharing(), model_cache_bytes=3700)
+    cache = service.sessions.models
+    await sessions_of(service, 1, 3, 5)
+    assert (loaded(service), cache.size_bytes) == ({"exact@1", "exact@3", "exact@5"}, 3600)
+    await sessions_of(service, 2)
+    assert (loaded(service), cache.size_bytes) == ({"exact@5", "exact@2"}, 3200), "two must leave for two networks"
+    await sessions_of(service, 4)
+    assert (loaded(service), cache.size_bytes) == ({"exact@2", "exact@4"}, 2600)
+    cache.drop("default", "exact")
+    assert (loaded(service), cache.size_bytes, cache._by_use) == (set(), 0, [])
+
+
+async def test_memory_that_grows_is_counted_with_the_next_model(redis_url: str, start_service: StartService) -> None:
+    models = Sharing()
+    service = start_service(redis_url, models=models, model_cache_bytes=3700)
+    await sessions_of(service, 1, 3)
+    models.compiled[1].size_bytes = 1800
+    await sessions_of(service, 5)
+    assert (loaded(service), service.sessions.models.size_bytes) == ({"exact@5"}, 2800)
+
+
+async def test_a_fleet_that_does_not_fit_is_served_with_a_load_for_each_model_that_left(small: Service) -> None:
+    """Twenty sessions of each of four models, where two fit: all that wait for a model wait for one load."""
+    keys = [(await sessions_of(small, number))[number] for number in (1, 2, 3, 4) for _ in range(20)]
+    before = small.models.loads
+    answers = await asyncio.gather(*[step(small, key, 1) for key in keys])
+    assert [output(answer) for answer in answers] == [history([1])] * 80
+    assert small.models.loads - before <= 8
