@@ -5,15 +5,17 @@ import gc
 import tracemalloc
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
-from cellar.ports import SessionKey
+from cellar.errors import SessionUnknown, ShapeMismatch
+from cellar.ports import APPEND, SessionKey
 from cellar.sessions.scheduling.session_queues import MOST_QUEUES, SessionCache
 from cellar.store.sessions.store import RedisSessions
 from cellar.store.topology.factory import open_router
 from tests.sessions.conftest import Service, StartService
 from tests.sessions.exact import history
-from tests.sessions.session_calls import begin, state, step
+from tests.sessions.session_calls import a_sequence, begin, state, step
 from tests.store.session_values import a_record
 
 pytestmark = pytest.mark.anyio
@@ -152,3 +154,25 @@ async def test_one_session_that_is_missing_from_the_store_harms_no_other(service
     unknown = SessionKey("default", "unknown")
     found = await asyncio.gather(*[step(service, key, 1) for key in (*keys, unknown)], return_exceptions=True)
     assert [type(each).__name__ for each in found] == 3 * ["StepResult"] + ["SessionUnknown"]
+
+
+async def test_cancelled_and_refused_steps_leave_nothing_behind(service: Service) -> None:
+    key, unknown = await begin(service), SessionKey("default", "unknown")
+
+    async def steps_of_all_fates() -> None:
+        service.sessions.ask(key, "step", a_sequence(1), APPEND).cancel()
+        with pytest.raises(ShapeMismatch):
+            await service.sessions.step(key, np.ones((2, 1), np.float32), APPEND)
+        with pytest.raises(SessionUnknown):
+            await step(service, unknown, 1)
+        await step(service, key, 1)
+
+    for _ in range(20):
+        await steps_of_all_fates()
+    gc.collect()
+    few = len(gc.get_objects())
+    for _ in range(300):
+        await steps_of_all_fates()
+    gc.collect()
+    assert len(gc.get_objects()) < few + 300
+    assert len(service.sessions._scheduler._cache._queues) <= 2
