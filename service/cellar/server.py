@@ -143,7 +143,9 @@ class ApiServer(uvicorn.Server):
     async def _accept_on(self, listener: socket.socket) -> asyncio.base_events.Server:
         """Accept connections on a further socket."""
         loop = asyncio.get_running_loop()
-        server: asyncio.base_events.Server = await loop.create_server(self._new_connection, sock=listener)
+        server: asyncio.base_events.Server = await loop.create_server(
+            self._new_connection, sock=listener, ssl=self.config.ssl
+        )
         return server
 
     def _new_connection(self) -> asyncio.Protocol:

@@ -109,3 +109,17 @@ def test_files_that_cannot_be_used_are_refused_before_anything_starts(tmp_path: 
     assert done.returncode == 78, done.stderr
     assert "CELLAR_TLS_CERTIFICATE" in done.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_a_process_that_accepts_for_another_one_speaks_https_too(
+    tmp_path: Path, redis_url: str, kernel_directory: Path
+) -> None:
+    file, key = certificate(tmp_path, "first")
+    settings = {"tls_certificate": file, "tls_key": key, "worker": "false", "cache_dir": str(kernel_directory)}
+    prefix = f"test-{os.urandom(8).hex()}"
+    with serving(environment(redis_url=redis_url, key_prefix=prefix, processes="2", **settings)) as service:
+        trusted = ssl.create_default_context(cafile=file)
+        os.kill(service.child("api"), signal.SIGKILL)
+        time.sleep(0.3)  # the parent tells the other one
+        for _ in range(16):  # a new connection each, before the killed process is back
+            assert httpx.get(f"{service.url}/healthz", verify=trusted, timeout=30).status_code == 200
