@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from cellar.api.app import create_app as create_api
 from cellar.api.http.access import Access
+from cellar.api.http.node_routing import Nodes
 from cellar.api.limits.limits import Limits
 from cellar.assembly import Api, Parts, Stores
 from cellar.embedded.place import Place
@@ -38,6 +39,7 @@ def create_app(settings: Settings, peers: Peers | None = None) -> FastAPI:
         replay_window=settings.replay_window,
         temporary_files=api.temporary_files,
         credentials=api.services.keys if settings.needs_keys else None,
+        nodes=None if settings.node is None else Nodes(settings.nodes, settings.node),
         limits=_limits(settings),
         lifespan=api.lifespan,
     )

@@ -18,6 +18,7 @@ from cellar.api.http.authentication import Authentication, Authenticator, Creden
 from cellar.api.http.body import BodyLimit
 from cellar.api.http.content_encoding import GzipAnswers, GzipBodies
 from cellar.api.http.conventions import EndingNewlines, HeadRequests, RoutedPaths
+from cellar.api.http.node_routing import OWNER, NodeRouting, Nodes
 from cellar.api.http.parameters import POSITION, RAN_ON, REPLAYED, STEP_NUMBER
 from cellar.api.limits.limits import Limits, Load
 from cellar.api.routes import router
@@ -30,7 +31,7 @@ from cellar.memory.temporary_files import TemporaryFiles
 
 DOCS = Path(__file__).parent / "swagger"
 
-EXPOSED_HEADERS = ("Location", "Retry-After", REPLAYED, POSITION, STEP_NUMBER, RAN_ON)
+EXPOSED_HEADERS = ("Location", "Retry-After", REPLAYED, POSITION, STEP_NUMBER, RAN_ON, OWNER)
 """Headers of answers that a page of an allowed origin may read, besides those that every page may."""
 
 CORS: dict[str, Any] = {
@@ -49,13 +50,13 @@ def create_app(
     replay_window: int,
     temporary_files: TemporaryFiles,
     credentials: Credentials | None = None,
+    nodes: Nodes | None = None,
     limits: Limits | None = None,
     lifespan: Lifespan[FastAPI] | None = None,
 ) -> FastAPI:
     """Return the application for the clients that `access` admits. `lifespan` starts and stops the parts.
 
-    `credentials` checks API keys; without it no request needs one.
-
+    `credentials` checks API keys; without it no request needs one. `nodes` are the services of the fleet.
     Bodies over `max_body_bytes` are refused. Streams have at most `replay_window` steps of a session in flight.
     """
     app = FastAPI(title="Cellar", version=__version__, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
@@ -70,15 +71,15 @@ def create_app(
     app.state.access = access
     app.state.load = load = Load(limits or Limits(), memory=services.sessions.memory)
     app.include_router(router)
-    app.add_route(conventions.DOCS, conventions.to_docs)
-    app.mount(conventions.DOCS, StaticFiles(directory=DOCS, html=True))
-    app.add_route(openapi.PATH, openapi.OpenApiDocument().answer)
+    _add_pages(app)
     problems.install(app)
     app.add_middleware(StepDispatch)
     app.add_middleware(EndingNewlines)
     app.add_middleware(GzipAnswers)
     app.add_middleware(GzipBodies, max_body_bytes=max_body_bytes, memory=load.memory)
     app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes, memory=load.memory)
+    if nodes is not None:
+        app.add_middleware(NodeRouting, nodes=nodes)
     app.add_middleware(Authentication, authenticator=authenticator)
     app.add_middleware(HeadRequests)
     app.add_middleware(RoutedPaths)
@@ -86,3 +87,10 @@ def create_app(
         app.add_middleware(CORSMiddleware, allow_origins=access.origins, **CORS)
     app.add_middleware(AccessControl, access=access)
     return app
+
+
+def _add_pages(app: FastAPI) -> None:
+    """Add the pages of the API and the document that they show."""
+    app.add_route(conventions.DOCS, conventions.to_docs)
+    app.mount(conventions.DOCS, StaticFiles(directory=DOCS, html=True))
+    app.add_route(openapi.PATH, openapi.OpenApiDocument().answer)

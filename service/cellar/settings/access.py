@@ -36,6 +36,13 @@ class AccessSettings(BaseSettings):
         " by commas; * allows all. Default: none.",
     )
 
+    nodes: Annotated[tuple[str, ...], NoDecode, BeforeValidator(listed)] = Field(
+        (),
+        description="URLs of all services on this Redis (http://10.0.0.1:8080), separated by commas, the same in each:"
+        " clients that send `Cellar-Route` are told which one owns a session. Default: none.",
+    )
+    node: str | None = Field(None, description="The URL of this service among CELLAR_NODES. Default: none.")
+
     tls_certificate: Path | None = Field(
         None,
         description="PEM file with the certificate of the service, and those of its authorities up to the root. With"
@@ -69,6 +76,11 @@ class AccessSettings(BaseSettings):
                     "CELLAR_ALLOWED_ORIGINS must hold origins as browsers send them (https://app.example.com), without"
                     f" a path, not {origin!r}"
                 )
+        for node in self.nodes:
+            if not ORIGIN.fullmatch(node):
+                raise ValueError(f"CELLAR_NODES must hold URLs without a path (http://10.0.0.1:8080), not {node!r}")
+        if self.node not in (self.nodes or (None,)):
+            raise ValueError("CELLAR_NODE must be the one of CELLAR_NODES that is this service")
         return self
 
     @model_validator(mode="after")

@@ -62,7 +62,7 @@ async def joined(services: Sequence[Service], directory: Path) -> list[Sibling]:
 
 def owner_of(key: SessionKey, count: int) -> int:
     """Return the slot that owns a session if so many live."""
-    return owners_of(tuple(map(str, range(count))))[bucket_of(key)]
+    return owners_of(tuple(map(str, range(count))))[bucket_of(key.session)]
 
 
 def name_owned_by(slot: int, count: int, beginning: str = "s") -> str:

@@ -5,19 +5,17 @@ from functools import lru_cache, partial
 from hashlib import blake2b
 from zlib import crc32
 
-from cellar.ports import SessionKey
-
 BUCKETS = 1024
 """With this number the shares of two members differ by some hundredths. A new assignment takes 1 ms a member."""
 
 
-def bucket_of(key: SessionKey) -> int:
-    """Return the bucket of a session: CRC-32 of `tenant/session` in UTF-8, modulo BUCKETS.
+def bucket_of(session: str) -> int:
+    """Return the bucket of a session: CRC-32 of its name in UTF-8, modulo BUCKETS.
 
-    >>> bucket_of(SessionKey("default", "pump-7"))
-    203
+    >>> bucket_of("pump-7")
+    947
     """
-    return crc32(f"{key[0]}/{key[1]}".encode(errors="surrogatepass")) % BUCKETS
+    return crc32(session.encode(errors="surrogatepass")) % BUCKETS
 
 
 @lru_cache(16)

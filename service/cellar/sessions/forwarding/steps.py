@@ -46,7 +46,7 @@ class ForwardingSteps(Steps):
         """
         key = command.session
         current = self._in_flight.get(key)
-        owner = self.owners[bucket_of(key)] if current is None else current.owner
+        owner = self.owners[bucket_of(key[1])] if current is None else current.owner
         if current is None and (
             owner is None or command.inputs.nbytes > MOST_FORWARDED_BYTES or self.scheduler.is_busy(key)
         ):
@@ -66,7 +66,7 @@ class ForwardingSteps(Steps):
 
     def check_room(self, key: SessionKey, deadline_s: float | None, came_s: float | None = None) -> None:
         """Raise as `Steps.check_room`, if this process owns the session."""
-        if self.owners[bucket_of(key)] is None:
+        if self.owners[bucket_of(key[1])] is None:
             super().check_room(key, deadline_s, came_s)
 
     def end(self, step: ForwardedStep) -> None:
