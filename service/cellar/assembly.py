@@ -60,6 +60,7 @@ from cellar.store.companions.shadows import RedisShadows
 from cellar.store.companions.snapshots import RedisSnapshots
 from cellar.store.connection.router import Router, Wait
 from cellar.store.sessions.expiry import SWEEP_S
+from cellar.store.sessions.model_uses import INDEX_S
 from cellar.store.sessions.store import RedisSessions
 from cellar.store.topology.factory import find_pubsub_server, open_router, sync_client
 from cellar.store.topology.health import CHECK_INTERVAL_S
@@ -215,7 +216,7 @@ class Api(Parts):
         sweeping = self._once(self._store.sweeper(tenants, router=self._second_router).run)
         yield repeat(sweeping, SWEEP_S, "expired sessions cannot be searched for")
         indexing = self._once(partial(self._store.uses.complete, tenants))
-        yield repeat(indexing, SWEEP_S, "sessions of an older version cannot be indexed by model")
+        yield repeat(indexing, INDEX_S, "sessions of an older version cannot be indexed by model")
         shadows = self.services.shadows
         yield repeat(partial(shadows.run, tenants), SHADOWS_S, "shadows cannot follow their sessions")
         yield repeat(self._once(partial(shadows.poll, tenants)), SHADOWS_POLL_S / 4, "shadows cannot be searched for")

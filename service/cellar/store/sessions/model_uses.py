@@ -37,6 +37,9 @@ COUNTED = 10_000
 TIDIED = 4
 """Names that are checked for each session that begins to depend on a version."""
 
+INDEX_S = 0.2
+"""Seconds between two times at which sessions are added to the index; an empty store has all after the first."""
+
 COMPLETED_S = 0.05
 """Time for which sessions are added to the index at once, so that others wait no longer for the event loop."""
 
