@@ -1,1 +1,1 @@
-"""Keeps large blocks of bytes, such as weights, out of memory while they are not needed."""
+"""Limits the memory of requests, and keeps large blocks of bytes, such as weights, in files while not needed."""
