@@ -22,6 +22,7 @@ from benchmarks.scaling.scene import Row, Scene
 from benchmarks.serving import contestants
 from benchmarks.serving.bars import Bar
 from benchmarks.serving.contestants import Contestant
+from benchmarks.serving.model import CASE
 
 MEMORY_BYTES = 384 * 1024 * 1024
 """The setting of the service."""
@@ -78,7 +79,8 @@ def _sequence() -> tuple[bytes, int]:
 def _create(cellar: Contestant, count: int) -> None:
     network = {"in_size": IN_SIZE, "layers": [{"type": "recurrent", "cell": "gru", "hidden_size": 8}]}
     _ask(cellar, "POST", "/v1/models", json.dumps({"name": "bodies", "network": network, "seed": 1}).encode())
-    contestants.create_sessions(cellar, ["others", *map(_name, range(count))], "bodies")
+    contestants.create_sessions(cellar, [*map(_name, range(count))], "bodies")
+    contestants.create_sessions(cellar, ["others"])  # of another model, so that their steps share no batch
 
 
 def _name(index: int) -> str:
@@ -129,7 +131,7 @@ def _others(cellar: Contestant) -> Iterator[list[float]]:
 
 def _step(port: int, parent: Connection) -> None:
     server = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-    body, waits = json.dumps({"input": [0.5] * IN_SIZE}), []
+    body, waits = json.dumps({"input": [0.5] * CASE.in_size}), []
     while not parent.poll(0.002):
         began = time.perf_counter()
         server.request("POST", "/v1/sessions/others/step", body, {"Content-Type": "application/json"})
