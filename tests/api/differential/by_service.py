@@ -16,6 +16,7 @@ from cellar.api.fast_http.head_template import HeadTemplates
 from cellar.api.fast_http.request_cycle import OK
 from cellar.api.fast_http.request_head import Head, Terms
 from cellar.api.http.access import Access
+from cellar.api.http.authentication import Authenticator
 from cellar.api.limits.limits import Limits, Load
 from tests.api.differential.readings import MOST_BODY_BYTES, End, Reading, Request
 
@@ -94,6 +95,7 @@ class App:
             forms=HeadTemplates(),
             direct=DirectRoutes(),
             access=Access(["*"], []),
+            authenticator=Authenticator(),
             load=Load(Limits()),
         )
 
