@@ -110,7 +110,8 @@ async def test_every_route_says_when_to_come_again_and_the_service_recovers(
         for path, method in sorted(OPERATIONS, key=_ends_much):
             answer = await call(client, path, method)
             slug = "" if answer.is_success else answer.json()["type"].rpartition(":")[2]
-            unknown = {"jobs": "job_unknown", "deletions": "deletion_unknown"}.get(path.split("/")[2], "")
+            kind = path.removeprefix("/v1/").partition("/")[0]
+            unknown = {"jobs": "job_unknown", "deletions": "deletion_unknown"}.get(kind, "")
             assert slug == ("not_kept" if path.endswith("/events") else slug and unknown), (path, answer.text)
 
 
