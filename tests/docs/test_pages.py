@@ -45,13 +45,17 @@ def test_links_lead_to_a_file_and_a_heading_of_it(page: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
 
 
+OTHER_VARIABLES = {"CELLAR_URL", "CELLAR_API_KEY", "CELLAR_PURE"}
+"""Variables of the environment that are no settings of the service: of examples, the Python client and the build."""
+
+
 @pytest.mark.parametrize("page", LINKING[:-1], ids=page_id)  # the changelog names what there was
 def test_what_a_page_names_exists(page: Path) -> None:
     recipe = r"^(```+)\w+ (\S+)\n.*?^\1$"  # a block that creates or edits a file: tests/how_to follows it
     whole = page.read_text()
     text = re.sub(recipe, "", whole, flags=re.MULTILINE | re.DOTALL)
     created = {path for _, path in re.findall(recipe, whole, re.MULTILINE | re.DOTALL)}
-    settings = {f"CELLAR_{name.upper()}" for name in Settings.model_fields} | {"CELLAR_URL"}
+    settings = {f"CELLAR_{name.upper()}" for name in Settings.model_fields} | OTHER_VARIABLES
     assert set(re.findall(r"\bCELLAR_[A-Z_]*[A-Z]", text)) <= settings
     for module in re.findall(r"python -m (?!pip)((?:benchmarks|tests|cellar)[\w.]*\w)", text):
         path = ROOT / ("service" if module.startswith("cellar") else "") / module.replace(".", "/")
