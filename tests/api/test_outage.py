@@ -36,6 +36,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("/v1/sessions/{session}/replay", "post"): {"model": "model"},
     ("/v1/sessions/{session}/migrate", "post"): {"model": "model"},
     ("/v1/sessions/{session}/shadow", "put"): {"model": "model"},
+    ("/v1/keys", "post"): {"name": "new", "scopes": ["read"]},
+    ("/v1/keys/{key}/rotate", "post"): {"overlap_s": 0},
     ("/v1/jobs", "post"): {"model": "model", "data": {"inputs": [[0]], "targets": [[1]], "layout": "TF"}},
 }
 LINES = ("/v1/steps", "post")
@@ -52,7 +54,7 @@ WITHOUT_REDIS = {("/healthz", "get"), ("/v1/cells", "post"), LINES, BULK}
 async def call(client: httpx.AsyncClient, path: str, method: str, session: str = "session") -> httpx.Response:
     """Send a request that the service can answer while Redis is there."""
     names = {"model": "model", "alias": "live", "job": "job", "snapshot": "snapshot", "writer": "writer"}
-    names["deletion"] = 12 * "00"
+    names |= {"deletion": 12 * "00", "key": 12 * "0"}
     place = path.format(session=session, **names)
     if (path, method) == LINES:
         content = json.dumps({"session": "nobody", "input": [1]})
@@ -93,6 +95,9 @@ async def test_every_route_says_when_to_come_again_and_the_service_recovers(
         redis_process.kill()
         for path, method in OPERATIONS:
             answer = await call(client, path, method)
+            if path == "/v1/tickets":  # the caller has no key, which is all that a ticket needs
+                assert answer.status_code == 422
+                continue
             if (path, method) in WITHOUT_REDIS:
                 assert answer.status_code == 200, (path, answer.text)
                 continue
@@ -111,8 +116,10 @@ async def test_every_route_says_when_to_come_again_and_the_service_recovers(
             answer = await call(client, path, method)
             slug = "" if answer.is_success else answer.json()["type"].rpartition(":")[2]
             kind = path.removeprefix("/v1/").partition("/")[0]
-            unknown = {"jobs": "job_unknown", "deletions": "deletion_unknown"}.get(kind, "")
-            assert slug == ("not_kept" if path.endswith("/events") else slug and unknown), (path, answer.text)
+            refused = {"jobs": "job_unknown", "deletions": "deletion_unknown", "keys": "key_unknown"}
+            refused["tickets"] = "invalid_input"
+            expected = "not_kept" if path.endswith("/events") else slug and refused.get(kind, "")
+            assert slug == expected, (path, answer.text)
 
 
 async def test_a_service_may_be_there_before_its_redis(settings: Settings, redis_process: RedisProcess) -> None:

@@ -2,7 +2,7 @@
 --
 -- KEYS[1] records   hash: id -> record
 -- KEYS[2] changes   zset: id, with the revision at which it was changed last
--- KEYS[3] revision  string: number of changes so far
+-- KEYS[3] revision  hash: its field `last` is the number of changes so far
 -- KEYS[4] tenants   set: tenants that have or had a key
 -- ARGV[1] id
 -- ARGV[2] record
@@ -15,6 +15,6 @@ if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 and redis.call('HLEN', KEYS[1]) 
   return 0
 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-redis.call('ZADD', KEYS[2], redis.call('INCR', KEYS[3]), ARGV[1])
+redis.call('ZADD', KEYS[2], redis.call('HINCRBY', KEYS[3], 'last', 1), ARGV[1])
 redis.call('SADD', KEYS[4], ARGV[3])
 return 1
