@@ -52,7 +52,7 @@ class RedisKeys:
     def changes(self, since: int) -> KeyChanges:
         """Return the changes since a revision. Raise StoreUnavailable."""
         with redis_errors():
-            revision = int(self._client.hget(self._revision, "last") or 0)  # before the keys: a change between is read again
+            revision = int(self._client.hget(self._revision, "last") or 0)  # first: later changes are read again
             if revision == since:
                 return KeyChanges(revision, [])
             changed = [text(key_id) for key_id in self._client.zrangebyscore(self._changes, since + 1, "+inf")]

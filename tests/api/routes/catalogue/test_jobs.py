@@ -28,6 +28,7 @@ def own(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     own = with_own_keys(settings)
     for name in ("redis_url", "key_prefix", "cache_dir"):
         monkeypatch.setenv(f"CELLAR_{name.upper()}", str(getattr(own, name)))
+    monkeypatch.setenv("CELLAR_JOB_NICE", "0")  # the tests run a job in their own process
     return own
 
 
