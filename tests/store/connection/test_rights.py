@@ -113,30 +113,30 @@ async def test_a_right_that_is_taken_away_leaves_no_half_of_a_commit(
     redis_process: RedisProcess, options: dict[str, Any], key: str | None
 ) -> None:
     """The connection is there already, and nobody has asked since."""
-    open_all = RedisSessions(open_router(redis_process.url), prefix=PREFIX)
-    narrow = RedisSessions(open_router(limited(redis_process)), prefix=PREFIX)
-    for name in NAMES:
-        limited(redis_process)
-        record = kept(**options)
-        await open_all.create(record)
-        commit: Commit = a_commit(record, 1.0, identity=Identity(key=key))
-        await open_all.load(record.key)
-        await narrow.summary(record.key)
-        before = everything(redis_process)
-        limited(redis_process, name)
-        (result,) = await commit_all(narrow, [commit])
-        moved = (await open_all.load(record.key)).position == commit.after.position
-        if isinstance(result, CellarError):
-            assert not moved, name
-            assert everything(redis_process) == before, name
-            assert isinstance(result, StoreUnavailable), name
-            assert result.outcome == "not_applied"
-        else:
-            assert moved, name
-            assert len(everything(redis_process)) - len(before) == (key is not None), name
-            _check_streams(redis_process, open_all, commit, options)
-    await narrow.aclose()
-    await open_all.aclose()
+    async with (
+        aclosing(RedisSessions(open_router(redis_process.url), prefix=PREFIX)) as open_all,
+        aclosing(RedisSessions(open_router(limited(redis_process)), prefix=PREFIX)) as narrow,
+    ):
+        for name in NAMES:
+            limited(redis_process)
+            record = kept(**options)
+            await open_all.create(record)
+            commit: Commit = a_commit(record, 1.0, identity=Identity(key=key))
+            await open_all.load(record.key)
+            await narrow.summary(record.key)
+            before = everything(redis_process)
+            limited(redis_process, name)
+            (result,) = await commit_all(narrow, [commit])
+            moved = (await open_all.load(record.key)).position == commit.after.position
+            if isinstance(result, CellarError):
+                assert not moved, name
+                assert everything(redis_process) == before, name
+                assert isinstance(result, StoreUnavailable), name
+                assert result.outcome == "not_applied"
+            else:
+                assert moved, name
+                assert len(everything(redis_process)) - len(before) == (key is not None), name
+                _check_streams(redis_process, open_all, commit, options)
 
 
 def _check_streams(process: RedisProcess, sessions: RedisSessions, commit: Commit, options: dict[str, Any]) -> None:

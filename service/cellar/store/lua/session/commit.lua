@@ -67,10 +67,7 @@ end
 
 -- Keep an answer in the place of the oldest one, of which a mark is kept.
 local function remember(answers, answer, life_ms, most, most_marks)
-  if redis.call('HGET', answers, 'i') ~= incarnation then
-    redis.call('UNLINK', answers)
-    redis.call('HSET', answers, 'i', incarnation)
-  end
+  redis.call('HSET', answers, 'i', incarnation)
   local ends = struct.pack('>I4', now + math.ceil(life_ms / 1000))
   local place = tostring(redis.call('HINCRBY', answers, 'n', 1) % most)
   local oldest = redis.call('HGET', answers, place)
@@ -86,7 +83,7 @@ local function remember(answers, answer, life_ms, most, most_marks)
     end
   end
   redis.call('HSET', answers, digest, ends .. answer, place, digest .. ends)
-  redis.call('PEXPIRE', answers, life_ms)
+  redis.pcall('PEXPIRE', answers, life_ms)
 end
 
 if head ~= ARGV[1] then
@@ -98,6 +95,16 @@ if head ~= ARGV[1] then
     names[3 + change] = ARGV[11 + 2 * change]
   end
   return {'moved', head, unpack(redis.call('HMGET', record, unpack(names)))}
+end
+if digest ~= '0' then -- the commands of `remember` need these rights; none of these calls changes an answer
+  if redis.call('HGET', KEYS[3], 'i') ~= incarnation then
+    redis.call('UNLINK', KEYS[3]) -- the answers of an earlier session
+  end
+  redis.call('HDEL', record, '')
+  local counted = redis.pcall('HINCRBY', record, 'h', 0) -- no integer, so it fails: Redis checks the right before
+  if not string.find(counted.err, 'not an integer', 1, true) then
+    return counted
+  end
 end
 local last = 8 + ARGV[8]
 local at = last + 1
