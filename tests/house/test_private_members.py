@@ -25,10 +25,12 @@ def test_no_private_member_has_changed(library: str) -> None:
     assert {place: fingerprint(place) for place in stored} == stored, READ
 
 
+@pytest.mark.pure
 def test_every_use_of_a_private_member_stands_in_the_list() -> None:
     assert used() == MEMBERS.keys(), "`python -m tests.house.private_members` writes the list anew"
 
 
+@pytest.mark.pure
 def test_what_the_scan_cannot_see_is_used() -> None:
     text = "".join(map(inspect.getsource, modules()))
     assert [place for place in UNSEEN if f".{place.rpartition('.')[2]}" not in text] == []

@@ -109,7 +109,7 @@ async def test_a_deletion_survives_its_process(
     first, store = begin(Dying)
     assert isinstance(store, Dying)
     store.left, store.after_purge = (1000, 1) if at == "half" else (int(at), 0)
-    begun = await first.begin("default", SessionFilter(prefix="gone/"), dry_run=False, key=None)
+    begun, _ = await first.begin("default", SessionFilter(prefix="gone/"), dry_run=False, key=None)
     await first.aclose()
     second, _ = begin()
     found = await ended(second, begun.deletion)

@@ -38,10 +38,12 @@ class BulkDeletions:
         self._clock = clock
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def begin(self, tenant: str, wanted: SessionFilter, *, dry_run: bool, key: str | None) -> Deletion:
+    async def begin(
+        self, tenant: str, wanted: SessionFilter, *, dry_run: bool, key: str | None
+    ) -> tuple[Deletion, bool]:
         """Delete the selected sessions, or count them; return the deletion, which may not have ended.
 
-        `key` is the Idempotency-Key of the request: a repeated one is answered with the same deletion. Raise
+        `key` is the Idempotency-Key of the request: a repeated one is answered with the same deletion, and True. Raise
         InvalidInput without a filter, or FingerprintMismatch.
         """
         if wanted == SessionFilter():
@@ -54,7 +56,7 @@ class BulkDeletions:
         if begun.ended_s is None and await self._store.take(begun, LEASE_S):
             task = self._continue(begun)
             await asyncio.wait([task], timeout=PATIENCE_S)
-        return await self._store.get(tenant, asked.deletion)
+        return await self._store.get(tenant, asked.deletion), begun.created_s != asked.created_s
 
     async def get(self, tenant: str, deletion: str) -> Deletion:
         """Return a deletion. Raise DeletionUnknown."""

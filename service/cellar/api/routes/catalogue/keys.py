@@ -10,7 +10,6 @@ from cellar.api.errors.problems import answers
 from cellar.api.http.parameters import BODY, LOCATION_HEADERS, PARAMETER, STORE
 from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.catalogue.keys import (
-    KEY_ID_PATTERN,
     KeyAnswer,
     KeyRequest,
     KeysAnswer,
@@ -18,6 +17,7 @@ from cellar.api.schemas.catalogue.keys import (
     RotationRequest,
     TicketAnswer,
 )
+from cellar.api.schemas.names import KEY_ID_PATTERN
 from cellar.errors import InvalidInput, KeysFull, KeysNotUsed, KeyUnknown
 from cellar.keys.key_ring import KeyRing
 

@@ -41,7 +41,7 @@ from cellar.api.schemas.catalogue.models import (
     VersionRequest,
     VersionsAnswer,
 )
-from cellar.api.schemas.names import ALIAS_PATTERN, MODEL_PREFIX_PATTERN, TAG_PATTERN
+from cellar.api.schemas.names import ALIAS_PATTERN, MODEL_PREFIX_PATTERN, NUMBER_CURSOR_PATTERN, TAG_PATTERN
 from cellar.api.schemas.session.sessions import LayerAnswer
 from cellar.errors import (
     AlreadyExists,
@@ -67,7 +67,7 @@ NameCursor = Annotated[
     str, Query(pattern=MODEL_PREFIX_PATTERN, description="The cursor of the last answer; empty for the first page.")
 ]
 NumberCursor = Annotated[
-    str, Query(pattern="^([0-9]{1,15})?$", description="The cursor of the last answer; empty for the first page.")
+    str, Query(pattern=NUMBER_CURSOR_PATTERN, description="The cursor of the last answer; empty for the first page.")
 ]
 NamePrefix = Annotated[str, Query(pattern=MODEL_PREFIX_PATTERN, description="Only models whose names begin so.")]
 WithTag = Annotated[str | None, Query(pattern=TAG_PATTERN, description="Only versions with this tag.")]

@@ -10,7 +10,16 @@ from cellar.api.dependencies import CallerOf, Parts
 from cellar.api.errors.problems import answers
 from cellar.api.http.body import body_type
 from cellar.api.http.negotiation import answer_type
-from cellar.api.http.parameters import LOCATION_HEADERS, PARAMETER, STORE, IdempotencyKey, OfModel, Prefix
+from cellar.api.http.parameters import (
+    LOCATION_HEADERS,
+    PARAMETER,
+    REPLAY_HEADERS,
+    STORE,
+    IdempotencyKey,
+    OfModel,
+    Prefix,
+    set_replayed,
+)
 from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.names import DELETION_PATTERN
 from cellar.api.schemas.session.sessions import MAX_TTL_S, DeletionAnswer
@@ -76,7 +85,12 @@ async def create_sessions(request: Request, caller: CallerOf, services: Parts) -
     "/sessions",
     responses={
         **answers(*STORE, *PARAMETER, FingerprintMismatch),
-        202: {"model": DeletionAnswer, "description": "It continues.", "headers": LOCATION_HEADERS},
+        200: {"headers": REPLAY_HEADERS},
+        202: {
+            "model": DeletionAnswer,
+            "description": "It continues.",
+            "headers": LOCATION_HEADERS | REPLAY_HEADERS,
+        },
     },
 )
 async def delete_sessions(
@@ -96,7 +110,7 @@ async def delete_sessions(
     """
     wanted = SessionFilter(model, prefix, idle_s=idle_s)
     try:
-        deletion = await services.bulk_deletions.begin(caller.tenant, wanted, dry_run=dry_run, key=key)
+        deletion, is_repeated = await services.bulk_deletions.begin(caller.tenant, wanted, dry_run=dry_run, key=key)
     except FingerprintMismatch:
         raise
     except InvalidInput as error:
@@ -105,6 +119,7 @@ async def delete_sessions(
     if deletion.ended_s is None:
         response.status_code = 202
         response.headers["Location"] = f"/v1/deletions/{deletion.deletion}"
+    set_replayed(response, replayed=is_repeated)
     return DeletionAnswer.of(deletion)
 
 

@@ -11,8 +11,6 @@ from cellar.keys.tickets import Ticket
 from cellar.nn.spec.base import Frozen
 from cellar.ports import ApiKey, Scope
 
-KEY_ID_PATTERN = r"^[0-9a-f]{12}$"
-
 MOST_LASTS_S = 100 * 365 * 24 * 3600
 """A hundred years: later times cannot be written in all formats."""
 
