@@ -74,3 +74,9 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(temporary_files, "map_file", full)
     with pytest.raises(StoreUnavailable, match="No space left"):
         files.allocate(SMALL_BYTES)
+
+
+def test_the_data_directory_that_is_made_is_of_this_user_alone(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    assert TemporaryFiles(data / "tmp").directory == data / "tmp"
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (data, data / "tmp")] == [0o700, 0o700]

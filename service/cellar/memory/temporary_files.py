@@ -36,7 +36,8 @@ class TemporaryFiles:
     def directory(self) -> Path:
         """The directory, which is created, or that of the system if this one cannot be written."""
         try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for directory in (self._directory.parent, self._directory):  # `parents` alone get the usual mode
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self._directory):
                 return self._directory
         except OSError as error:

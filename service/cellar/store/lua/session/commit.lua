@@ -97,13 +97,16 @@ if head ~= ARGV[1] then
   return {'moved', head, unpack(redis.call('HMGET', record, unpack(names)))}
 end
 if digest ~= '0' then -- the commands of `remember` need these rights; none of these calls changes an answer
-  if redis.call('HGET', KEYS[3], 'i') ~= incarnation then
-    redis.call('UNLINK', KEYS[3]) -- the answers of an earlier session
-  end
-  redis.call('HDEL', record, '')
-  local counted = redis.pcall('HINCRBY', record, 'h', 0) -- no integer, so it fails: Redis checks the right before
+  local of = redis.call('HGET', KEYS[3], 'i')
+  -- 'h' is no integer, so this fails: Redis checks before whether it is full, which it does only before a script's
+  -- first write, and the right
+  local counted = redis.pcall('HINCRBY', record, 'h', 0)
   if not string.find(counted.err, 'not an integer', 1, true) then
     return counted
+  end
+  redis.call('HDEL', record, '')
+  if of ~= incarnation then
+    redis.call('UNLINK', KEYS[3]) -- the answers of an earlier session
   end
 end
 local last = 8 + ARGV[8]
