@@ -37,7 +37,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("/v1/sessions/{session}/migrate", "post"): {"model": "model"},
     ("/v1/sessions/{session}/shadow", "put"): {"model": "model"},
     ("/v1/keys", "post"): {"name": "new", "scopes": ["read"]},
-    ("/v1/keys/{key}/rotate", "post"): {"overlap_s": 0},
+    ("/v1/keys/{id}/rotate", "post"): {"overlap_s": 0},
     ("/v1/jobs", "post"): {"model": "model", "data": {"inputs": [[0]], "targets": [[1]], "layout": "TF"}},
 }
 LINES = ("/v1/steps", "post")
@@ -54,7 +54,7 @@ WITHOUT_REDIS = {("/healthz", "get"), ("/v1/cells", "post"), LINES, BULK}
 async def call(client: httpx.AsyncClient, path: str, method: str, session: str = "session") -> httpx.Response:
     """Send a request that the service can answer while Redis is there."""
     names = {"model": "model", "alias": "live", "job": "job", "snapshot": "snapshot", "writer": "writer"}
-    names |= {"deletion": 12 * "00", "key": 12 * "0"}
+    names |= {"deletion": 12 * "00", "id": 12 * "0"}
     place = path.format(session=session, **names)
     if (path, method) == LINES:
         content = json.dumps({"session": "nobody", "input": [1]})

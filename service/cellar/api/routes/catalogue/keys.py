@@ -29,7 +29,7 @@ async def _keys(services: Parts) -> KeyRing:
 
 
 Keys = Annotated[KeyRing, Depends(_keys)]
-KeyId = Annotated[str, Path(pattern=KEY_ID_PATTERN, description="The id of the key.")]
+KeyId = Annotated[str, Path(alias="id", pattern=KEY_ID_PATTERN, description="The id of the key.")]
 
 router = APIRouter(prefix="/v1", tags=["keys"], route_class=JsonRoute)
 
@@ -61,14 +61,14 @@ async def list_keys(caller: CallerOf, keys: Keys) -> KeysAnswer:
     return KeysAnswer(keys=[KeyAnswer.of(key) for key in found])
 
 
-@router.get("/keys/{key}", responses=answers(*STORE, KeysNotUsed, *PARAMETER, KeyUnknown))
+@router.get("/keys/{id}", responses=answers(*STORE, KeysNotUsed, *PARAMETER, KeyUnknown))
 async def read_key(key: KeyId, caller: CallerOf, keys: Keys) -> KeyAnswer:
     """Return an API key of the caller's tenant."""
     return KeyAnswer.of(await run_sync(keys.administration.get, caller.tenant, key))
 
 
 @router.post(
-    "/keys/{key}/rotate",
+    "/keys/{id}/rotate",
     status_code=201,
     response_description="Made",
     responses={
@@ -91,7 +91,7 @@ async def rotate_key(
     return answer
 
 
-@router.delete("/keys/{key}", responses=answers(*STORE, KeysNotUsed, *PARAMETER, KeyUnknown))
+@router.delete("/keys/{id}", responses=answers(*STORE, KeysNotUsed, *PARAMETER, KeyUnknown))
 async def revoke_key(key: KeyId, caller: CallerOf, keys: Keys) -> KeyAnswer:
     """End a key: in this process at once, in all others within a second. Its open streams are closed."""
     revoked = await run_sync(keys.administration.revoke, caller.tenant, key)
