@@ -34,6 +34,9 @@ class Effort:
 QUICK = Effort(rounds=3, sample_s=0.22, tries=1, all_ways=False)
 THOROUGH = Effort(rounds=9, sample_s=1.0, tries=4, all_ways=True)
 
+DRAIN_S = 0.1
+"""Time in which requests in flight end, seconds."""
+
 DISTURBED = 0.1
 """Share of the two cores that other programs may use in a sample; above it, the sample is repeated."""
 
@@ -135,11 +138,15 @@ def interleave(watch: Watch, case: str, ways: Mapping[str, Way], effort: Effort)
 
 @contextmanager
 def running(process: Process) -> Iterator[None]:
-    """Resume a frozen process, and freeze it again at the end."""
+    """Resume a frozen process, and freeze it again at the end.
+
+    What is in flight ends before: to the service, a batch that is frozen is one that takes very long.
+    """
     process.thaw()
     try:
         yield
     finally:
+        time.sleep(DRAIN_S)
         process.freeze()
 
 
