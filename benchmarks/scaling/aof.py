@@ -9,6 +9,7 @@ the state, with the whole state in every 64th step. float16 is half of the state
 import http.client
 import io
 import json
+import re
 import time
 import zlib
 from collections.abc import Iterator
@@ -80,9 +81,20 @@ def measure(scene: Scene) -> Row:
             outputs = 4 * case.layer["hidden_size"] * case.rows * (SEQUENCE if kind == "sequence" else 1)
             once = state_bytes + (outputs if outputs <= KEPT_BYTES else 0)
             bars.append(
-                Bar(f"aof_{case.name}_{kind}", size - once, BESIDES, at_most=True, means="bytes besides one state")
+                Bar(
+                    f"aof_{_word(case.name)}_{kind}",
+                    size - once,
+                    BESIDES,
+                    at_most=True,
+                    means="bytes besides one state",
+                )
             )
     return Row(lines, bars)
+
+
+def _word(name: str) -> str:
+    """Return a name as one word, as names of bars are."""
+    return re.sub(r"\W+", "_", name.replace(",", "")).lower()
 
 
 def _forms(states: list[Bytes]) -> Iterator[tuple[str, float]]:
