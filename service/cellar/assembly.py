@@ -18,8 +18,8 @@ from cellar.errors import SettingsInvalid, StoreUnavailable
 from cellar.jobs.queue import JobQueue
 from cellar.jobs.submission import Jobs
 from cellar.jobs.sweeper import Sweeper
+from cellar.keys import key_ring
 from cellar.keys.administration import KeyAdministration
-from cellar.keys.key_ring import EVERY_S as KEYS_S
 from cellar.keys.key_ring import KeyRing, Tenants
 from cellar.keys.pepper import FILE as PEPPER_FILE
 from cellar.keys.pepper import Pepper, read_pepper
@@ -169,6 +169,7 @@ class Api(Parts):
         return Jobs(self.jobs, self.blobs, self.registry, self._job_queue, self.clock, most_bytes=most_bytes)
 
     def _make_key_ring(self, settings: Settings) -> KeyRing | None:
+        self._keys_s = key_ring.EVERY_S if settings.needs_keys else key_ring.UNUSED_S
         if not settings.needs_keys and settings.key_pepper is None:
             return None
         return KeyRing(KeyAdministration(self.keys, pepper_of(settings), self.clock))
@@ -221,7 +222,7 @@ class Api(Parts):
         yield repeat(partial(shadows.run, tenants), SHADOWS_S, "shadows cannot follow their sessions")
         yield repeat(self._once(partial(shadows.poll, tenants)), SHADOWS_POLL_S / 4, "shadows cannot be searched for")
         if self.services.keys is not None:
-            yield repeat(self.services.keys.refresh, KEYS_S, "API keys cannot be read")
+            yield repeat(self.services.keys.refresh, self._keys_s, "API keys cannot be read")
         finishing = self._once(partial(self._of_each_tenant, self.services.deletions.finish))
         yield repeat(finishing, DELETIONS_S, "deletions of models cannot be finished")
         resuming = partial(self._of_each_tenant, self.services.bulk_deletions.resume)

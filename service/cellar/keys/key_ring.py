@@ -17,8 +17,8 @@ from cellar.keys.key_text import parse_key_text
 from cellar.keys.tickets import Tickets
 from cellar.ports import ANYBODY, ApiKey, Caller, KeyChanges, granted
 
-EVERY_S = 0.4
-"""Interval of the reads of changes, seconds."""
+EVERY_S, UNUSED_S = 0.4, 30.0
+"""Interval of the reads of changes, seconds; the second while no request needs a key, to find new tenants."""
 
 MOST_KNOWN = 10_000
 """Credentials that were checked and are not checked again, by their text."""

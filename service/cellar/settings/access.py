@@ -17,7 +17,7 @@ def _no_password() -> str:
 
 
 class AccessSettings(BaseSettings):
-    """How the service is reached, and by whom."""
+    """Settings of the address of the service, and of the clients that may use it."""
 
     model_config = SettingsConfigDict(env_prefix="CELLAR_", env_ignore_empty=True, frozen=True, extra="ignore")
 

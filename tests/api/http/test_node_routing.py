@@ -1,4 +1,4 @@
-"""Clients that ask for it are told which service owns a session, or are redirected there; others notice nothing."""
+"""Clients that send `Cellar-Route` get the name of the owner or a redirect to it; other answers do not change."""
 
 from pathlib import Path
 from typing import Any

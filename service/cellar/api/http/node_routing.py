@@ -15,7 +15,7 @@ ROUTE, OWNER = "Cellar-Route", "Cellar-Owner"
 """The header with which a request asks for it, and the header of its answer."""
 
 REDIRECT = "redirect"
-"""The value of `Cellar-Route` with which a request is redirected. With any other value the owner is told alone."""
+"""The value of `Cellar-Route` that asks for a redirect. With any other value the answer only names the owner."""
 
 _SESSION = re.compile(r"/v1/sessions/([^/?]+)")
 
