@@ -1,6 +1,5 @@
 """The example of nginx in `deploy/nginx`: all requests of a session go to one service, and to another if it is gone."""
 
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from tests.debian_packages import needs
 from tests.e2e.conftest import shared  # noqa: F401  # a fixture
 from tests.e2e.replica import Replica, serving
 from tests.ports import free_port
@@ -23,7 +23,7 @@ SESSIONS = [f"pump {index}/ä" for index in range(12)]
 
 NETWORK = {"in_size": 1, "layers": [{"type": "recurrent", "cell": "rnn", "hidden_size": 3}]}
 
-pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed (apt install nginx)")
+pytestmark = needs("nginx", "nginx-light")
 
 
 @dataclass
