@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -50,6 +51,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     """Run asynchronous tests on uvloop, which is what the service runs on."""
     return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture(autouse=True)
+def no_connection_left() -> Iterator[None]:
+    """Fail if a test leaves a WebSocket open.
+
+    The thread that keeps it alive draws random numbers every 20 s, and Hypothesis fails a test that is running then.
+    """
+    before = set(threading.enumerate())
+    yield
+    left = [thread for thread in set(threading.enumerate()) - before if thread.name.endswith("(keepalive)")]
+    for thread in left:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in left), "the test has left a WebSocket open"
 
 
 @pytest.fixture(scope="session")

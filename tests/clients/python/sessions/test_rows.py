@@ -1,5 +1,6 @@
 """Rows that are reset inside a sequence, end early or take no part, over HTTP and over a stream."""
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +51,12 @@ def test_rows_are_in_the_state_files(client: Client, tmp_path: Path) -> None:
     again = client.session(session.name, state=tmp_path / "session")
     assert again.recovered is not None
     np.testing.assert_array_equal(again.recovered.output, expected)
-    stream = client.session(model="exact", batch_size=2).stream(state=tmp_path / "stream")
-    stream.__enter__()
-    stream.send([[1]], rows=[1])
-    stream.send([[2], [3]], reset=[True, False])
-    with client.session(stream.core.session).stream(state=tmp_path / "stream") as continued:
-        found = [continued.receive().output.ravel().tolist() for _ in range(continued.waiting)]
+    ended = client.session(model="exact", batch_size=2).stream(state=tmp_path / "stream")
+    with closing(ended.__enter__()) as stream:
+        stream.send([[1]], rows=[1])
+        stream.send([[2], [3]], reset=[True, False])
+        with client.session(stream.core.session).stream(state=tmp_path / "stream") as continued:
+            found = [continued.receive().output.ravel().tolist() for _ in range(continued.waiting)]
     assert found == [outputs(1), [*outputs(2), *outputs(1, 3)[1:]]]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -114,16 +115,16 @@ def test_an_asynchronous_iterator_is_waited_for_beside_the_answers(service_url: 
 
 def test_a_stream_continues_from_its_state_file(client: Client, tmp_path: Path) -> None:
     path, session = tmp_path / "stream.json", client.session(model="exact")
-    stream = session.stream(state=path).__enter__()
-    stream.step([1])
-    stream.send([2])
-    stream.send([3])  # the process ends here: no close, no answers
-    with session.stream(state=path) as again:
-        assert (again.taken, again.writer) == (3, stream.writer)
-        kept = [again.receive().output.tolist()[0] for _ in range(again.waiting)]
-        assert kept == outputs(1, 2, 3)[-len(kept) :]
-        assert len(kept) in (2, 3)
-        assert again.step([4]).output.tolist() == outputs(1, 2, 3, 4)[3:]
+    with closing(session.stream(state=path).__enter__()) as stream:
+        stream.step([1])
+        stream.send([2])
+        stream.send([3])  # the process ends here, before the answers
+        with session.stream(state=path) as again:
+            assert (again.taken, again.writer) == (3, stream.writer)
+            kept = [again.receive().output.tolist()[0] for _ in range(again.waiting)]
+            assert kept == outputs(1, 2, 3)[-len(kept) :]
+            assert len(kept) in (2, 3)
+            assert again.step([4]).output.tolist() == outputs(1, 2, 3, 4)[3:]
     with session.stream(state=path) as last:
         assert (last.taken, last.waiting) == (4, 0)
 
