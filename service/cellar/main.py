@@ -10,9 +10,9 @@ from dataclasses import fields, replace
 from fastapi import FastAPI
 
 from cellar.api.app import create_app as create_api
-from cellar.api.http.access import Access
-from cellar.api.http.node_routing import Nodes
 from cellar.api.limits.limits import Limits
+from cellar.api.middleware.access import Access
+from cellar.api.middleware.node_routing import Nodes
 from cellar.assembly import Api, Parts, Stores
 from cellar.embedded.place import Place
 from cellar.engine import KernelCache, host_target, is_known, self_test, target_here

@@ -13,14 +13,14 @@ from cellar.api.dependencies import Services
 from cellar.api.errors import problems
 from cellar.api.fast_http.head_template import HeadTemplates
 from cellar.api.http import conventions
-from cellar.api.http.access import Access, AccessControl
-from cellar.api.http.authentication import Authentication, Authenticator, Credentials
 from cellar.api.http.body import BodyLimit
 from cellar.api.http.content_encoding import GzipAnswers, GzipBodies
 from cellar.api.http.conventions import EndingNewlines, HeadRequests, RoutedPaths
-from cellar.api.http.node_routing import OWNER, NodeRouting, Nodes
 from cellar.api.http.parameters import POSITION, RAN_ON, REPLAYED, STEP_NUMBER
 from cellar.api.limits.limits import Limits, Load
+from cellar.api.middleware.access import Access, AccessControl
+from cellar.api.middleware.authentication import Authentication, Authenticator, Credentials
+from cellar.api.middleware.node_routing import OWNER, NodeRouting, Nodes
 from cellar.api.routes import router
 from cellar.api.routes.direct import direct_routes
 from cellar.api.routes.session.step_dispatch import StepDispatch

@@ -15,9 +15,9 @@ from cellar.api.fast_http.direct_cycle import DirectRoutes
 from cellar.api.fast_http.head_template import HeadTemplates
 from cellar.api.fast_http.request_cycle import OK
 from cellar.api.fast_http.request_head import Head, Terms
-from cellar.api.http.access import Access
-from cellar.api.http.authentication import Authenticator
 from cellar.api.limits.limits import Limits, Load
+from cellar.api.middleware.access import Access
+from cellar.api.middleware.authentication import Authenticator
 from tests.api.differential.readings import MOST_BODY_BYTES, End, Reading, Request
 
 MOST_TURNS = 1000

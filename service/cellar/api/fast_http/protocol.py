@@ -19,9 +19,9 @@ from cellar.api.fast_http.direct_cycle import DirectCycle, DirectRoutes
 from cellar.api.fast_http.head_template import HeadTemplate, HeadTemplates, form_of
 from cellar.api.fast_http.request_cycle import StepCycle
 from cellar.api.fast_http.request_head import Head, read_head
-from cellar.api.http.access import Access
-from cellar.api.http.authentication import Authenticator, check_scope, scope_of
 from cellar.api.limits.backoff import SHARE
+from cellar.api.middleware.access import Access
+from cellar.api.middleware.authentication import Authenticator, check_scope, scope_of
 from cellar.errors import CellarError
 from cellar.ports import Caller
 

@@ -1,1 +1,1 @@
-"""Parts that the HTTP routes share: bodies, content encodings, negotiation, access control and conventions."""
+"""Parts that the HTTP routes share: bodies, content encodings, negotiation, parameters and conventions."""

@@ -10,11 +10,11 @@ from starlette.types import Scope
 
 from cellar.api.dependencies import Services
 from cellar.api.errors.problems import problem, problem_of
-from cellar.api.http.access import Access
-from cellar.api.http.authentication import STREAM_SCOPE, TICKET, Authenticator, check_scope
 from cellar.api.http.conventions import path_of
 from cellar.api.http.path_segments import name_of
 from cellar.api.http.query_and_headers import check_query
+from cellar.api.middleware.access import Access
+from cellar.api.middleware.authentication import STREAM_SCOPE, TICKET, Authenticator, check_scope
 from cellar.api.websocket.close_codes import KEY_ENDED, STOPPING, closing_of
 from cellar.api.websocket.connection.interface import Connection
 from cellar.api.websocket.socket import DeferredWrites, Socket

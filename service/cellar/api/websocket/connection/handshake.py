@@ -9,7 +9,7 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from cellar.api.http.authentication import SUBPROTOCOL
+from cellar.api.middleware.authentication import SUBPROTOCOL
 from cellar.api.websocket.connection.interface import StreamServer
 
 

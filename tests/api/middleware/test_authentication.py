@@ -9,7 +9,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from cellar.api.http.authentication import KEY_SUBPROTOCOL, SCOPE_OF, SUBPROTOCOL, scope_of
+from cellar.api.middleware.authentication import KEY_SUBPROTOCOL, SCOPE_OF, SUBPROTOCOL, scope_of
 from cellar.api.specs import openapi
 from cellar.keys.administration import KeyAdministration
 from cellar.ports import SCOPES, Scope

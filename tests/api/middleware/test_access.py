@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
-from cellar.api.http.access import Access
+from cellar.api.middleware.access import Access
 from cellar.settings import Settings
 from tests.api.conftest import with_own_keys
 from tests.api.connections import connected, request, step

@@ -8,7 +8,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from cellar.api.http.node_routing import NodeRouting, Nodes
+from cellar.api.middleware.node_routing import NodeRouting, Nodes
 from cellar.sessions.forwarding.ownership import bucket_of, owners_of
 
 pytestmark = pytest.mark.anyio
