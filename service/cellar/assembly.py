@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -21,12 +20,12 @@ from cellar.jobs.sweeper import Sweeper
 from cellar.keys import key_ring
 from cellar.keys.administration import KeyAdministration
 from cellar.keys.key_ring import KeyRing, Tenants
-from cellar.keys.pepper import FILE as PEPPER_FILE
-from cellar.keys.pepper import Pepper, read_pepper
+from cellar.keys.pepper import pepper_of
 from cellar.machine import memory_bytes
 from cellar.memory.request_memory import LEAST_MEMORY_BYTES, RequestMemory
 from cellar.memory.temporary_files import TemporaryFiles
 from cellar.ports import BlobStore, repeat
+from cellar.ports.clock import SystemClock
 from cellar.ports.peers import Peers
 from cellar.registry import Registry
 from cellar.sessions.events.hub import EventHub
@@ -76,14 +75,6 @@ LEAST_JOB_BYTES = 512 * 1024 * 1024
 
 SETTLE_S = 2.0
 """Longest time for commits of requests that were cut off at the end of the drain."""
-
-
-class SystemClock:
-    """The machine's clock."""
-
-    def now_s(self) -> float:
-        """Return seconds since the Unix epoch."""
-        return time.time()
 
 
 class Stores:
@@ -309,18 +300,6 @@ def _cache_bytes(settings: Settings, processes: int = 1) -> int:
     """Return the memory that one of the processes of the api may use for sessions."""
     given = settings.cache_bytes
     return (memory_bytes() // CACHE_SHARE if given is None else given) // processes
-
-
-def pepper_of(settings: Settings) -> Pepper:
-    """Return the pepper of the installation. Raise SettingsInvalid if it must be set and is not, or StartupError."""
-    if settings.key_pepper is not None:
-        return Pepper(settings.key_pepper.get_secret_value())
-    if not settings.embedded:
-        raise SettingsInvalid(
-            "CELLAR_KEY_PEPPER must be set for API keys in the Redis of CELLAR_REDIS_URL: a random text that all"
-            " processes share, as `openssl rand -base64 32` prints"
-        )
-    return Pepper(read_pepper(settings.data_dir / PEPPER_FILE))
 
 
 def _blobs(settings: Settings, client: redis.Redis) -> BlobStore:

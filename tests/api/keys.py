@@ -1,8 +1,8 @@
 """Services whose requests need API keys, and the administration of their keys."""
 
-from cellar.assembly import SystemClock
 from cellar.keys.administration import KeyAdministration
 from cellar.keys.pepper import Pepper
+from cellar.ports.clock import SystemClock
 from cellar.settings import Settings
 from cellar.store.catalogue.keys import RedisKeys
 from cellar.store.topology.factory import sync_client

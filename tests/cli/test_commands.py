@@ -6,8 +6,11 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+import typer
 
-from cellar.cli.commands import CANNOT_START, main
+from cellar.cli import process_commands, processes
+from cellar.cli.commands import CANNOT_START, MISTAKE, main
+from cellar.cli.console import unknown_variables
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -20,6 +23,57 @@ def one_line(done: "subprocess.CompletedProcess[str]") -> str:
     assert done.returncode == CANNOT_START, done.stderr
     [line] = done.stderr.splitlines()
     return line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["serv"], "No such command 'serv'. Did you mean 'serve'?; try `cellar --help`"),
+        (["serve", "--prot", "1"], "--port); try `cellar serve --help`"),
+        (["serve", "--port", "abc"], "--port 'abc': Input should be a valid integer"),
+        (["serve", "--port=70000"], "--port '70000': Input should be less than or equal to 65535"),
+        (["serve", "--redis-url", "http://h"], "--redis-url: String should match pattern"),
+        (["keys", "create", "--scopes", "write"], "are no scopes"),
+        (["export", "m", "--url", "http://127.0.0.1:9"], "start it with `cellar serve`"),
+        (["export", "m", "--url", "localhost:8080"], "is no URL of a service"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_how_to_mend_it(arguments: list[str], said: str) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (MISTAKE, ""), done.stderr
+    [line] = done.stderr.splitlines()
+    assert said in line
+
+
+def imported(*arguments: str) -> set[str]:
+    """Return the packages that a command has imported when it ends."""
+    program = (
+        "import sys; from cellar.cli import main; main(sys.argv[1:]);"
+        "print(*{each.split('.')[0] for each in sys.modules}, file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return set(done.stderr.split())
+
+
+def test_help_and_version_import_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heavy = {"httpx", "numba", "numpy", "pydantic", "redis"}
+    assert not imported("--version") & (heavy | {"typer", "rich"})
+    assert not imported("--help") & heavy
+    monkeypatch.setenv("CELLAR_DATA_DIR", str(tmp_path / "file" / "data"))
+    (tmp_path / "file").touch()
+    assert not imported("serve", "--port", "0") & {"fastapi", "httpx", "numba", "numpy", "rich", "typer"}
+
+
+def test_options_of_serve_that_typer_does_not_have_to_read() -> None:
+    declared = typer.main.get_group(process_commands.app).commands["serve"].params
+    assert list(processes.OPTIONS) == [param.opts[0] for param in declared if param.opts[0] != "--help"]
+
+
+def test_an_unknown_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CELLAR_PROT", "CELLAR_PURE", "CELLAR_API_KEY", "CELLAR_SERVICE_HOST", "CELLAR_PORT_8080_TCP"):
+        monkeypatch.setenv(name, "1")
+    assert [*unknown_variables()] == ["the environment variable CELLAR_PROT is no setting; did you mean 'CELLAR_PORT'?"]
 
 
 def test_openapi_into_a_folder_that_is_missing(tmp_path: Path) -> None:

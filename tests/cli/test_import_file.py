@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from cellar.cli import import_file
-from cellar.cli.commands import main
+from cellar.cli.commands import MISTAKE, main
 from cellar.errors import ImportRefused
 from cellar.settings import Settings
 from tests.api.conftest import with_own_keys
@@ -43,11 +43,11 @@ async def test_a_file_becomes_a_model_with_a_session(
         assert f"curl -s {url}/v1/sessions/first/step --json '{{\"input\": [0, 0, 0]}}'" in said
         answer = await served.http.post("/v1/sessions/first/step", json={"input": [0, 0, 0]})
         assert answer.status_code == 200
-        assert await run_sync(main, [*command[:-1], "lstm"]) == 1
+        assert await run_sync(main, [*command[:-1], "lstm"]) == MISTAKE
         assert "head.bias" in capsys.readouterr().err
         assert await run_sync(main, [*command, "--session", "a b"]) == 0
         assert f"{url}/v1/sessions/a%20b/step" in capsys.readouterr().out
-        assert await run_sync(main, [*command, "--session", "a" * 257]) == 1
+        assert await run_sync(main, [*command, "--session", "a" * 257]) == MISTAKE
 
 
 async def test_a_graph_is_sent_as_it_is(
@@ -60,7 +60,7 @@ async def test_a_graph_is_sent_as_it_is(
     settings = Settings(redis_url=redis_url, cache_dir=kernel_directory)
     async with serving(with_own_keys(settings)) as served:
         command = ["import", str(file), "--name", "mine", "--url", str(served.http.base_url)]
-        assert await run_sync(main, command) == 1
+        assert await run_sync(main, command) == MISTAKE
         assert "--graph '{}'" in capsys.readouterr().err
         assert await run_sync(main, [*command, "--graph", "{}"]) == 0
         assert capsys.readouterr().out.startswith("mine@1: 1 inputs, 2 outputs, 6 weights\n")
@@ -109,13 +109,13 @@ def test_what_cannot_be_read_is_explained(
 ) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    assert main(["import", str(tmp_path / name), "--name", "m"]) == 1
+    assert main(["import", str(tmp_path / name), "--name", "m"]) == MISTAKE
     assert said in capsys.readouterr().err
 
 
 def test_a_service_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write_lstm(tmp_path / "model.safetensors")
-    assert main(["import", str(file), "--name", "m", "--url", "http://127.0.0.1:9"]) == 1
+    assert main(["import", str(file), "--name", "m", "--url", "http://127.0.0.1:9"]) == MISTAKE
     assert "start it with `cellar serve`" in capsys.readouterr().err
 
 

@@ -70,7 +70,7 @@ def test_a_redis_that_is_given_needs_a_pepper_that_stays(redis_url: str) -> None
 )
 def test_what_cannot_be_done_is_said_in_one_line(arguments: list[str], said: str, redis_url: str) -> None:
     done = run(*arguments, redis_url=redis_url, key_pepper="a pepper of tests", key_prefix=f"test-{uuid.uuid4().hex}")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
 

@@ -13,6 +13,7 @@ from cellar.nn.training.losses import LOSSES
 from cellar.nn.training.optimiser import Optimiser
 from cellar.nn.training.optimisers import OPTIMISERS
 from cellar.nn.training.schedules import SCHEDULES
+from tests.docs import command_line
 from tests.docs.pages import ROOT
 
 KINDS: dict[str, dict[str, Sequence[type[BaseModel]]]] = {
@@ -47,3 +48,4 @@ def filled(page: str) -> str:
 if __name__ == "__main__":
     for page in KINDS:
         (ROOT / "docs" / page).write_text(filled(page), "utf-8")
+    (ROOT / "docs" / command_line.PAGE).write_text(command_line.text(), "utf-8")

@@ -1,4 +1,4 @@
-"""`cellar import`: reads a network from a file of another framework, and sends it to a service as safetensors.
+"""Reads a network from a file of another framework, for `cellar import`, which sends it to a service as safetensors.
 
 A file is read in this process and never by the service. `READERS` has a line for each kind of file.
 """
@@ -7,17 +7,13 @@ import io
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import httpx
-
-from cellar.errors import CellarError, ImportRefused, InvalidInput
+from cellar.errors import CellarError, ImportRefused
 from cellar.interchange.flux import names_of_flux, read_flux
 from cellar.interchange.imported import ImportedNetwork
 from cellar.interchange.safetensors import Reading, names_in, open_file, origin_in, read_safetensors
@@ -26,13 +22,12 @@ from cellar.interchange.torch.reader import assemble, ignored, modules_in
 from cellar.nn.model.spec import NetworkSpec
 from cellar.wire.arrays.tensor_file import FileSource
 
+__all__ = ["READERS", "CellarError", "Import", "Upload", "read", "read_graph"]
+
 POLICY = "policy.pth"
 """The state dict in an archive of Stable-Baselines3."""
 
 MAX_POLICY_BYTES = 512 * 1024 * 1024
-
-TIMEOUT_S = 300.0
-"""A service may have to compile the network first."""
 
 STATE_DICTS = ("state_dict", "model_state_dict", "actor_state_dict", "model", "actor_critic", "policy")
 """Where checkpoints have their state dict beside other things."""
@@ -81,50 +76,6 @@ def read_graph(asked: Import) -> Upload:
         return Upload(asked.file.read_bytes(), "application/onnx", query)
     except OSError as error:
         raise ImportRefused(f"{asked.file}: {error.strerror or error}", place=str(asked.file)) from error
-
-
-def send(upload: Upload, url: str, name: str, session: str | None) -> dict[str, Any]:
-    """Publish a file as a model of a service, open a session if one is named, and return the model's answer.
-
-    Raise ImportRefused with what the service answers if it refuses, or cannot be reached.
-    """
-    headers = {"Content-Type": upload.media_type}
-    with _answering(url), httpx.Client(base_url=url, timeout=TIMEOUT_S) as service:
-        path = f"/v1/models/{name}"
-        model = _told(service.put(path, content=upload.content, headers=headers, params=dict(upload.query)))
-        if session is not None:
-            _told(service.post("/v1/sessions", json={"session": session, "model": name}))
-    return model
-
-
-@contextmanager
-def _answering(url: str) -> Iterator[None]:
-    try:
-        yield
-    except httpx.HTTPError as error:
-        raise ImportRefused(
-            f"the service at {url} does not answer: {error}", place=url, remedy="start it with `cellar serve`"
-        ) from error
-
-
-def _told(answer: httpx.Response) -> dict[str, Any]:
-    """Return the document of a good answer. Raise ImportRefused with the problem of another."""
-    document: dict[str, Any] = answer.json()
-    if answer.is_success:
-        return document
-    known = {name: str(document[name]) for name in ("pointer", "expected", "actual", "remedy") if name in document}
-    raise ImportRefused(
-        str(document.get("detail", answer.status_code)), place=str(document.get("place", "request")), **known
-    )
-
-
-def explain(error: CellarError) -> str:
-    """Return an error in lines: what is wrong, where, what was expected and found, and what to do."""
-    lines = [error.detail]
-    if isinstance(error, InvalidInput):
-        members = ("place", "pointer", "expected", "actual", "remedy")
-        lines += [f"  {name}: {value}" for name in members if (value := getattr(error, name, None))]
-    return "\n".join(lines)
 
 
 # --- readers --------------------------------------------------------------------------------------------------------
@@ -270,32 +221,3 @@ READERS: Mapping[str, Callable[[Import], ImportedNetwork]] = {
     ".onnx": _read_onnx,
     ".npz": _read_flux,
 }
-
-
-def listed(text: str | None) -> tuple[str, ...] | None:
-    """Return the items of a list that are separated by commas."""
-    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def run(asked: Import, url: str, name: str, session: str | None, output: Path | None) -> Sequence[str]:
-    """Run the command, and return its output."""
-    if asked.graph is None:
-        imported = read(asked)
-        if output is not None:
-            imported.save(output)
-            return [f"{output}: {imported.spec.in_size} inputs, {len(imported.spec.layers)} layers"]
-        upload = Upload(imported.file(), "application/safetensors")
-    else:
-        upload = read_graph(asked)
-    model = send(upload, url, name, session)
-    lines = [
-        f"{model['model']}: {model['in_size']} inputs, {model['out_size']} outputs, {model['parameter_count']} weights"
-    ]
-    path, example = f"{url}/v1/sessions", f"[{', '.join(['0'] * min(model['in_size'], 8))}]"
-    if session is None:
-        lines.append(f"""curl -s {path} --json '{{"session": "{name}-1", "model": "{name}"}}'""")
-    if not model["whole_sequences"]:
-        lines.append(
-            f"""curl -s {path}/{quote(session or f"{name}-1", safe="")}/step --json '{{"input": {example}}}'"""
-        )
-    return lines

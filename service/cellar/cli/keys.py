@@ -1,17 +1,18 @@
 """`cellar keys`: makes, lists, rotates and revokes API keys, in the Redis of the service."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from re import fullmatch
 
-from cellar.assembly import SystemClock, pepper_of
+from cellar.cli.console import say, show_json, show_table
 from cellar.embedded.directory import Directory
 from cellar.embedded.server import PrivateRedis
 from cellar.errors import InvalidInput, StartupError
 from cellar.keys.administration import KeyAdministration, NewKey
+from cellar.keys.pepper import pepper_of
 from cellar.ports import SCOPES, ApiKey
+from cellar.ports.clock import SystemClock
 from cellar.settings import Settings
 from cellar.store.catalogue.keys import RedisKeys
 from cellar.store.topology.factory import sync_client
@@ -60,9 +61,7 @@ def seconds_of(text: str) -> float:
     return float(found[1]) * UNITS_S[found[2]]
 
 
-def create(
-    settings: Settings, tenant: str, name: str, scopes: str, expires_in: str | None, say: Callable[[str], None]
-) -> None:
+def create(settings: Settings, tenant: str, name: str, scopes: str, expires_in: str | None, *, as_json: bool) -> None:
     """Make a key and print it. Raise InvalidInput or KeysFull."""
     if not fullmatch(TENANT, tenant):
         raise InvalidInput(f"{tenant!r} is no tenant: expected up to 63 lower-case letters, digits and hyphens")
@@ -71,41 +70,42 @@ def create(
     if len(known) < len(asked):
         raise InvalidInput(f"{scopes!r} are no scopes: expected some of {', '.join(SCOPES)}, with commas between")
     with administration(settings) as keys:
-        _show(keys.create(tenant, name, known, lasts_s=None if expires_in is None else seconds_of(expires_in)), say)
+        lasts_s = None if expires_in is None else seconds_of(expires_in)
+        _show(keys.create(tenant, name, known, lasts_s=lasts_s), as_json=as_json)
 
 
-def rotate(settings: Settings, key_id: str, overlap: str, say: Callable[[str], None]) -> None:
+def rotate(settings: Settings, key_id: str, overlap: str, *, as_json: bool) -> None:
     """Make a key in the place of another and print it. Raise KeyUnknown or InvalidInput."""
     with administration(settings) as keys:
-        _show(keys.rotate(keys.find(key_id).tenant, key_id, overlap_s=seconds_of(overlap)), say)
+        _show(keys.rotate(keys.find(key_id).tenant, key_id, overlap_s=seconds_of(overlap)), as_json=as_json)
 
 
-def revoke(settings: Settings, key_id: str, say: Callable[[str], None]) -> None:
+def revoke(settings: Settings, key_id: str, *, as_json: bool) -> None:
     """End a key. Raise KeyUnknown."""
     with administration(settings) as keys:
         key = keys.revoke(keys.find(key_id).tenant, key_id)
-    say(f"The key {key.id} ({key.name}) of {key.tenant} is revoked: no process takes it after a second.")
+    if as_json:
+        return show_json(_members(key))
+    return say(f"The key {key.id} ({key.name}) of {key.tenant} is revoked: no process takes it after a second.")
 
 
-def show_all(settings: Settings, tenant: str | None, *, as_json: bool, say: Callable[[str], None]) -> None:
+def show_all(settings: Settings, tenant: str | None, *, as_json: bool) -> None:
     """Print the keys of a tenant or of all, as a table or as JSON."""
     with administration(settings) as keys:
         found = keys.list(tenant)
         now_s = keys.clock.now_s()
     if as_json:
-        return say(json.dumps([_members(key) for key in found], indent=1))
-    rows = [("ID", "TENANT", "SCOPES", "STATE", "NAME")]
-    rows += [(key.id, key.tenant, ",".join(key.scopes), _state(key, now_s), key.name) for key in found]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    return None
+        return show_json([_members(key) for key in found])
+    rows = [(key.id, key.tenant, ",".join(key.scopes), _state(key, now_s), key.name) for key in found]
+    return show_table(("ID", "TENANT", "SCOPES", "STATE", "NAME"), rows)
 
 
-def _show(new: NewKey, say: Callable[[str], None]) -> None:
+def _show(new: NewKey, *, as_json: bool) -> None:
+    if as_json:
+        return show_json(_members(new.key) | {"key": new.text})
     ends = "does not end" if new.key.expires_s is None else f"ends on {_time(new.key.expires_s)}"
     say(f"A key of {new.key.tenant} with {', '.join(new.key.scopes)}, which {ends}. It is shown only now:")
-    say(new.text)
+    return say(new.text)
 
 
 def _state(key: ApiKey, now_s: float) -> str:

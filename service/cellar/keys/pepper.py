@@ -7,7 +7,8 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from cellar.errors import StartupError
+from cellar.errors import SettingsInvalid, StartupError
+from cellar.settings import Settings
 
 SECRET_BYTES = 32
 
@@ -51,3 +52,15 @@ def read_pepper(file: Path) -> str:
         return file.read_text()
     except OSError as error:
         raise StartupError(f"the pepper of the API keys cannot be kept in {file}: {error.strerror}") from error
+
+
+def pepper_of(settings: Settings) -> Pepper:
+    """Return the pepper of the installation. Raise SettingsInvalid if it must be set and is not, or StartupError."""
+    if settings.key_pepper is not None:
+        return Pepper(settings.key_pepper.get_secret_value())
+    if not settings.embedded:
+        raise SettingsInvalid(
+            "CELLAR_KEY_PEPPER must be set for API keys in the Redis of CELLAR_REDIS_URL: a random text that all"
+            " processes share, as `openssl rand -base64 32` prints"
+        )
+    return Pepper(read_pepper(settings.data_dir / FILE))

@@ -1,7 +1,8 @@
-"""Protocol of a clock, and the loop of background tasks."""
+"""Protocol of a clock, that of the machine, and the loop of background tasks."""
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -15,6 +16,14 @@ class Clock(Protocol):
 
     def now_s(self) -> float:
         """Return seconds since the Unix epoch."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now_s(self) -> float:
+        """Return seconds since the Unix epoch."""
+        return time.time()
 
 
 async def repeat(work: Callable[[], Awaitable[object]], every_s: float, failure: str) -> None:
