@@ -21,8 +21,9 @@ from cellar.keys import key_ring
 from cellar.keys.administration import KeyAdministration
 from cellar.keys.key_ring import KeyRing, Tenants
 from cellar.keys.pepper import pepper_of
-from cellar.machine import memory_bytes
-from cellar.memory.request_memory import LEAST_MEMORY_BYTES, RequestMemory
+from cellar.keys.tokens import Tokens
+from cellar.memory import shares
+from cellar.memory.request_memory import RequestMemory
 from cellar.memory.temporary_files import TemporaryFiles
 from cellar.ports import BlobStore, repeat
 from cellar.ports.clock import SystemClock
@@ -63,15 +64,6 @@ from cellar.store.sessions.model_uses import INDEX_S
 from cellar.store.sessions.store import RedisSessions
 from cellar.store.topology.factory import find_pubsub_server, open_router, sync_client
 from cellar.store.topology.health import CHECK_INTERVAL_S
-
-CACHE_SHARE = 8
-"""The part of the memory that sessions may use: Redis has up to a half, models and compilers have some hundred MiB."""
-
-JOBS_SHARE = 4
-"""The part of the memory that all training jobs of the machine may use."""
-
-LEAST_JOB_BYTES = 512 * 1024 * 1024
-"""A small job needs half of it."""
 
 SETTLE_S = 2.0
 """Longest time for commits of requests that were cut off at the end of the drain."""
@@ -156,14 +148,15 @@ class Api(Parts):
         )
 
     def _make_jobs(self, settings: Settings) -> Jobs:
-        most_bytes = settings.job_memory_bytes or job_bytes(settings.local_workers)
+        most_bytes = settings.job_memory_bytes or shares.job_bytes(settings.local_workers)
         return Jobs(self.jobs, self.blobs, self.registry, self._job_queue, self.clock, most_bytes=most_bytes)
 
     def _make_key_ring(self, settings: Settings) -> KeyRing | None:
         self._keys_s = key_ring.EVERY_S if settings.needs_keys else key_ring.UNUSED_S
         if not settings.needs_keys and settings.key_pepper is None:
             return None
-        return KeyRing(KeyAdministration(self.keys, pepper_of(settings), self.clock))
+        tokens = None if settings.token_rules is None else Tokens(settings.token_rules, self.clock)
+        return KeyRing(KeyAdministration(self.keys, pepper_of(settings), self.clock), tokens)
 
     def _make_store(self, settings: Settings, router: Router) -> RedisSessions:
         return RedisSessions(
@@ -182,20 +175,21 @@ class Api(Parts):
         return BulkDeletions(store, self._store, self._sessions, self.clock)
 
     def _make_sessions(self, settings: Settings) -> Sessions:
+        processes, given = 1 if self._peers is None else len(self._peers.paths), settings.cache_bytes
         limits = SessionLimits(
             kernel_rev=KERNEL_REV,
             default_ttl_s=settings.default_ttl_s,
             max_batch_size=settings.max_batch_size,
             max_sequence_steps=settings.max_sequence_steps,
             max_numbers=settings.max_numbers,
-            cache_bytes=_cache_bytes(settings, 1 if self._peers is None else len(self._peers.paths)),
+            cache_bytes=shares.cache_bytes(processes) if given is None else given // processes,
             model_cache_bytes=settings.model_cache_bytes,
             any_revision=settings.accept_revisions,
             queue_limit=settings.queue_limit,
             queue_wait_s=settings.queue_wait_s,
             most_together=settings.replay_window,
         )
-        memory = RequestMemory(_request_bytes(settings, 1 if self._peers is None else len(self._peers.paths)))
+        memory = RequestMemory(settings.max_unfinished_bytes or shares.request_bytes(processes))
         sessions = Sessions(self._store, self._store.uses, self.registry, self.clock, limits, memory)
         self._forwarding = _forwarding(sessions, self._peers)
         return sessions
@@ -287,19 +281,8 @@ def _forwarding(sessions: Sessions, peers: Peers | None) -> Forwarding | None:
     return forwarding
 
 
-def job_bytes(workers: int) -> int:
-    """Return the memory that a training job may need beside this number of workers on this machine."""
-    return max(LEAST_JOB_BYTES, memory_bytes() // JOBS_SHARE // max(1, workers))
-
-
 async def _nothing() -> None:
     """Do nothing: there is no other process."""
-
-
-def _cache_bytes(settings: Settings, processes: int = 1) -> int:
-    """Return the memory that one of the processes of the api may use for sessions."""
-    given = settings.cache_bytes
-    return (memory_bytes() // CACHE_SHARE if given is None else given) // processes
 
 
 def _blobs(settings: Settings, client: redis.Redis) -> BlobStore:
@@ -309,11 +292,6 @@ def _blobs(settings: Settings, client: redis.Redis) -> BlobStore:
         return FileBlobs(settings.blob_dir)
     except StoreUnavailable as error:
         raise SettingsInvalid(f"CELLAR_BLOB_DIR: {error.detail}") from error
-
-
-def _request_bytes(settings: Settings, processes: int = 1) -> int:
-    """Return the memory for the requests of a process; what the settings give is divided already."""
-    return settings.max_unfinished_bytes or max(LEAST_MEMORY_BYTES, memory_bytes() // 16 // processes)
 
 
 def _wait(settings: Settings) -> Wait | None:

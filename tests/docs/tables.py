@@ -13,6 +13,7 @@ from cellar.nn.training.losses import LOSSES
 from cellar.nn.training.optimiser import Optimiser
 from cellar.nn.training.optimisers import OPTIMISERS
 from cellar.nn.training.schedules import SCHEDULES
+from cellar.settings import Settings
 from tests.docs import command_line
 from tests.docs.pages import ROOT
 
@@ -45,7 +46,17 @@ def filled(page: str) -> str:
     return text
 
 
+def with_settings(page: str) -> str:
+    """Return the text of the page of settings with the table as the code has it."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    table = re.search(r"^\| variable \|[^\n]*\n[^\n]*\n((?:\|[^\n]*\n)*)", text, re.MULTILINE)
+    assert table is not None
+    rows = [f"| `CELLAR_{name.upper()}` | {field.description} |\n" for name, field in Settings.model_fields.items()]
+    return text[: table.start(1)] + "".join(rows) + text[table.end(1) :]
+
+
 if __name__ == "__main__":
+    (ROOT / "docs" / "reference/settings.md").write_text(with_settings("reference/settings.md"), "utf-8")
     for page in KINDS:
         (ROOT / "docs" / page).write_text(filled(page), "utf-8")
     (ROOT / "docs" / command_line.PAGE).write_text(command_line.text(), "utf-8")

@@ -11,15 +11,13 @@ from cellar.embedded.server import PrivateRedis
 from cellar.errors import InvalidInput, StartupError
 from cellar.keys.administration import KeyAdministration, NewKey
 from cellar.keys.pepper import pepper_of
-from cellar.ports import SCOPES, ApiKey
+from cellar.ports import SCOPES, TENANT, TENANT_IN_WORDS, ApiKey
 from cellar.ports.clock import SystemClock
 from cellar.settings import Settings
 from cellar.store.catalogue.keys import RedisKeys
 from cellar.store.topology.factory import sync_client
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-TENANT = r"[a-z0-9][a-z0-9-]{0,62}"
 
 
 @contextmanager
@@ -64,7 +62,7 @@ def seconds_of(text: str) -> float:
 def create(settings: Settings, tenant: str, name: str, scopes: str, expires_in: str | None, *, as_json: bool) -> None:
     """Make a key and print it. Raise InvalidInput or KeysFull."""
     if not fullmatch(TENANT, tenant):
-        raise InvalidInput(f"{tenant!r} is no tenant: expected up to 63 lower-case letters, digits and hyphens")
+        raise InvalidInput(f"{tenant!r} is no tenant: expected {TENANT_IN_WORDS}")
     asked = [scope.strip() for scope in scopes.split(",")]
     known = [scope for scope in SCOPES if scope in asked]
     if len(known) < len(asked):

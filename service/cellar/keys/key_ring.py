@@ -6,16 +6,19 @@ So a revoked key ends everywhere within a second, and a key costs no round trip.
 
 import asyncio
 import hmac
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from heapq import heappop, heappush
 from typing import Protocol
 
-from cellar.errors import StoreUnavailable, Unauthenticated
+from cellar.errors import StartupError, StoreUnavailable, Unauthenticated
 from cellar.keys.administration import KeyAdministration
 from cellar.keys.key_text import parse_key_text
 from cellar.keys.tickets import Tickets
 from cellar.ports import ANYBODY, ApiKey, Caller, KeyChanges, granted
+
+_log = logging.getLogger(__name__)
 
 EVERY_S, UNUSED_S = 0.4, 30.0
 """Interval of the reads of changes, seconds; the second while no request needs a key, to find new tenants."""
@@ -33,8 +36,13 @@ OTHER_PEPPER = "the stored API keys were made under another pepper (CELLAR_KEY_P
 class TokenReader(Protocol):
     """Checks credentials that are not API keys."""
 
+    def refresh(self) -> bool:
+        """Read what the check needs, and return whether it has changed. Raise StartupError."""
+        ...
+
     def caller(self, text: str) -> Caller | None:
         """Return the caller, None if the text is no token. Raise Unauthenticated for one that is not valid."""
+        ...
 
 
 class KeyRing:
@@ -56,20 +64,22 @@ class KeyRing:
         self._unread = NOT_READ
         """Why no keys were read yet."""
         self._tenants: frozenset[str] = frozenset()
+        self._new_tenants: set[str] = set()
+        """Tenants of tokens that the store may not have."""
         self.revision = 0
         """A number that changes whenever a caller that was returned before may have lost its rights."""
 
     async def refresh(self) -> None:
         """Read what has changed, and end keys whose time is over. Raise StoreUnavailable."""
+        has_ended = await asyncio.to_thread(self._refresh_tokens)
         changes = await asyncio.to_thread(self._read_changes)
         now_s = self._clock.now_s()
         for key in changes.keys:
             self._keys[key.id] = key
             if key.expires_s is not None:
                 heappush(self._ends, key.expires_s)
-        self._tenants |= {key.tenant for key in changes.keys}
         self._read = changes.revision
-        has_ended = not all(key.is_live(now_s) for key in changes.keys)
+        has_ended |= not all(key.is_live(now_s) for key in changes.keys)
         while self._ends and self._ends[0] <= now_s:
             heappop(self._ends)
             has_ended = True
@@ -82,14 +92,14 @@ class KeyRing:
 
     @property
     def tenants(self) -> Iterable[str]:
-        """The tenants that have or had a key."""
+        """The tenants that have or had a key, and those of tokens."""
         return self._tenants
 
     def caller(self, text: str) -> Caller:
         """Return the caller with these credentials. Raise Unauthenticated, or StoreUnavailable if none was read yet."""
         known = self._known.get(text)
         if known is None:
-            known = (self._tokens.caller(text) if self._tokens else None) or self._caller_of(self._find(text))
+            known = self._caller_of_token(text) or self._caller_of(self._find(text))
             if known.expires_s is not None:
                 heappush(self._ends, known.expires_s)
             if len(self._known) >= MOST_KNOWN:
@@ -123,11 +133,35 @@ class KeyRing:
             del self._watches[ended]
 
     def _read_changes(self) -> KeyChanges:
-        """Return the changes since the last read. Raise StoreUnavailable, also if the pepper is another one."""
+        """Return the changes since the last read, and exchange tenants with the store.
+
+        Raise StoreUnavailable, also if the pepper is another one.
+        """
         if self._read < 0 and not self._store.check_pepper(self._pepper.mark):
             self._unread = OTHER_PEPPER
             raise StoreUnavailable(OTHER_PEPPER, outcome="not_applied")
-        return self._store.changes(max(self._read, 0))
+        if new := tuple(self._new_tenants):
+            self._store.add_tenants(new)
+            self._new_tenants.difference_update(new)
+        changes = self._store.changes(max(self._read, 0))
+        if changes.revision != self._read:
+            self._tenants = frozenset(self._store.tenants())
+        return changes
+
+    def _refresh_tokens(self) -> bool:
+        """Return whether tokens that were valid before must be checked again."""
+        try:
+            return self._tokens is not None and self._tokens.refresh()
+        except StartupError as error:
+            _log.warning("%s; tokens are checked with the keys that were read before", error)
+            return False
+
+    def _caller_of_token(self, text: str) -> Caller | None:
+        """Return the caller with a token, None if the text is none. Raise Unauthenticated."""
+        caller = None if self._tokens is None else self._tokens.caller(text)
+        if caller is not None and caller.tenant not in self._tenants:
+            self._new_tenants.add(caller.tenant)
+        return caller
 
     @staticmethod
     def _caller_of(key: ApiKey) -> Caller:

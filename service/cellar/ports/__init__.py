@@ -36,6 +36,8 @@ from cellar.ports.names import (
     NAME_IN_WORDS,
     SNAPSHOT_NAME,
     SNAPSHOT_NAME_IN_WORDS,
+    TENANT,
+    TENANT_IN_WORDS,
     is_name,
     is_prefix,
     names_of,

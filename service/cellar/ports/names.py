@@ -43,6 +43,10 @@ ALIAS = "[A-Za-z_][A-Za-z0-9_.-]{0,63}"
 MODEL_REFERENCE = f"({MODEL_NAME})(?:@(?:([1-9][0-9]{{0,8}})|({ALIAS})))?"
 """References to models: `co2` the newest version, `co2@3` one version, `co2@live` the version of an alias."""
 
+TENANT = "[a-z0-9][a-z0-9-]{0,62}"
+"""Names of tenants."""
+
+TENANT_IN_WORDS = "a lower-case letter or digit and up to 62 more, or hyphens"
 NAME_IN_WORDS = f"1 to {MOST_NAME_BYTES} bytes of UTF-8 without control characters or line separators, and not . or .."
 ALIAS_IN_WORDS = "a letter or underscore and up to 63 more letters, digits, dots, hyphens or underscores"
 SNAPSHOT_NAME_IN_WORDS = (

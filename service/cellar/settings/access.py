@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cellar.errors import SettingsInvalid
-from cellar.settings.values import HOST, ORIGIN, is_loopback, listed
+from cellar.settings.values import HOST, ORIGIN, TokenRules, is_loopback, listed
 
 
 def _no_password() -> str:
@@ -63,6 +63,19 @@ class AccessSettings(BaseSettings):
         " processes that share a Redis. Default: a file in CELLAR_DATA_DIR; with CELLAR_REDIS_URL there is none.",
     )
 
+    jwt_keys: Path | None = Field(
+        None,
+        description="File with the JWK set of an identity provider: JSON Web Tokens that it has signed are taken"
+        " besides API keys. Read again when it has changed. Needs `cellar[jwt]`. Default: none.",
+    )
+    jwt_audience: str | None = Field(
+        None, description="The audience (`aud`) that tokens must have; with CELLAR_JWT_KEYS. Default: none."
+    )
+    jwt_issuer: str | None = Field(
+        None, description="The issuer (`iss`) that tokens must have; with CELLAR_JWT_KEYS. Default: none."
+    )
+    jwt_tenant_claim: str = Field("tenant", description="The claim of tokens that names the tenant. Default: tenant.")
+
     @model_validator(mode="after")
     def _names_have_their_form(self) -> Self:
         for host in self.allowed_hosts or ():
@@ -89,6 +102,15 @@ class AccessSettings(BaseSettings):
             raise ValueError("CELLAR_TLS_CERTIFICATE and CELLAR_TLS_KEY must be set together")
         return self
 
+    @model_validator(mode="after")
+    def _tokens_are_whole(self) -> Self:
+        given = (self.jwt_keys, self.jwt_audience, self.jwt_issuer)
+        if any(given) and not all(given):
+            raise ValueError("CELLAR_JWT_KEYS, CELLAR_JWT_AUDIENCE and CELLAR_JWT_ISSUER must be set together")
+        if self.jwt_keys is not None and self.authentication != "keys":
+            raise ValueError("CELLAR_JWT_KEYS needs CELLAR_AUTHENTICATION=keys")
+        return self
+
     def check_address(self) -> None:
         """Raise SettingsInvalid if the service cannot be opened to its clients as the settings have it.
 
@@ -110,6 +132,13 @@ class AccessSettings(BaseSettings):
                 f"CELLAR_HOST={self.host} lets other machines use the service: set CELLAR_AUTHENTICATION=keys and make"
                 " a key with `cellar keys create`, or CELLAR_AUTHENTICATION=none if all clients may use it"
             )
+
+    @property
+    def token_rules(self) -> TokenRules | None:
+        """The requirements for tokens in place of API keys; None if no token is accepted."""
+        if self.jwt_keys is None or self.jwt_audience is None or self.jwt_issuer is None:
+            return None
+        return TokenRules(self.jwt_keys, self.jwt_audience, self.jwt_issuer, self.jwt_tenant_claim)
 
     @property
     def needs_keys(self) -> bool:

@@ -4,6 +4,7 @@ import os
 import re
 from ipaddress import ip_address
 from pathlib import Path
+from typing import NamedTuple
 
 MEBIBYTE = 1024 * 1024
 DAY_S = 24 * 60 * 60
@@ -50,3 +51,14 @@ def listed(value: object) -> object:
     if not isinstance(value, str):
         return value
     return tuple(part for part in (part.strip() for part in value.split(",")) if part)
+
+
+class TokenRules(NamedTuple):
+    """The requirements for JSON Web Tokens."""
+
+    file: Path
+    """JWK set of the identity provider."""
+    audience: str
+    issuer: str
+    tenant_claim: str
+    """The claim with the tenant."""

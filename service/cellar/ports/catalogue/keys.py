@@ -51,8 +51,11 @@ class KeyStore(Protocol):
     def changes(self, since: int) -> KeyChanges:
         """Return the changes since a revision; 0 is before the first change."""
 
+    def add_tenants(self, tenants: Iterable[str]) -> None:
+        """Remember tenants that have no key, because their clients send tokens. It is a change."""
+
     def tenants(self) -> Iterable[str]:
-        """Return the tenants that have or had a key."""
+        """Return the tenants that have or had a key, and those that were added."""
 
     def check_pepper(self, mark: bytes) -> bool:
         """Return whether keys are stored under the pepper with this mark; the first call sets it."""

@@ -1,6 +1,7 @@
 """API keys in Redis. All keys of Redis share the hash tag `{keys}`, so that one script may change them."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -59,8 +60,15 @@ class RedisKeys:
             records = self._client.hmget(self._records, changed) if changed else []
         return KeyChanges(revision, [_load(record) for record in records if record is not None])
 
+    def add_tenants(self, tenants: Iterable[str]) -> None:
+        """Remember tenants that have no key. Raise StoreUnavailable."""
+        with redis_errors(outcome="unknown"), self._client.pipeline() as pipeline:
+            pipeline.sadd(self._tenants, *tenants)
+            pipeline.hincrby(self._revision, "last", 1)
+            pipeline.execute()
+
     def tenants(self) -> set[str]:
-        """Return the tenants that have or had a key. Raise StoreUnavailable."""
+        """Return the tenants that have or had a key, and those that were added. Raise StoreUnavailable."""
         with redis_errors():
             return {text(tenant) for tenant in self._client.smembers(self._tenants)}
 

@@ -3,7 +3,7 @@
 -- KEYS[1] records   hash: id -> record
 -- KEYS[2] changes   zset: id, with the revision at which it was changed last
 -- KEYS[3] revision  hash: its field `last` is the number of changes so far
--- KEYS[4] tenants   set: tenants that have or had a key
+-- KEYS[4] tenants   set: tenants that have or had a key, and those whose clients send tokens
 -- ARGV[1] id
 -- ARGV[2] record
 -- ARGV[3] tenant
