@@ -5,8 +5,8 @@ JOBS ?= 2
 PROCESSOR = $(if $(LEVEL),NUMBA_CPU_NAME=$(LEVEL))
 MACHINE_CODE := tests/engine tests/nn tests/sessions/test_bits.py tests/sessions/values/test_digest_chain.py tests/e2e/test_bits.py
 STEP_PATH := tests/wire tests/sessions tests/store/sessions tests/store/connection tests/e2e/test_bits.py tests/api/bulk tests/api/decoding \
-	tests/api/fast_http tests/api/limits tests/api/websocket tests/api/test_step_path.py \
-	tests/house/test_private_members.py
+	tests/api/fast_http tests/api/limits tests/api/routes/session/test_steps.py tests/api/websocket \
+	tests/api/test_step_path.py tests/house/test_private_members.py
 BIN := .venv/bin
 COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet --no-config --upgrade --generate-hashes \
 	--allow-unsafe --strip-extras --annotation-style=line \

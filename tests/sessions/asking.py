@@ -3,8 +3,8 @@
 from typing import Any, Literal, cast
 
 from cellar.ports import APPEND, Floats, Identity, SessionKey, StepCommand, StepResult
+from cellar.sessions.forwarding.forwarded import PendingBatch
 from cellar.sessions.requests.request import PendingResult, PendingSteps
-from cellar.sessions.requests.step_batch import PendingBatch
 from cellar.sessions.service.sessions import Sessions
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from cellar.errors import CellarError, NotFound, NotReached, ShapeMismatch
 from cellar.ports import APPEND, Identity, SessionKey, StepResult
+from cellar.sessions.forwarding.forwarded import PendingBatch
 from cellar.sessions.requests.request import PendingSteps
-from cellar.sessions.requests.step_batch import PendingBatch
 from cellar.sessions.values.position import advance
 from tests.redis_process import RedisProcess
 from tests.sessions.conftest import Service, StartService

@@ -228,6 +228,7 @@ NUMBERED = {
 }
 
 
+@pytest.mark.pure
 @pytest.mark.parametrize("by", ["step", "seq"])
 @pytest.mark.parametrize("media_type", [lines.MEDIA_TYPE, frames.MEDIA_TYPE])
 @pytest.mark.parametrize("refused", [0, 2])

@@ -142,6 +142,7 @@ async def test_a_fault_of_the_service_is_1011(served: Served, monkeypatch: pytes
         assert await stream.end() == (1011, "internal_error: the fault is in the log of the service")
 
 
+@pytest.mark.pure
 @pytest.mark.parametrize("good", [0, 1, 33, 40])
 async def test_a_fault_of_a_step_is_1011_wherever_it_comes(
     served: Served, monkeypatch: pytest.MonkeyPatch, good: int
@@ -163,6 +164,7 @@ async def test_a_fault_of_a_step_is_1011_wherever_it_comes(
         assert await stream.end() == (1011, "internal_error: the fault is in the log of the service")
 
 
+@pytest.mark.pure
 async def test_a_fault_that_comes_with_the_answer_is_1011(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     steps, submit = served.app.state.services.sessions.steps, served.app.state.services.sessions.steps.submit
 
@@ -182,6 +184,7 @@ async def test_a_fault_that_comes_with_the_answer_is_1011(served: Served, monkey
         assert (await other.ask(session=session, input=[1, 2]))["step"] in (1, 2)
 
 
+@pytest.mark.pure
 async def test_on_a_socket_of_many_a_fault_is_the_answer_of_one_step(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +208,7 @@ async def test_on_a_socket_of_many_a_fault_is_the_answer_of_one_step(
     assert "secret" not in str(told)
 
 
+@pytest.mark.pure
 async def test_a_fault_behind_what_ends_the_stream_does_not_keep_it_open(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,6 +279,7 @@ async def test_stopping_answers_what_is_in_flight_and_says_where_to_resume(
         assert (await stream.receive())["step"] == 5
 
 
+@pytest.mark.pure
 @pytest.mark.parametrize("good", [0, 1])
 async def test_a_fault_of_several_steps_is_1011(served: Served, monkeypatch: pytest.MonkeyPatch, good: int) -> None:
     steps, left = served.app.state.services.sessions.steps, iter(range(good))

@@ -161,6 +161,7 @@ async def test_a_conflict_of_one_of_many_sessions_is_nobody_elses(served: Served
     assert sorted(found) == ["1", "invalid_input", "regressed", "session_unknown"]
 
 
+@pytest.mark.pure
 @pytest.mark.parametrize("frame", [False, True])
 async def test_steps_behind_one_that_found_the_service_full_are_not_reached(
     served: Served, monkeypatch: pytest.MonkeyPatch, frame: bool

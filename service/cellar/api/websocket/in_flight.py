@@ -7,8 +7,8 @@ from functools import partial
 
 from cellar.api.decoding.step_order import Order
 from cellar.api.websocket.submissions import Several, Submission, fault_of
+from cellar.sessions.forwarding.forwarded import PendingBatch
 from cellar.sessions.requests.request import PendingSteps
-from cellar.sessions.requests.step_batch import PendingBatch
 from cellar.sessions.service.steps import Steps
 
 SOCKET_WINDOW = 4096

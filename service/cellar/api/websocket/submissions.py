@@ -20,8 +20,8 @@ from cellar.errors import (
     WholeSequencesOnly,
 )
 from cellar.ports import Identity, StepChanges, StepCommand, StepResult
+from cellar.sessions.forwarding.forwarded import PendingBatch
 from cellar.sessions.requests.request import PendingSteps
-from cellar.sessions.requests.step_batch import PendingBatch
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class Several:
     @property
     def landed(self) -> StepChanges | None:
         """The committed changes, if all steps have succeeded."""
-        return None if self.pending is None else self.pending.landed
+        return None if self.pending is None else self.pending.batch.landed
 
     def cut(self, at: int) -> "tuple[Several, Several]":
         """Return the first `at` steps, and the others."""
@@ -139,7 +139,7 @@ class Several:
             return True
         if not self.pending.done():
             return False
-        if self.pending.landed is not None:
+        if self.pending.batch.landed is not None:
             self.result = self.pending.result()
             return True
         self.outcomes = [_known_outcome(outcome) for outcome in self.pending.outcomes]

@@ -1,6 +1,6 @@
 """The pending result of steps that another process runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
@@ -9,7 +9,7 @@ from cellar.ports import StepCommand, StepResult
 from cellar.sessions.forwarding.messages import Outcome, Plain, changes_of, outcome_of
 from cellar.sessions.requests.request import PendingResult, PendingSteps
 from cellar.sessions.requests.request_state import WAITING
-from cellar.sessions.requests.step_batch import PendingBatch
+from cellar.sessions.requests.step_batch import BatchOutcomes, StepBatch
 
 Submit = Callable[[StepCommand, PendingResult[Any] | None], PendingSteps]
 
@@ -91,10 +91,10 @@ class ForwardedStep(PendingResult[StepResult]):
         return outcome
 
 
-class ForwardedBatch(PendingBatch, ForwardedStep):
+class ForwardedBatch(ForwardedStep):
     """A batch that was forwarded."""
 
-    __slots__ = ("_outcomes", "count", "landed")
+    __slots__ = ("batch", "count")
 
     def __init__(
         self,
@@ -106,21 +106,30 @@ class ForwardedBatch(PendingBatch, ForwardedStep):
     ) -> None:
         super().__init__(command, after, number, nbytes, cancelled)
         self.count = len(command.inputs)
-        self.landed = None
-        self._outcomes = ()
+        self.batch = BatchOutcomes(command)
+
+    @property
+    def outcomes(self) -> Sequence[Outcome]:
+        """The result or the error of each step."""
+        return self.batch.each(self.outcome)
 
     def take(self, kind: int, packed: Plain) -> None:
         """End it with the answer of the other process."""
         if kind == LANDED:
-            self.land(*changes_of(packed))
+            self.batch.land(self, *changes_of(packed))
         elif kind == EACH:
-            self.finish_each([outcome_of(each, self.command) for each in packed])
+            self.batch.finish_each(self, [outcome_of(each, self.command) for each in packed])
         else:
             super().take(kind, packed)
 
     def _take_over(self, request: PendingSteps) -> None:
         assert isinstance(request, PendingBatch)
-        if request.landed is not None:
-            self.land(request.landed, request.result().model)
+        landed = request.batch.landed
+        if landed is not None:
+            self.batch.land(self, landed, request.result().model)
         else:
-            self.finish_each([self._told(outcome) for outcome in request.outcomes])
+            self.batch.finish_each(self, [self._told(outcome) for outcome in request.outcomes])
+
+
+PendingBatch = StepBatch | ForwardedBatch
+"""The pending result of a batch: the last result or the first error. It has the outcome of each step beside it."""

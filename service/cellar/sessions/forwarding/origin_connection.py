@@ -11,7 +11,7 @@ from typing import cast
 
 from cellar.errors import CellarError, NotReached
 from cellar.ports import StepResult
-from cellar.sessions.forwarding.forwarded import CANCELLED, EACH, LANDED, OUTCOME
+from cellar.sessions.forwarding.forwarded import CANCELLED, EACH, LANDED, OUTCOME, PendingBatch
 from cellar.sessions.forwarding.messages import (
     GREETING,
     MessageReader,
@@ -23,7 +23,6 @@ from cellar.sessions.forwarding.messages import (
     pack_outcome,
 )
 from cellar.sessions.requests.request import PendingResult, PendingSteps
-from cellar.sessions.requests.step_batch import PendingBatch
 from cellar.sessions.service.steps import Steps
 
 logger = logging.getLogger(__name__)
@@ -144,14 +143,15 @@ class OriginConnection(asyncio.Protocol):
         else:
             self._fail(number, outcome)
 
-    def _end_batch(self, number: int, batch: PendingBatch) -> None:
-        if batch.landed is not None:
-            return self._answer(number, LANDED, pack_changes(batch.landed, batch.result().model))
-        if isinstance(batch.outcome, asyncio.CancelledError):
-            return self._fail(number, batch.outcome)
-        if batch.failed:
+    def _end_batch(self, number: int, request: PendingBatch) -> None:
+        landed = request.batch.landed
+        if landed is not None:
+            return self._answer(number, LANDED, pack_changes(landed, request.result().model))
+        if isinstance(request.outcome, asyncio.CancelledError):
+            return self._fail(number, request.outcome)
+        if request.failed:
             self._note_failure(number)
-        return self._answer(number, EACH, tuple([pack_outcome(_logged(outcome)) for outcome in batch.outcomes]))
+        return self._answer(number, EACH, tuple([pack_outcome(_logged(each)) for each in request.outcomes]))
 
     def _fail(self, number: int, error: BaseException) -> None:
         self._note_failure(number)

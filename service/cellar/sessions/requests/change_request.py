@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from cellar.ports import Committed, Identity, Mask, Position, SessionKey, SessionMeta, SessionRecord
+from cellar.sessions.requests.admission import NO_SIZE
 from cellar.sessions.requests.request import Request
 from cellar.sessions.values.model_protocol import Network
 from cellar.sessions.values.position import Kind
@@ -41,12 +42,13 @@ class Stale(Exception):
 class ChangeRequest(Request[Committed]):
     """A change that is not a step, until it is answered."""
 
-    __slots__ = ("any_model", "any_revision", "edit", "prepare")
+    __slots__ = ("any_model", "any_revision", "edit", "prepare", "size")
 
     def __init__(
         self, key: SessionKey, kind: Kind, identity: Identity, fingerprint: bytes, nonce: bytes, began_s: float
     ) -> None:
         super().__init__(key, kind, identity, fingerprint, nonce, began_s)
+        self.size = NO_SIZE
         self.edit: Edit | None = None
         """Computes the new state. None if `prepare` does."""
         self.prepare: Prepare | None = None

@@ -12,6 +12,7 @@ from cellar.errors import DeadlineExceeded, NotReached
 from cellar.ports import Floats, Identity, Position, RowFlags, SessionKey, StepCommand, StepResult
 from cellar.sessions.requests.admission import NO_SIZE, Admission, ModelQueue, Size
 from cellar.sessions.requests.request_state import ANSWERED, DISPATCHED, WAITING, IllegalTransition, RequestState
+from cellar.sessions.requests.waiting import wait_for
 from cellar.sessions.values.position import Kind
 from cellar.sessions.values.row_flags import flags_of, place_rows
 
@@ -36,15 +37,7 @@ class PendingResult(Generic[Result]):
 
     def __await__(self) -> Generator[Any, None, Result]:
         """Wait for the result. A task that is cancelled meanwhile cancels the request."""
-        if self._outcome is None:
-            coming = asyncio.Event()
-            self.when_done(lambda _: coming.set())
-            try:
-                yield from coming.wait().__await__()
-            except asyncio.CancelledError:
-                self.cancel()
-                raise
-        return self.result()
+        return wait_for(self).__await__()
 
     def result(self) -> Result:
         """Return the result, which must be known, or raise the error."""
@@ -111,8 +104,8 @@ class Request(PendingResult[Result], ABC):
 
     count = 1
     """The number of requests in it: 1, or more for a batch."""
-    size: Size = NO_SIZE
-    """The rows and steps of each of them."""
+    size: Size
+    """The rows and steps of each of them; NO_SIZE if it is no step."""
     any_revision = False
     """Whether it may run on a session that is pinned to another kernel revision."""
     any_model = False
@@ -169,7 +162,7 @@ class Request(PendingResult[Result], ABC):
         """Count the request as waiting, with the queue of its model if it is known. Raise Overloaded."""
         now_s = self.began_s
         left_s = None if self.until_s is None else self.until_s - now_s
-        if queue is None or self.size is NO_SIZE:
+        if queue is None or self.size == NO_SIZE:
             self.model = admission.enter(now_s, self.count, left_s=left_s)
         else:
             self.model = admission.enter(now_s, self.count, queue, self.size, left_s)

@@ -9,61 +9,54 @@ from collections.abc import Sequence
 from typing import Any
 
 from cellar.ports import APPEND, MARK_BYTES, UNMARKED, Change, Changes, Identity, StepChanges, StepCommand, StepResult
-from cellar.sessions.requests.request import PendingResult, Request, StepRequest
+from cellar.sessions.requests.request import PendingSteps, Request, StepRequest
 
 Outcome = StepResult | BaseException
 
 
-class PendingBatch(PendingResult[StepResult]):
-    """The pending result of a batch; awaited, it gives the last result or the first error."""
+class BatchOutcomes:
+    """The results or errors of the steps of a batch, which are all known when its pending result is."""
 
-    __slots__ = ()  # a class of two bases with slots is not possible, so that its classes have them
+    __slots__ = ("_each", "command", "landed")
 
-    command: StepCommand
-    count: int
-    """The number of its steps."""
-    landed: StepChanges | None
-    """The committed change, if the commit has succeeded."""
-    _outcomes: Sequence[Outcome]
+    def __init__(self, command: StepCommand) -> None:
+        self.command = command
+        self.landed: StepChanges | None = None
+        """The committed change, if the commit has succeeded."""
+        self._each: Sequence[Outcome] = ()
 
-    @property
-    def outcomes(self) -> Sequence[Outcome]:
-        """The result or the error of each step."""
-        if self.landed is not None and not self._outcomes:
-            model = self.result().model
-            self._outcomes = [self.result_of(change, model) for change in self.landed]  # type: ignore[misc]  # see above
-        return self._outcomes
+    def each(self, outcome: Outcome) -> Sequence[Outcome]:
+        """Return the result or the error of each step of a batch that has ended with this one."""
+        if self.landed is not None and not self._each and isinstance(outcome, StepResult):
+            self._each = [self.result_of(change, outcome.model) for change in self.landed]
+        return self._each or [outcome] * len(self.command.inputs)
 
-    def land(self, changes: StepChanges, model: str | None) -> None:
+    def land(self, pending: PendingSteps, changes: StepChanges, model: str | None) -> None:
         """Answer all steps, which are committed as these changes. `model` is as of `StepResult`."""
-        if not self.done():
-            self.landed = changes  # type: ignore[misc]  # see above
+        if not pending.done():
+            self.landed = changes
             size = len(changes.outputs) // len(changes)
-            super().finish(StepResult(self.command, changes.after, 1, changes.outputs[-size:], False, model))
+            pending.finish(StepResult(self.command, changes.after, 1, changes.outputs[-size:], False, model))
 
-    def finish_each(self, outcomes: Sequence[Outcome]) -> None:
-        """Give each step its result or its error."""
-        if not self.done():
-            self._outcomes = outcomes  # type: ignore[misc]  # see above
+    def finish_each(self, pending: PendingSteps, outcomes: Sequence[Outcome]) -> None:
+        """Give each step its result or its error; the batch gets the last result or the first error."""
+        if not pending.done():
+            self._each = outcomes
             failure = next((each for each in outcomes if isinstance(each, BaseException)), None)
-            super().finish(failure or outcomes[-1])
-
-    def finish(self, outcome: Outcome) -> None:
-        """Give all steps the same error."""
-        self.finish_each([outcome] * self.count)
+            pending.finish(failure or outcomes[-1])
 
     def result_of(self, change: Change, model: str | None) -> StepResult:
-        """Return the result of one of its steps."""
+        """Return the result of one of the steps."""
         return StepResult(self.command, change.after, change.steps, change.output, False, model)
 
 
-class StepBatch(PendingBatch, StepRequest):
+class StepBatch(StepRequest):
     """Single steps (T, rows, in_size) of one session, T at least 1, numbered from the step of the command or appended.
 
     `marks` are their joined fingerprints if they are numbered, otherwise their joined nonces.
     """
 
-    __slots__ = ("_left", "_outcomes", "_singles", "count", "landed", "marks")
+    __slots__ = ("_left", "_singles", "batch", "count", "marks")
 
     def __init__(self, command: StepCommand, marks: bytes, began_s: float) -> None:
         mark, inputs = marks[:MARK_BYTES], command.inputs
@@ -72,10 +65,14 @@ class StepBatch(PendingBatch, StepRequest):
         steps, rows, in_size = inputs.shape
         self.count, self.shape, self.size = steps, (1, rows, in_size), (rows, 1)
         self.marks = marks
-        self.landed = None
-        self._outcomes = ()
+        self.batch = BatchOutcomes(command)
         self._singles: list[StepRequest] = []
         self._left = 0
+
+    @property
+    def outcomes(self) -> Sequence[Outcome]:
+        """The result or the error of each step."""
+        return self.batch.each(self.outcome)
 
     def singles(self) -> list[StepRequest]:
         """Divide the batch and return its steps, which end it. If it was cancelled, they are cancelled."""
@@ -104,7 +101,7 @@ class StepBatch(PendingBatch, StepRequest):
     def _note_end(self, _: StepRequest) -> None:
         self._left -= 1
         if not self._left:
-            self.finish_each([single.outcome for single in self._singles])
+            self.batch.finish_each(self, [single.outcome for single in self._singles])
 
 
 def answer(requests: Sequence[Request[Any]], changes: Changes, model: str | None) -> None:
@@ -118,7 +115,10 @@ def answer(requests: Sequence[Request[Any]], changes: Changes, model: str | None
             change = changes[at]
             request.succeed(change.after, change.steps, change.output, False, model)
         elif isinstance(changes, StepChanges):
-            request.land(changes if request.count == len(changes) else changes[at : at + request.count], model)
+            own = changes if request.count == len(changes) else changes[at : at + request.count]
+            request.batch.land(request, own, model)
         else:
-            request.finish_each([request.result_of(change, model) for change in changes[at : at + request.count]])
+            batch = request.batch
+            each = [batch.result_of(change, model) for change in changes[at : at + request.count]]
+            batch.finish_each(request, each)
         at += request.count

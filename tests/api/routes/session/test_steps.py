@@ -195,6 +195,7 @@ async def test_a_timeout_is_a_number_of_milliseconds(client: httpx.AsyncClient, 
     assert (await client.get(path)).json()["step"] == 0
 
 
+@pytest.mark.pure
 @pytest.mark.parametrize("body", [{"input": [1, 2]}, {"inputs": [[1, 2]]}])
 async def test_a_timeout_reaches_the_service(
     client: httpx.AsyncClient, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
