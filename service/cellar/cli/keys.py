@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from re import fullmatch
 
 from cellar.cli.console import say, show_json, show_table
-from cellar.embedded.directory import Directory
-from cellar.embedded.server import PrivateRedis
+from cellar.cli.installation.redis import running_redis
 from cellar.errors import InvalidInput, StartupError
 from cellar.keys.administration import KeyAdministration, NewKey
 from cellar.keys.pepper import pepper_of
@@ -27,16 +26,8 @@ def administration(settings: Settings) -> Iterator[KeyAdministration]:
     Raise StartupError if the pepper is not that of the stored keys.
     """
     pepper = pepper_of(settings)
-    if settings.redis_url is None:
-        directory = Directory(settings.data_dir, settings.runtime_dir)
-        with PrivateRedis(directory, max_memory_bytes=settings.redis_max_memory_bytes) as server:
-            yield _checked(KeyAdministration(_store(settings, server.url), pepper, SystemClock()))
-    else:
-        yield _checked(KeyAdministration(_store(settings, settings.redis_url), pepper, SystemClock()))
-
-
-def _store(settings: Settings, url: str) -> RedisKeys:
-    return RedisKeys(sync_client(url), settings.key_prefix)
+    with running_redis(settings) as url:
+        yield _checked(KeyAdministration(RedisKeys(sync_client(url), settings.key_prefix), pepper, SystemClock()))
 
 
 def _checked(keys: KeyAdministration) -> KeyAdministration:

@@ -1,5 +1,6 @@
 """A connection to a running service, whose problems become errors in one line."""
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ TRIES = 5
 """Of a request that was not applied, because the service had too much to do or its store was away."""
 
 LONGEST_PAUSE_S = 5.0
+
+PAGE = 1000
+"""Documents in a page of a list."""
 
 MEMBERS = ("place", "pointer", "expected", "actual", "remedy")
 """Members of a problem document that say where a fault is and how it is mended."""
@@ -59,19 +63,31 @@ class Service:
         """Return the document at a path. Raise Mistake with the problem that the service answers."""
         return self.send("GET", path, params=params)
 
-    def send(self, method: str, path: str, **request: Any) -> Any:
+    def send(self, method: str, path: str, *, tries: int = TRIES, **request: Any) -> Any:
         """Return the document that answers a request, None for an empty one. Raise Mistake as `get`.
 
         A request that the service has not applied, for it had too much to do, is sent again.
         """
         request["params"] = {name: value for name, value in (request.get("params") or {}).items() if value is not None}
-        for number in range(1, TRIES + 1):
+        for number in range(1, tries + 1):
             with self._answering():
                 answer = self._http.request(method, path, **request)
-            if number == TRIES or not _may_be_repeated(method, answer):
+            if number == tries or not _may_be_repeated(method, answer):
                 break
             time.sleep(min(float(answer.headers["Retry-After"]), LONGEST_PAUSE_S))
         return self._document(answer)
+
+    def send_lines(self, path: str, lines: str, headers: Mapping[str, str]) -> list[Any]:
+        """Return the lines that answer lines of JSON. Raise Mistake as `get`, or if a line has failed."""
+        with self._answering():
+            answer = self._http.request("POST", path, content=lines, headers=headers)
+        if not answer.is_success:
+            self._document(answer)
+        found = [json.loads(line) for line in answer.content.splitlines() if line.strip()]
+        for each in found:
+            if "status" in each and "type" in each:
+                raise Mistake(problem_line(each["status"], each))
+        return found
 
     @contextmanager
     def download(self, path: str, params: Params) -> "Iterator[httpx.Response]":
@@ -133,3 +149,17 @@ def _may_be_repeated(method: str, answer: "httpx.Response") -> bool:
     if not answer.headers.get("Retry-After", "").isdecimal():
         return False
     return method == "GET" or b'"not_applied"' in answer.content
+
+
+def pages(
+    service: Service, path: str, member: str, params: Params, most: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield the documents of a list, page by page, at most `most` of them."""
+    cursor: str | None = ""
+    left = most
+    while cursor is not None and (left is None or left > 0):
+        limit = PAGE if left is None else min(PAGE, left)
+        page = service.get(path, {**params, "limit": limit, "cursor": cursor or None})
+        yield from page[member]
+        left = None if left is None else left - len(page[member])
+        cursor = page["cursor"] or None

@@ -1,0 +1,1 @@
+"""Commands for the operator of an installation: its settings, its faults, its backups."""

@@ -1,0 +1,112 @@
+"""The command `train`: submits a training job with data from files, and follows it."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cellar.cli.console import Mistake, say, show_json
+from cellar.cli.options import ApiKey, Json, Url
+from cellar.cli.remote.connection import Service
+from cellar.cli.remote.jobs import show_end
+
+app = typer.Typer()
+
+KINDS = (".npy", ".csv", ".json")
+
+LAYOUTS = {1: "T", 2: "TF"}
+"""Axes of the data by their number, unless --layout names them."""
+
+File = typer.Option(metavar="FILE", help="Numbers in a .npy, .csv (one step a line) or .json file.")
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="The model or version to train; the result is its next version.")],
+    inputs: Annotated[Path, File],
+    targets: Annotated[Path, File],
+    layout: Annotated[
+        str | None, typer.Option(help="Axes of both, as BTF; default: T, TF or TBF by their number.")
+    ] = None,
+    validation: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Fraction of the data to hold out.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="A field of a job, as epochs=20 or loss=huber."),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="The same key within a day is the same job, also after a lost answer.")
+    ] = None,
+    url: Url = None,
+    api_key: ApiKey = None,
+    *,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the job has ended.")] = True,
+    as_json: Json = False,
+) -> int:
+    """Train a model on data from files. The exit code is 1 if the job has not succeeded.
+
+    The fields are those of docs/reference/training.md. Ctrl-C ends this command, and not the job.
+    """
+    data: dict[str, Any] = {"inputs": _read(inputs), "targets": _read(targets)}
+    body: dict[str, Any] = {"model": model, "data": data, **dict(map(_field, settings or []))}
+    data["layout"] = layout or LAYOUTS.get(_depth(data["inputs"]), "TBF")
+    if validation is not None:
+        body["validation"] = validation
+    headers = {} if key is None else {"Idempotency-Key": key}
+    with Service(url, api_key) as service:
+        job = service.send("POST", "/v1/jobs", json=body, headers=headers)
+        if wait:
+            return show_end(service, job, as_json=as_json)
+    show_json(job) if as_json else say(job["job"])
+    return 0
+
+
+def _field(text: str) -> tuple[str, Any]:
+    """Return a field and its value, which is JSON or a bare word. Raise Mistake.
+
+    >>> _field("epochs=20"), _field("loss=huber")
+    (('epochs', 20), ('loss', 'huber'))
+    """
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise Mistake(f"--set {text}: expected FIELD=VALUE, as --set epochs=20")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _read(path: Path) -> Any:
+    """Return the numbers of a file as nested lists. Raise Mistake."""
+    import numpy as np
+
+    if path.suffix.lower() not in KINDS:
+        raise Mistake(f"{path}: files of this kind are not known; expected a name that ends in {', '.join(KINDS)}")
+    try:
+        if path.suffix.lower() == ".json":
+            return json.loads(path.read_text("utf-8"))
+        if path.suffix.lower() == ".npy":
+            return np.load(path, allow_pickle=False).tolist()
+        return np.loadtxt(path, delimiter=",", ndmin=2, skiprows=_header_lines(path)).tolist()
+    except OSError as error:
+        raise Mistake(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise Mistake(f"{path} holds no numbers: {error}") from error
+
+
+def _depth(value: Any) -> int:
+    """Return the number of nested arrays."""
+    return 1 + _depth(value[0]) if isinstance(value, list) and value else 0
+
+
+def _header_lines(path: Path) -> int:
+    """Return 1 if the first line of a table has names, else 0."""
+    with path.open(encoding="utf-8") as file:
+        first = file.readline().strip().split(",")[0]
+    try:
+        float(first)
+    except ValueError:
+        return 1
+    return 0
