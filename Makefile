@@ -12,7 +12,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet
 	--allow-unsafe --strip-extras --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
-.PHONY: help install compiled lint test test-pure test-below check faults golden matrix interchange contract demo bench-engine bench-training bench-service bench-scale openapi requirements clean
+.PHONY: help install compiled lint test test-pure test-below check faults golden matrix interchange contract demo bench-engine bench-training bench-service bench-scale openapi requirements screenshots clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -89,6 +89,9 @@ requirements: .venv/installed-dev ## pin all dependencies again, with hashes
 		--constraint requirements/service.txt --constraint requirements/bench.txt pyproject.toml
 	$(COMPILE) -o requirements/contract.txt requirements/contract.in
 	$(COMPILE) -o requirements/compile.txt requirements/compile.in
+
+screenshots: .venv/installed-dev ## write the pictures of the page at / in docs/images (needs chromium)
+	$(BIN)/python -m tests.page.screenshots
 
 clean: ## remove .venv and what the tools cached
 	rm -rf .venv .venv-bench .venv-contract tests/contract/node_modules tests/contract/generated benchmarks/results .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build service/*.egg-info service/cellar/_extensions

@@ -41,6 +41,7 @@ def create_app(settings: Settings, peers: Peers | None = None) -> FastAPI:
         credentials=api.services.keys if settings.needs_keys else None,
         nodes=None if settings.node is None else Nodes(settings.nodes, settings.node),
         limits=_limits(settings),
+        has_page=settings.page,
         lifespan=api.lifespan,
     )
 

@@ -21,6 +21,7 @@ from cellar.api.limits.limits import Limits, Load
 from cellar.api.middleware.access import Access, AccessControl
 from cellar.api.middleware.authentication import Authentication, Authenticator, Credentials
 from cellar.api.middleware.node_routing import OWNER, NodeRouting, Nodes
+from cellar.api.page import Page
 from cellar.api.routes import router
 from cellar.api.routes.direct import direct_routes
 from cellar.api.routes.session.step_dispatch import StepDispatch
@@ -52,12 +53,14 @@ def create_app(
     credentials: Credentials | None = None,
     nodes: Nodes | None = None,
     limits: Limits | None = None,
+    has_page: bool = True,
     lifespan: Lifespan[FastAPI] | None = None,
 ) -> FastAPI:
     """Return the application for the clients that `access` admits. `lifespan` starts and stops the parts.
 
     `credentials` checks API keys; without it no request needs one. `nodes` are the services of the fleet.
     Bodies over `max_body_bytes` are refused. Streams have at most `replay_window` steps of a session in flight.
+    `has_page` is whether the page at `/` is served.
     """
     app = FastAPI(title="Cellar", version=__version__, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
     app.state.services = services
@@ -71,7 +74,7 @@ def create_app(
     app.state.access = access
     app.state.load = load = Load(limits or Limits(), memory=services.sessions.memory)
     app.include_router(router)
-    _add_pages(app)
+    _add_pages(app, Page(needs_key=credentials is not None) if has_page else None)
     problems.install(app)
     app.add_middleware(StepDispatch)
     app.add_middleware(EndingNewlines)
@@ -83,14 +86,22 @@ def create_app(
     app.add_middleware(Authentication, authenticator=authenticator)
     app.add_middleware(HeadRequests)
     app.add_middleware(RoutedPaths)
-    if access.origins:
-        app.add_middleware(CORSMiddleware, allow_origins=access.origins, **CORS)
-    app.add_middleware(AccessControl, access=access)
+    _add_access(app, access)
     return app
 
 
-def _add_pages(app: FastAPI) -> None:
-    """Add the pages of the API and the document that they show."""
+def _add_access(app: FastAPI, access: Access) -> None:
+    """Refuse the hosts and origins that `access` does not admit, and let admitted pages of other sites read answers."""
+    if access.origins:
+        app.add_middleware(CORSMiddleware, allow_origins=access.origins, **CORS)
+    app.add_middleware(AccessControl, access=access)
+
+
+def _add_pages(app: FastAPI, page: Page | None) -> None:
+    """Add the page at `/`, the pages of the API, and the document that they show."""
+    if page is not None:
+        app.add_route("/", page.index)
+        app.add_route("/page/{digest}/{path:path}", page.file)
     app.add_route(conventions.DOCS, conventions.to_docs)
     app.mount(conventions.DOCS, StaticFiles(directory=DOCS, html=True))
     app.add_route(openapi.PATH, openapi.OpenApiDocument().answer)

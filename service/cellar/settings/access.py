@@ -36,6 +36,10 @@ class AccessSettings(BaseSettings):
         " by commas; * allows all. Default: none.",
     )
 
+    page: bool = Field(
+        True, description="Whether the page at `/` is served, which shows and operates the service. Default: true."
+    )
+
     nodes: Annotated[tuple[str, ...], NoDecode, BeforeValidator(listed)] = Field(
         (),
         description="URLs of all services on this Redis (http://10.0.0.1:8080), separated by commas, the same in each:"

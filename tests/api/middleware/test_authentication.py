@@ -128,7 +128,7 @@ async def test_a_right_id_with_another_secret_is_refused(keyed: Keyed) -> None:
 
 
 async def test_checks_of_health_need_no_key(keyed: Keyed) -> None:
-    for path in ("/healthz", "/readyz", "/openapi.json", "/docs/"):
+    for path in ("/healthz", "/readyz", "/openapi.json", "/docs/", "/", "/page/0/main.js"):
         assert (await keyed.served.http.get(path, headers={"authorization": ""})).status_code == 200
 
 

@@ -26,7 +26,7 @@ TICKET = "ticket"
 
 MISSING = "the request has no API key: send the header `Authorization: Bearer cellar_...`"
 
-PUBLIC = re.compile(r"/(healthz|readyz|openapi\.json|docs(/.*)?)?")
+PUBLIC = re.compile(r"/(healthz|readyz|openapi\.json|docs(/.*)?|page/.*)?")
 """Paths that need no key. They tell nothing about a tenant."""
 
 ENDLESS = re.compile(r"/v1/sessions/[^/]+/(events|sequence/stream)")

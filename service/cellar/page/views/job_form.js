@@ -1,0 +1,94 @@
+// The form of a training job. Its settings and their explanations come from the API document.
+
+import { useMemo, useState } from "../vendor/hooks.js";
+import { change, Problem, read } from "../core/api.js";
+import { example, forecast, pairs } from "../core/dataset.js";
+import { useAction, usePoll } from "../core/hooks.js";
+import { apiDocument, build, fieldsOf } from "../core/schema.js";
+import { announce, Button, Card, Failure, Field, html, Loading } from "../parts/basics.js";
+import { CopyAs } from "../parts/copy.js";
+import { SchemaFields } from "../parts/schema_form.js";
+import { Choice, Input, useForm } from "./new_model.js";
+
+const FIRST = ["epochs", "optimiser", "loss", "batch_size", "validation", "window"];
+const FORECAST = "a series: forecast its next values";
+const PAIRS = "inputs and targets";
+const LAYOUTS = ["TBF", "TFB", "BTF", "BFT", "FTB", "FBT", "TB", "TF", "BT", "BF", "FT", "FB", "T"];
+
+const INITIAL = { kind: FORECAST, series: "", ahead: "1", inputs: "", targets: "", layout: "TBF" };
+
+function Text({ form, name, label, help, error }) {
+  const read_ = async (event) => {
+    const [file] = event.target.files;
+    if (file) form.set(name, await file.text());
+  };
+  return html`
+    <${Field} label=${label} help=${help} error=${error} wide control=${(attributes) => html`
+      <textarea ...${attributes} class="mono" rows="6" spellcheck="false" value=${form.values[name]} onInput=${(event) => form.set(name, event.target.value)}></textarea>`} />
+    <label class="check">From a file <input type="file" accept=".csv,.txt,.json,text/*" onChange=${read_} /></label>`;
+}
+
+function Data({ form, faultAt }) {
+  const isForecast = form.values.kind === FORECAST;
+  return html`
+    <fieldset><legend>Data</legend>
+      <div class="form"><${Choice} form=${form} name="kind" label="The data are" of=${[FORECAST, PAIRS]} />
+        ${isForecast && html`<${Input} form=${form} name="ahead" label="Steps ahead" type="number" min="1" help="Each target is the value that many steps later." />`}
+        ${!isForecast && html`<${Choice} form=${form} name="layout" label="Layout of JSON arrays" help="An axis for each letter: T steps, B rows, F features. Lines of numbers are one row." of=${LAYOUTS} />`}</div>
+      ${isForecast && html`<${Text} form=${form} name="series" label="Series" help="One line for each step, with a number for each input of the model. A first line of names is left out." error=${faultAt("data.inputs") || faultAt("data.targets")} />
+        <p><${Button} kind="small" onClick=${() => form.set("series", example())}>Use example data<//></p>`}
+      ${!isForecast && html`
+        <${Text} form=${form} name="inputs" label="Inputs" help="Lines of numbers, or JSON arrays." error=${faultAt("data.inputs")} />
+        <${Text} form=${form} name="targets" label="Targets" help="In the same form, aligned with the end of the inputs." error=${faultAt("data.targets")} />`}
+    </fieldset>`;
+}
+
+/** The names of models, newest versions first, for the field of the model. */
+const names = async (signal) => (await read("/v1/models?limit=1000", signal)).models.map((model) => model.name);
+
+export function JobForm({ model, onDone, onClose }) {
+  const { data: api, error } = usePoll(apiDocument, 0);
+  const { data: models } = usePoll(names, 0);
+  const data = useForm(INITIAL);
+  const [reference, setReference] = useState(model);
+  const [values, setValues] = useState({});
+  const fields = useMemo(() => (api ? fieldsOf(api, "JobRequest", ["model", "data"]) : []), [api]);
+  const request = () => {
+    if (!reference.trim()) throw new Error("Model: choose the model to train.");
+    const { kind, series, ahead, inputs, targets, layout } = data.values;
+    const body = { model: reference.trim(), data: kind === FORECAST ? forecast(series, Number(ahead)) : pairs(inputs, targets, layout) };
+    return { method: "POST", path: "/v1/jobs", body: { ...body, ...build(fields, values) } };
+  };
+  const send = useAction(async () => {
+    const job = await change({ ...request(), once: true });
+    announce("The job was submitted.");
+    onDone(job);
+  });
+  const fault = send.error instanceof Problem && send.error.pointer ? send.error : null;
+  const faultAt = (place) => {
+    const at = `/${place.replaceAll(".", "/")}`;
+    return fault && (fault.pointer === at || fault.pointer.startsWith(`${at}/`)) ? fault.message : undefined;
+  };
+  const submit = (event) => {
+    event.preventDefault();
+    if (!send.isRunning) send.run();
+  };
+  if (!api) return html`<${Card} title="New job"><${Failure} error=${error} />${!error && html`<${Loading} />`}<//>`;
+  const change_ = (place, value) => setValues((last) => ({ ...last, [place]: value }));
+  const shared = { values, onChange: change_, faultAt };
+  return html`
+    <${Card} title="New job" actions=${html`<${CopyAs} request=${request} />`}>
+      <form onSubmit=${submit} novalidate>
+        <div class="form">
+          <${Field} label="Model" help="A model trains its newest version; name@3 is one version." error=${faultAt("model")} control=${(attributes) => html`
+            <input ...${attributes} list="job-models" autocomplete="off" spellcheck="false" value=${reference} onInput=${(event) => setReference(event.target.value)} />`} />
+          <datalist id="job-models">${(models || []).map((name) => html`<option key=${name} value=${name} />`)}</datalist>
+        </div>
+        <${Data} form=${data} faultAt=${faultAt} />
+        <fieldset><legend>Settings</legend><div class="form"><${SchemaFields} fields=${FIRST.map((name) => fields.find((field) => field.name === name)).filter(Boolean)} ...${shared} /></div>
+          <details><summary>More settings</summary><div class="form"><${SchemaFields} fields=${fields.filter((field) => !FIRST.includes(field.name))} ...${shared} /></div></details></fieldset>
+        <${Failure} error=${send.error} />
+        <div class="row"><${Button} type="submit" kind="main" busy=${send.isRunning}>Train<//><${Button} onClick=${onClose}>Close<//></div>
+      </form>
+    <//>`;
+}

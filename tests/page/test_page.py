@@ -1,0 +1,187 @@
+"""Each view of the page: its main action, no error in the console, nothing serious for axe in light and dark."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from cellar.api.page import FILES
+from tests.debian_packages import needs
+from tests.page.browser import WITHIN_MS, Operated, operated
+from tests.page.service import ODD, Furnished, furnished, session_path
+
+MOST_BYTES = 250_000
+"""What the page may transfer: all files and the API document, which its forms are made of."""
+
+MOST_LINES = 350
+
+pytestmark = needs("chromium", "chromium")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, kernel_directory: Path) -> Iterator[Furnished]:
+    """Yield a service with data."""
+    with furnished(tmp_path_factory.mktemp("page"), kernel_directory) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def signed_in(service: Furnished) -> Iterator[Operated]:
+    """Yield the page after signing in, which needs a key that works."""
+    with operated(service.replica.url) as page:
+        page.visit("", "Sign in")
+        page.check_access()
+        field = page.page.get_by_label("API key")
+        for wrong in ("", "cellär", "cellar_0123456789abcdef_nothing"):
+            field.fill(wrong)
+            page.button("Sign in")
+            expect(page.page.get_by_role("alert")).to_be_visible()
+        assert [error for error in page.take_errors() if "401" not in error] == []
+        field.fill(service.key)
+        page.button("Sign in")
+        expect(page.page.get_by_role("heading", level=1)).to_have_text("Overview")
+        assert page.page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 1, ""]
+        yield page
+
+
+@pytest.fixture
+def page(signed_in: Operated) -> Iterator[Operated]:
+    """Yield the page, and fail if it has reported an error in the end."""
+    yield signed_in
+    assert signed_in.take_errors() == []
+
+
+def test_overview(page: Operated) -> None:
+    page.visit("", "Overview")
+    expect(page.page.get_by_text("Each step is on disk before it is answered.")).to_be_visible()
+    page.check_access()
+
+
+def test_a_model_is_drawn_and_gets_an_alias(page: Operated) -> None:
+    page.visit("models", "Models")
+    page.page.get_by_role("link", name="tide", exact=True).click()
+    expect(page.page.get_by_role("heading", level=1)).to_have_text("tide@1")
+    expect(page.page.get_by_role("group", name="Network")).to_contain_text("24 hidden")
+    page.button("Set an alias for tide@1")
+    page.page.get_by_label("Alias", exact=True).fill("canary")
+    page.button("Move alias", within="dialog")
+    expect(page.card("Versions")).to_contain_text("canary")
+    page.check_access()
+
+
+def test_a_cell_has_its_fault_at_the_caret_and_becomes_a_model(page: Operated) -> None:
+    page.visit("cells", "Cell editor")
+    text = page.page.get_by_label("Equations of the cell")
+    text.fill("k = sigmoid(b_k)\nh = k * h + W @ y")
+    expect(page.page.locator("#cell-outcome")).to_contain_text("Line 2, column 17")
+    expect(page.page.locator(".editor mark")).to_have_text("y")
+    page.check_access()
+    assert [error for error in page.take_errors() if "422" not in error] == []
+    text.fill("k = sigmoid(b_k)\nh = k * h + W @ x")
+    expect(page.page.locator("#cell-outcome")).to_contain_text("The cell is valid.")
+    expect(page.card("What follows from them").get_by_role("row", name="W parameter")).to_contain_text("5 × 3")
+    page.button("Create a model")
+    page.page.get_by_label("Name", exact=True).fill("own")
+    page.button("Create model", within="dialog")
+    expect(page.page.get_by_role("heading", level=1)).to_have_text("own@1")
+
+
+def test_a_session_is_stepped_copied_and_sent_back(page: Operated, service: Furnished) -> None:
+    page.visit("sessions", "Sessions")
+    page.page.get_by_role("link", name=ODD).click()
+    expect(page.page.get_by_role("heading", level=1)).to_have_text(ODD)
+    page.page.get_by_label("Input", exact=True).fill("0.5")
+    page.button("Step")
+    expect(page.card("Take a step")).to_contain_text("expected 2 numbers, got 1")
+    page.page.get_by_label("Input", exact=True).fill("0.5, -1")
+    page.button("Step")
+    expect(page.card("Take a step")).to_contain_text("Output of step 41")
+    service.post(f"{session_path(ODD)}/step", {"input": [0.25, 0.125]})
+    expect(page.card("Inputs")).to_contain_text("Step 42")
+    expect(page.card("Inputs")).to_contain_text("input 1 0.125")
+    expect(page.card("Outputs")).to_contain_text("Step 42")
+    page.check_access()
+    page.page.get_by_role("slider").fill("40")
+    page.button("Go back")
+    page.button("Undo")
+    expect(page.page.get_by_role("button", name="Undo")).to_be_hidden()
+    page.button("Take snapshot")
+    expect(page.card("Snapshots").get_by_role("listitem")).to_have_count(1)
+    page.button("Fork")
+    page.page.get_by_label("Name", exact=True).fill("child/ü")
+    page.button("Fork", within="dialog")
+    expect(page.page.get_by_role("heading", level=1)).to_have_text("child/ü")
+    state = [service.api.get(f"{session_path(name)}/state").json()["layers"] for name in (ODD, "child/ü")]
+    assert state[0] == state[1]
+
+
+def test_a_wide_state_is_a_map_of_all_its_numbers(page: Operated) -> None:
+    page.visit("sessions/wide", "wide")
+    expect(page.page.get_by_role("img", name="h of layer 0")).to_have_attribute(
+        "aria-label", re.compile("4096 numbers")
+    )
+    page.check_access()
+
+
+def test_a_job_is_explained_submitted_and_drawn(page: Operated) -> None:
+    page.visit("training?model=tide", "Training")
+    form = page.card("New job")
+    expect(form).to_contain_text("Sequences in one update.")
+    form.get_by_label("Series").fill("1 2\n3 x")
+    page.button("Train")
+    expect(form.get_by_role("alert")).to_have_text("Series: “x” in line 2 is not a number.")
+    form.get_by_label("Series").fill("\n".join(f"{step % 7 / 7}, {step % 5 / 5}" for step in range(80)))
+    form.get_by_label("Epochs").fill("3")
+    form.get_by_label("Optimiser").select_option("adam")
+    form.get_by_label("Learning rate").fill("0.01")
+    page.check_access()
+    page.button("Train")
+    expect(page.card("Loss")).to_contain_text("Epoch 3", timeout=4 * WITHIN_MS)
+    expect(page.card("Jobs").get_by_role("link", name="tide@2")).to_be_visible()
+    page.check_access()
+
+
+def test_copied_requests_run(page: Operated, service: Furnished, tmp_path: Path) -> None:
+    page.visit("sessions", "Sessions")
+    body = {"session": "a 'b' \"c\" \\ 🙂", "model": "tide", "pinned": True}
+    script = """async (request) => {
+        const { LANGUAGES } = await import(document.querySelector('link[href$="core/snippets.js"]').href);
+        return Object.values(LANGUAGES).map((write) => write(request));
+    }"""
+    request = {"method": "POST", "path": "/v1/sessions", "body": body}
+    curl, python, typescript = page.page.evaluate(script, request)
+    own = os.environ | {"CELLAR_API_KEY": service.key}
+    (tmp_path / "program.mjs").write_text(typescript, "utf-8")
+    for command in (["sh", "-c", curl], [sys.executable, "-c", python], ["node", str(tmp_path / "program.mjs")]):
+        done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+        assert httpx.Response(200, text=done.stdout).json()["session"] == body["session"], (command, done)
+
+
+def test_a_lost_connection_is_said_once_and_mends(page: Operated) -> None:
+    page.visit("", "Overview")
+    page.page.context.set_offline(True)
+    expect(page.page.get_by_text("The service does not answer since")).to_be_visible()
+    page.page.context.set_offline(False)
+    expect(page.page.get_by_text("The service does not answer")).to_be_hidden()
+    assert [error for error in page.take_errors() if "ERR_INTERNET_DISCONNECTED" not in error] == []
+
+
+def test_the_page_is_small_and_asks_no_other_host(page: Operated, service: Furnished) -> None:
+    total = sum(page.sizes.values())
+    sys.stdout.write(f"the page transfers {total:,} bytes in {len(page.sizes)} files; at most {MOST_BYTES:,}\n")
+    assert total <= MOST_BYTES
+    assert {urlsplit(url).netloc for url in page.loaded if not url.startswith("data:")} == {
+        urlsplit(service.replica.url).netloc
+    }
+
+
+def test_files_are_short() -> None:
+    own = [path for path in FILES.rglob("*.js") if path.parent.name != "vendor"] + [*FILES.rglob("*.css")]
+    assert [path.name for path in own if path.read_text("utf-8").count("\n") > MOST_LINES] == []
