@@ -184,6 +184,18 @@ async def test_half_is_that_of_those_who_fly_as_well() -> None:
     group_commit.end(group_commit.begin(1))
 
 
+async def test_half_go_when_the_store_is_idle_for_as_long_as_it_took() -> None:
+    group_commit = GroupCommit(spacing_s=0, division_s=3600)
+    queue = Queue(group_commit)
+    works = 4 * UNDIVIDED
+    for size, later_s in ((works // 2, -3600), (works, 3600), (works // 2, 0)):  # the first division is not too early
+        queue.ask(works)
+        assert queue.gone[-1] == size
+        group = group_commit.begin(size)
+        group.began_s += later_s  # as if the group had taken an hour, or no time
+        group_commit.end(group)
+
+
 async def test_a_primary_that_hangs_holds_up_only_its_own_sessions(
     redis_cluster: RedisCluster, start_service: StartService
 ) -> None:

@@ -10,7 +10,8 @@ make the disk write two thousand times a second, which slows down disks and host
 database delays its group commits for the same reason. A lone request is committed at once. Otherwise a group starts
 2 ms after the last one, or as soon as as many requests wait as the last group had. If many clients send their next
 request as soon as they have an answer, half of the requests are sent: while the store has them, the other half is
-computed.
+computed. That is done whenever the store has been idle for as long as it took for the last group: it then has the time
+for one more group, of which most is the write to its disk.
 """
 
 import asyncio
@@ -37,8 +38,8 @@ UNDIVIDED = 8
 """The number of works up to which a group is never divided in two."""
 
 DIVISION_S = 0.05
-"""The least number of seconds between two divisions. Clients that wait for answers stay divided after one; for clients
-that do not wait, each division costs one more group."""
+"""The least number of seconds between two divisions while the store is busy. Clients that wait for answers stay divided
+after one; for clients that do not wait, each division costs one more group."""
 
 Go = Callable[[int], int]
 """A function that sends a group of at most that many works, and returns how many it has sent."""
@@ -57,9 +58,10 @@ class CommitInFlight:
 class GroupCommit:
     """Counts the groups in flight, and decides when the next one may be sent."""
 
-    def __init__(self, most: int = MOST, spacing_s: float = SPACING_S) -> None:
+    def __init__(self, most: int = MOST, spacing_s: float = SPACING_S, division_s: float = DIVISION_S) -> None:
         self._most = most
         self._spacing_s = spacing_s
+        self._division_s = division_s
         self._in_flight: list[CommitInFlight] = []
         self._callbacks: list[Go] = []
         """The functions to call when the next group may be sent."""
@@ -73,7 +75,9 @@ class GroupCommit:
         """The number of waiting works that is enough for another group without a delay: as many as the last one had."""
         self._released = self._taken = 0
         """How many works waited when the last group started, and how many of them it took."""
-        self._last_s = self._divided_s = 0.0
+        self._last_s, self._divided_s = 0.0, -math.inf
+        self._ended_s = self._took_s = 0.0
+        """When the last group ended, and the time from its start to its end."""
         self._rechecks = False
         self._late: asyncio.TimerHandle | None = None
         self._spaced: asyncio.TimerHandle | None = None
@@ -125,6 +129,8 @@ class GroupCommit:
         """Count a group as ended. It may have ended before."""
         if sent_commit in self._in_flight:
             self._in_flight.remove(sent_commit)
+            self._ended_s = monotonic()
+            self._took_s = self._ended_s - sent_commit.began_s
             self._let_go()
 
     def _recheck(self) -> None:
@@ -175,10 +181,13 @@ class GroupCommit:
         return self._works >= self._last and 4 * self._again >= 3 * self._works
 
     def _most_works(self, now_s: float) -> int:
-        """Return how many of the waiting works the next group may have: now and then half of them, see above."""
+        """Return how many of the waiting works the next group may have: all, or half of them, see above."""
         works = self._works
         half = max(UNDIVIDED, (works + sum([sent_commit.works for sent_commit in self._in_flight]) + 1) // 2)
-        if works <= half or now_s - self._divided_s < DIVISION_S or not self._are_back():
+        if works <= half or not self._are_back():
+            return works
+        is_idle = not self._in_flight and now_s - self._ended_s >= self._took_s
+        if not is_idle and now_s - self._divided_s < self._division_s:
             return works
         self._divided_s = now_s
         return half
