@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from cellar.process import RESERVED_FILES, connections_within
 from tests.waiting import wait_until
 
@@ -32,6 +34,19 @@ print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """
 
 
+YIELDS = """
+import os, sys
+from cellar.process import AUTOGROUP, yield_to_others
+for _ in range(int(sys.argv[1])):
+    if child := os.fork():
+        os.waitpid(child, 0)
+        os._exit(0)
+yield_to_others(7)
+group = AUTOGROUP.read_text().split()[-1] if AUTOGROUP.exists() else "none"
+print(os.getpriority(os.PRIO_PROCESS, 0), group, flush=True)
+"""
+
+
 def test_a_child_is_killed_when_its_parent_is() -> None:
     command = [sys.executable, "-c", PARENT]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_environment()) as parent:
@@ -51,6 +66,14 @@ def test_a_child_whose_parent_is_gone_already_ends_itself() -> None:
 def test_the_soft_limit_of_open_files_becomes_the_hard_one() -> None:
     done = subprocess.run([sys.executable, "-c", RAISES_ITS_LIMIT], capture_output=True, check=True, env=_environment())
     assert int(done.stdout) == resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+@pytest.mark.parametrize(("below", "group"), [(0, "7"), (1, "7"), (2, "0")])
+def test_the_session_of_a_worker_yields_with_it_but_not_that_of_others(below: int, group: str) -> None:
+    """A job is a child of its worker. If the worker leads no session, others such as the service may be in it."""
+    command = [sys.executable, "-c", YIELDS, str(below)]
+    done = subprocess.run(command, capture_output=True, check=True, env=_environment(), start_new_session=True)
+    assert done.stdout.decode().split() in (["7", group], ["7", "none"])
 
 
 def test_files_are_kept_for_others_than_connections() -> None:

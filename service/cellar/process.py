@@ -6,12 +6,16 @@ import resource
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 RESERVED_FILES = 256
 """Open files that are reserved for Redis, the compiler, the kernel cache and the log."""
 
 LARGE_BYTES = 1024 * 1024
 """The scratch memory of a network of a thousand units has some megabytes, and its matrices four each."""
+
+AUTOGROUP = Path("/proc/self/autogroup")
+"""The group of this session and its nice value; there is none without the autogroup feature, or on other systems."""
 
 _M_MMAP_THRESHOLD = -3
 """Of mallopt(3)."""
@@ -51,9 +55,16 @@ def yield_to_others(nice: int) -> None:
     """Lower the priority of this thread, and of what it starts from now on, to that nice value (0 to 19).
 
     Threads that run already keep theirs. A lower value than the present one needs privileges, and is ignored.
+
+    Linux may share a processor among sessions (setsid), whatever the nice values of their processes (sched(7), the
+    autogroup feature). So the session gets the value too if this process or its parent leads it: it has nothing else
+    than a worker then.
     """
     if nice > os.getpriority(os.PRIO_PROCESS, 0):
         os.setpriority(os.PRIO_PROCESS, 0, nice)
+        if os.getsid(0) in (os.getpid(), os.getppid()):
+            with suppress(OSError):
+                AUTOGROUP.write_text(str(nice))
 
 
 def end_with_parent(parent: int) -> None:
