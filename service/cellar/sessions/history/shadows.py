@@ -47,8 +47,11 @@ logger = logging.getLogger(__name__)
 EVERY_S = 1.0
 """Seconds between two turns in which a process follows the sessions that it has stepped."""
 
-POLL_S = 30.0
-"""Seconds between two searches of one process for shadows that no process has followed."""
+POLL_S = 300.0
+"""Seconds between two searches of one process for shadows that no process has followed, two commands for each shadow.
+
+A process searches when it starts too, so this finds only those of a process that was killed and not started again.
+"""
 
 PAGE = 256
 """Changes that a shadow runs between two writes of its progress."""
