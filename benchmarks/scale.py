@@ -1,7 +1,8 @@
 """Measures how the cost of a step or request grows with the fleet: `make bench-scale`.
 
 Each row is measured beside the same load at the smallest size, in interleaved rounds on one service that has a core
-of its own; Redis and the load have the other core. Figures are CPU time of the service, from schedstat.
+of its own; Redis and the load have the other core. Figures are CPU time of the service, from schedstat. The rows of a
+quick run share a service, whose sessions and models are few; otherwise each row has one of its own.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from benchmarks.scaling import (
     bodies,
     cores,
     expiry,
+    idempotency,
     jobs,
     listing,
     models,
@@ -30,15 +32,16 @@ from benchmarks.scaling.scene import QUICK, THOROUGH, Row, Scene, set_up
 from benchmarks.serving.cores import choose
 
 ROWS: Mapping[str, Callable[[Scene], Row]] = {
+    "aof": aof.measure,
+    "idempotency": idempotency.measure,
+    "expiry": expiry.measure,
     "models": models.measure,
     "cores": cores.measure,
     "sessions": sessions.measure,
     "requests": requests.measure,
     "listing": listing.measure,
-    "expiry": expiry.measure,
     "processes": processes.measure,
     "bodies": bodies.measure,
-    "aof": aof.measure,
     "shadows": shadows.measure,
     "training": training.measure,
     "job_beside_serving": jobs.measure,
@@ -56,11 +59,12 @@ def main() -> None:
     facts = machine_facts(("redis", "uvicorn"))
     print(described(facts))
     found: list[Row] = []
-    for name, row in ROWS.items():
-        if asked.only in name:
-            with set_up(choose(), QUICK if asked.quick else THOROUGH, asked.data) as scene:
+    rows = [row for name, row in ROWS.items() if asked.only in name]
+    for together in [rows] if asked.quick else [[row] for row in rows]:
+        with set_up(choose(), QUICK if asked.quick else THOROUGH, asked.data) as scene:
+            for row in together:
                 found.append(row(scene))
-            print("\n".join(found[-1].lines), flush=True)
+                print("\n".join(found[-1].lines), flush=True)
     bars = [bar for row in found for bar in row.bars]
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     document = {**facts, "bars": [asdict(bar) | {"met": bar.met} for bar in bars]}

@@ -41,6 +41,8 @@ def measure(scene: Scene) -> Row:
             names = [sessions.name_of(index * CLIENTS + client) for client in range(CLIENTS)]
             ways |= _ways(scene, cellar, names, processes)
         found = scene.interleaved(ways)
+    for process in (scene.redis.process, scene.generator.process):
+        process.pin(scene.cores.outside)
     lines, bars = [], []
     for kind in ("steps", "sequences"):
         one, two = found[f"1 {kind}"], found[f"2 {kind}"]

@@ -6,8 +6,11 @@ Also how long the garbage collector stops a process that has them all in memory.
 import gc
 import random
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+
+import redis
 
 from benchmarks.scaling.scene import Row, Scene, grown
 from benchmarks.serving import copies
@@ -21,6 +24,7 @@ from cellar.ports import Position, SessionKey, SessionMeta, SessionRecord
 from cellar.server import GARBAGE
 from cellar.sessions.execution.model_cache import ModelCache
 from cellar.sessions.scheduling.session_queues import SessionCache
+from cellar.store.keys import SessionKeys
 from cellar.store.sessions.store import RedisSessions
 from cellar.store.topology.factory import open_router
 
@@ -41,10 +45,29 @@ BODY = {"input": CASE.in_size * [0.5]}
 
 
 def create(scene: Scene, count: int) -> None:
-    """Create many sessions as copies of one."""
-    create_sessions(scene.cellar, [ORIGINAL])
+    """Create the first sessions as copies of one, where an earlier row has not done so."""
+    create_named(scene, [name_of(index) for index in range(count)])
+
+
+def create_named(scene: Scene, names: Sequence[str]) -> None:
+    """Create those of the sessions that there are not yet."""
     with scene.redis.client() as client:
-        copies.copy(client, client, ORIGINAL, (name_of(index) for index in range(count)))
+        found = _records(client, [ORIGINAL, *names])
+        if not found[0]:
+            create_sessions(scene.cellar, [ORIGINAL])
+        copies.copy(
+            client, client, ORIGINAL, (name for name, is_there in zip(names, found[1:], strict=True) if not is_there)
+        )
+
+
+def _records(client: "redis.Redis", names: Sequence[str]) -> list[int]:
+    """Return 1 for each session that has a record, 0 for the others."""
+    keys = SessionKeys(PREFIX)
+    with client.pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.exists(keys.record(SessionKey(TENANT, name)))
+        found: list[int] = pipe.execute()
+    return found
 
 
 def measure(scene: Scene) -> Row:
