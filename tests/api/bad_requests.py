@@ -316,6 +316,8 @@ PLACES = [
     get("/v1/sessions?cursor=nowhere", slug="invalid_parameter"),
     get("/v1/sessions?cursor=-1.a", slug="invalid_parameter"),
     get(f"/v1/sessions?cursor={'x' * 257}", slug="invalid_parameter"),
+    get("/v1/jobs?cursor=1.5", slug="invalid_parameter"),
+    get("/v1/jobs?cursor=nan~j1", slug="invalid_parameter"),
     get("/v1/jobs?limit=100000", slug="invalid_parameter"),
     get("/v1/jobs/nobody", slug="job_unknown", status=404),
     get("/v1/jobs/a%20b", slug="invalid_parameter"),

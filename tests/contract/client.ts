@@ -83,6 +83,8 @@ const job: Schemas["JobAnswer"] = taken(
     },
   }),
 );
+const page = taken(await client.GET("/v1/jobs", { params: { query: { limit: 1, cursor: "" } } }));
+expect("the newest job", page.jobs[0]?.job === job.job && typeof page.cursor === "string");
 taken(await client.POST("/v1/jobs/{job}/cancel", { params: { path: { job: job.job } } }));
 
 const refused = await client.POST("/v1/sessions/{session}/step", { params, body: { input: [1] } });

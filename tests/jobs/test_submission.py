@@ -16,7 +16,7 @@ def test_a_submitted_job_is_queued_with_the_newest_version_pinned(workshop: Work
     job = workshop.submit()
     assert (job.state, job.spec["model"], job.created_s) == ("queued", "walk@1", 1_700_000_000.5)
     assert workshop.jobs.get("default", job.job) == job
-    assert workshop.jobs.list("default") == [job]
+    assert workshop.jobs.list("default") == ([job], "")
     assert workshop.room.job_queue.waiting(job)
     assert training_spec(job) == TRAINING
 
@@ -62,7 +62,7 @@ def test_the_same_key_makes_one_job(workshop: Workshop) -> None:
     again = workshop.jobs.submit("default", "walk", walks(), TRAINING, key="once")
     assert (again.job.job, again.job.state) == (first.job.job, "succeeded")
     assert (first.replayed, again.replayed) == (False, True)
-    assert len(workshop.jobs.list("default")) == 1
+    assert workshop.jobs.list("default") == ([again.job], "")
     with pytest.raises(FingerprintMismatch):
         workshop.jobs.submit("default", "walk", walks(), TrainingSpec(epochs=6), key="once")
 

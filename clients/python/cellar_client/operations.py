@@ -27,6 +27,10 @@ Steps = Sequence[tuple[SessionHandle, Inputs]]
 """Sessions with inputs for each."""
 
 
+JOBS, MOST_JOBS = 100, 1000
+"""Jobs that are listed by default, and in one answer at most."""
+
+
 class ClientCore:
     """A service, and how long its requests are repeated."""
 
@@ -133,9 +137,16 @@ class ClientCore:
 
     def jobs(self, *, state: str | None = None, limit: int | None = None) -> Operation[list[JobCore]]:
         """List training jobs, the newest first: those in a state, at most `limit` (100). They have no `losses`."""
-        params = {"state": state, "limit": limit}
-        found = yield from call("GET", "/v1/jobs", params=params, give_up_s=self.give_up_s)
-        return [JobCore(document, self.give_up_s) for document in found["jobs"]]
+        left = JOBS if limit is None else limit
+        params = {"state": state, "limit": min(left, MOST_JOBS), "cursor": None}
+        found: list[JobCore] = []
+        while True:
+            page = yield from call("GET", "/v1/jobs", params=params, give_up_s=self.give_up_s)
+            found += [JobCore(document, self.give_up_s) for document in page["jobs"]]
+            left -= len(page["jobs"])
+            if left <= 0 or not page.get("cursor"):  # an older service sends none
+                return found
+            params |= {"limit": min(left, MOST_JOBS), "cursor": page["cursor"]}
 
     def explain_cell(self, equations: str, sizes: Mapping[str, int]) -> Operation[CellDocument]:
         """Check the equations of a cell: its parameters, states, output and cost. Raise CellInvalid."""

@@ -159,9 +159,11 @@ class Jobs:
         """Return the finished epochs of a job, oldest first. Raise JobUnknown."""
         return self._store.history(tenant, job)
 
-    def list(self, tenant: str, limit: int = 100, state: JobState | None = None) -> list[Job]:
-        """Return the newest jobs first, or the newest of those in one state."""
-        return self._store.list(tenant, limit, state)
+    def list(
+        self, tenant: str, limit: int = 100, state: JobState | None = None, after: str = ""
+    ) -> tuple[list[Job], str]:
+        """Return a page of jobs, the newest first, and the cursor that continues ("" at the end)."""
+        return self._store.list(tenant, limit, state, after)
 
     def cancel(self, tenant: str, job: str) -> Job:
         """Ask a job to end and return it; a running job ends a moment later. Raise JobUnknown."""

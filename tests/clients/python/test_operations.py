@@ -105,7 +105,7 @@ def test_versions_have_aliases_and_tags(client: Client) -> None:
     assert [version["version"] for version in client.models.versions("tagged")] == [2]
 
 
-def test_jobs_are_listed(client: Client) -> None:
+def test_jobs_are_listed(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     client.models.create("jobs", GRU)
     job = client.train(
         "jobs", [[[1.0, 2.0]], [[3.0, 4.0]]], [[[0.0] * 3]] * 2, layout="TBF", epochs=1, publish="always"
@@ -115,6 +115,9 @@ def test_jobs_are_listed(client: Client) -> None:
     assert (job.progress["epoch"], len(job.losses)) == (1, 1)
     held_out = client.train("jobs", [[1, 2]] * 9, [[0] * 3] * 9, validation=([[1, 2]], [[0] * 3]), epochs=1)
     assert held_out.refresh()["job"] == held_out.id
+    monkeypatch.setattr("cellar_client.operations.MOST_JOBS", 1)  # each page has one
+    assert [each.id for each in client.jobs(limit=2)] == [held_out.id, job.id]
+    assert [each.id for each in client.jobs(limit=1)] == [held_out.id]
 
 
 def test_documents_have_members_of_the_api() -> None:

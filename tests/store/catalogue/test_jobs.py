@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cellar.errors import AlreadyExists, JobUnknown, Superseded
-from cellar.ports import Job, JobStore, Lease
+from cellar.ports import Job, JobState, JobStore, Lease
 from cellar.store.catalogue.jobs import HISTORY_EPOCHS, MAX_BARREN_ATTEMPTS, SAMPLED, RedisJobs
 from cellar.store.topology.factory import sync_client
 from tests.waiting import wait_until
@@ -44,11 +44,16 @@ def test_a_new_job_is_queued_as_it_was_given(jobs: JobStore) -> None:
             ask("other", "j1")
 
 
+def listed(jobs: JobStore, limit: int, state: JobState | None = None) -> list[str]:
+    found, _ = jobs.list("default", limit, state)
+    return [job.job for job in found]
+
+
 def test_the_newest_jobs_come_first(jobs: JobStore) -> None:
     for index in range(2, 5):
         jobs.create(Job("default", f"j{index}", "queued", {}, JOB.created_s + index))
     jobs.create(Job("other", "j9", "queued", {}, JOB.created_s + 9))
-    assert [job.job for job in jobs.list("default", 3)] == ["j4", "j3", "j2"]
+    assert listed(jobs, 3) == ["j4", "j3", "j2"]
 
 
 def test_the_newest_of_one_state_are_found_behind_others(jobs: JobStore) -> None:
@@ -56,10 +61,33 @@ def test_the_newest_of_one_state_are_found_behind_others(jobs: JobStore) -> None
         jobs.create(Job("default", f"j{index}", "queued", {}, JOB.created_s + index))
         if index < 4:
             jobs.cancel("default", f"j{index}")
-    assert [job.job for job in jobs.list("default", 1, "cancelled")] == ["j3"]
-    assert [job.job for job in jobs.list("default", 9, "cancelled")] == ["j3", "j2"]
-    assert [job.job for job in jobs.list("default", 1, "queued")] == ["j5"]
-    assert jobs.list("default", 9, "failed") == []
+    assert listed(jobs, 1, "cancelled") == ["j3"]
+    assert listed(jobs, 9, "cancelled") == ["j3", "j2"]
+    assert listed(jobs, 1, "queued") == ["j5"]
+    assert listed(jobs, 9, "failed") == []
+
+
+@pytest.mark.parametrize("state", [None, "queued"])
+def test_pages_have_every_job_once(jobs: JobStore, state: JobState | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cellar.store.catalogue.jobs.READ_AT_ONCE", 2)
+    for index, later in enumerate((1, 1, 1, 1, 2, 2, 3), 2):  # a page ends among four that were created together
+        jobs.create(Job("default", f"j{index}", "queued", {}, JOB.created_s + 0.1234567 * later))
+    pages: list[list[str]] = []
+    cursor = ""
+    while not pages or cursor:
+        found, cursor = jobs.list("default", 3, state, cursor)
+        pages.append([job.job for job in found])
+    assert pages == [["j8", "j7", "j6"], ["j5", "j4", "j3"], ["j2", "j1"]]
+
+
+def test_a_list_goes_on_behind_a_job_that_has_expired(redis_url: str) -> None:
+    client, prefix = sync_client(redis_url), f"test-{uuid.uuid4().hex}"
+    store = RedisJobs(client, prefix)
+    for name in ("a", "b", "c", "d"):
+        store.create(Job("default", name, "queued", {}, JOB.created_s))
+    _, cursor = store.list("default", 2)
+    client.delete(f"{prefix}:{{jobs}}:default/c")  # the last one of the page
+    assert [job.job for job in store.list("default", 2, None, cursor)[0]] == ["b", "a"]
 
 
 def test_unfinished_jobs_are_found_by_their_model_or_its_version(jobs: JobStore) -> None:
@@ -97,7 +125,7 @@ def test_a_list_forgets_what_has_expired(redis_url: str) -> None:
     for name in ("old", "young"):
         store.create(Job("default", name, "queued", {}, JOB.created_s))
     client.delete(f"{prefix}:{{jobs}}:default/old")
-    assert [job.job for job in store.list("default", 10)] == ["young"]
+    assert listed(store, 10) == ["young"]
     assert client.zrange(f"{prefix}:{{jobs}}:index:default", 0, -1) == [b"young"]
 
 

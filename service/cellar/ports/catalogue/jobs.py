@@ -123,5 +123,8 @@ class JobStore(Protocol):
     def history(self, tenant: str, job: str) -> list[dict[str, Any]]:
         """Return the newest finished epochs (at least 1,000 are kept), oldest first. Raise JobUnknown."""
 
-    def list(self, tenant: str, limit: int, state: JobState | None = None) -> list[Job]:
-        """Return the newest jobs first, or the newest of those in one state."""
+    def list(self, tenant: str, limit: int, state: JobState | None = None, after: str = "") -> tuple[list[Job], str]:
+        """Return up to `limit` jobs, or jobs in one state, the newest first, and the cursor that continues.
+
+        `after` is the cursor of the page before, "" for the first page; the last page has the cursor "".
+        """

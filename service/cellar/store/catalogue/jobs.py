@@ -28,6 +28,9 @@ SAMPLED = 8
 DUE_AT_ONCE = 100
 """Most jobs in one sweep; the next sweep takes further ones."""
 
+READ_AT_ONCE = 100
+"""Jobs that a list reads in one round trip."""
+
 STATES: dict[str, JobState] = {state: state for state in get_args(JobState)}
 TIMES = ("started_s", "ended_s", "cancel_asked_s")
 
@@ -80,22 +83,23 @@ class RedisJobs:
                 found.append(self.get(tenant, job))
         return [job for job in found if _trains(job, model) and job.state in ("queued", "running")]
 
-    def list(self, tenant: str, limit: int, state: JobState | None = None) -> list[Job]:
-        """Return the newest jobs, or those in one state; expired names leave the index. Raise StoreUnavailable."""
+    def list(self, tenant: str, limit: int, state: JobState | None = None, after: str = "") -> tuple[list[Job], str]:
+        """Return a page of jobs; see `JobStore.list`. Expired names leave the index. Raise StoreUnavailable."""
         found: list[Job] = []
         gone: list[str] = []
+        more = False
         with redis_errors():
-            last = limit - 1 if state is None else -1
-            for name in map(text, self._client.zrevrange(self._index(tenant), 0, last)):
-                record = self._client.hgetall(self._record(tenant, name))
+            at_once = min(limit + 1, READ_AT_ONCE) if state is None else READ_AT_ONCE
+            for name, record in self._records(tenant, after, at_once):
                 if not record:
                     gone.append(name)
                 elif state in (None, (job := _load(tenant, name, record)).state):
-                    found.append(job)
-                    if len(found) == limit:
+                    more = len(found) == limit
+                    if more:
                         break
+                    found.append(job)
             self._forget(tenant, gone)
-        return found
+        return found, f"{found[-1].created_s!r}~{found[-1].job}" if more else ""
 
     def acquire(self, tenant: str, job: str, lease_s: float) -> Lease | None:
         """Begin the next attempt; None if the job has a live lease, ended or was cancelled. Raise StoreUnavailable."""
@@ -173,6 +177,26 @@ class RedisJobs:
         """Record that the blobs of an ended job are deleted. Raise StoreUnavailable."""
         with redis_errors():
             self._client.srem(self._ended, _member(tenant, job))
+
+    def _records(self, tenant: str, after: str, at_once: int) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+        """Yield the names behind a cursor, the newest first, with their records; that of an expired job is empty."""
+        created, _, last = after.partition("~")
+        at_s = float(created or "inf")
+        while True:
+            with self._client.pipeline(transaction=False) as pipe:
+                pipe.zrangebyscore(self._index(tenant), at_s, at_s)
+                pipe.zrevrangebyscore(self._index(tenant), f"({at_s!r}", "-inf", 0, at_once, withscores=True)
+                same, older = pipe.execute()
+            names = [name for name in map(text, reversed(same)) if name < last]
+            names += [text(name) for name, _ in older]
+            with self._client.pipeline(transaction=False) as pipe:
+                for name in names:
+                    pipe.hgetall(self._record(tenant, name))
+                records = pipe.execute()
+            yield from zip(names, records, strict=True)
+            if not older:
+                return
+            last, at_s = names[-1], older[-1][1]
 
     def _forget(self, tenant: str, jobs: Sequence[str]) -> None:
         """Remove jobs without a record from the tenant's index."""

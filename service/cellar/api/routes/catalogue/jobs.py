@@ -22,9 +22,13 @@ from cellar.api.http.parameters import (
 )
 from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.catalogue.jobs import JobAnswer, JobRequest, JobsAnswer
+from cellar.api.schemas.names import JOB_CURSOR_PATTERN
 from cellar.errors import FingerprintMismatch, IdUnknown, JobTooLarge, JobUnknown, ModelUnknown
 from cellar.ports import JobState
 
+JobCursor = Annotated[
+    str, Query(pattern=JOB_CURSOR_PATTERN, description="The cursor of the last answer; empty for the first page.")
+]
 State = Annotated[JobState | None, Query(description="Only jobs in this state.")]
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
@@ -60,10 +64,12 @@ async def submit_job(
 
 
 @router.get("", responses=answers(*STORE, *PARAMETER))
-async def list_jobs(caller: CallerOf, services: Parts, limit: Limit = 100, state: State = None) -> JobsAnswer:
+async def list_jobs(
+    caller: CallerOf, services: Parts, cursor: JobCursor = "", limit: Limit = 100, state: State = None
+) -> JobsAnswer:
     """List jobs, or those in one state, the newest first, without their histories."""
-    jobs = await run_sync(services.jobs.list, caller.tenant, limit, state)
-    return JobsAnswer(jobs=[JobAnswer.of(job, []) for job in jobs])
+    jobs, after = await run_sync(services.jobs.list, caller.tenant, limit, state, cursor)
+    return JobsAnswer(jobs=[JobAnswer.of(job, []) for job in jobs], cursor=after)
 
 
 @router.get("/{job}", responses=answers(*STORE, *PARAMETER, JobUnknown))

@@ -131,6 +131,7 @@ class JobAnswer(Answer):
 
 
 class JobsAnswer(Answer):
-    """The newest jobs first."""
+    """A page of jobs, the newest first."""
 
     jobs: list[JobAnswer]
+    cursor: str = Field(description='Send it to read the next page; "" at the end.')
