@@ -12,7 +12,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet
 	--allow-unsafe --strip-extras --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
-.PHONY: help install compiled lint test test-pure test-below check faults golden matrix interchange contract demo bench-engine bench-training bench-service bench-scale openapi requirements screenshots clean
+.PHONY: help install compiled lint test test-pure test-below check faults isolation golden matrix interchange contract demo bench-engine bench-training bench-service bench-scale openapi requirements screenshots clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -48,6 +48,9 @@ golden: .venv/installed-dev ## print the golden hashes of the arithmetic, on eve
 
 faults: .venv/installed-dev ## 10,000 steps through lost, cut and doubled messages and kills (ARGS="--seed 7 --runs 3")
 	$(BIN)/python -m tests.faults.run $(ARGS)
+
+isolation: .venv/installed-dev ## 100,000 requests of one tenant for what another one owns (ARGS="--count 5000 --seed 7")
+	$(BIN)/python -m tests.isolation.run $(ARGS)
 
 matrix: .venv-bench/installed-bench-service ## training jobs of 900 combinations against PyTorch (ARGS="--only huber")
 	.venv-bench/bin/python -m tests.matrix.run $(ARGS)
