@@ -25,6 +25,8 @@ from cellar.keys.tokens import Tokens
 from cellar.memory import shares
 from cellar.memory.request_memory import RequestMemory
 from cellar.memory.temporary_files import TemporaryFiles
+from cellar.metrics.process_metrics import PUBLISH_S, ProcessMetrics
+from cellar.metrics.window import SAMPLE_S
 from cellar.ports import BlobStore, repeat
 from cellar.ports.clock import SystemClock
 from cellar.ports.peers import Peers
@@ -107,7 +109,7 @@ class Api(Parts):
     Raise StartupError if the process cannot work with these settings or on this machine. Redis need not be reachable.
     """
 
-    def __init__(self, settings: Settings, peers: Peers | None = None) -> None:
+    def __init__(self, settings: Settings, peers: Peers | None = None, metrics: ProcessMetrics | None = None) -> None:
         super().__init__(settings)
         self._peers = peers
         self.temporary_files = TemporaryFiles(settings.data_dir / "tmp")
@@ -145,6 +147,7 @@ class Api(Parts):
             keys=self._make_key_ring(settings),
             ready=self._store.ping,
             refresh_others=self._share_refresh(),
+            metrics=metrics or ProcessMetrics("api"),
         )
 
     def _make_jobs(self, settings: Settings) -> Jobs:
@@ -196,8 +199,10 @@ class Api(Parts):
 
     def _background(self) -> Iterator[Coroutine[Any, Any, None]]:
         """Yield the tasks that run beside the requests."""
-        tenants = Tenants(self.services.keys)
+        tenants, metrics = Tenants(self.services.keys), self.services.metrics
         yield self._store.agree()
+        yield repeat(metrics.publish_soon, PUBLISH_S, "metrics cannot be published")
+        yield repeat(metrics.sample, SAMPLE_S, "metrics cannot be read")
         yield repeat(self._store.ping, CHECK_INTERVAL_S, "Redis cannot keep sessions")
         sweeping = self._once(self._store.sweeper(tenants, router=self._second_router).run)
         yield repeat(sweeping, SWEEP_S, "expired sessions cannot be searched for")
@@ -270,6 +275,7 @@ class Api(Parts):
             for part in (self._store, self.services.event_hub, self._events, self._second_router):
                 await part.aclose()
             await asyncio.to_thread(sweeping.join)
+            self.services.metrics.publish()  # the counts of the last requests
 
 
 def _forwarding(sessions: Sessions, peers: Peers | None) -> Forwarding | None:

@@ -6,11 +6,13 @@ Together with `cellar.assembly`, which creates and connects the parts, this is t
 import resource
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from functools import partial
 
 from fastapi import FastAPI
 
 from cellar.api.app import create_app as create_api
-from cellar.api.limits.limits import Limits
+from cellar.api.dependencies import Services
+from cellar.api.limits.limits import Limits, Load
 from cellar.api.middleware.access import Access
 from cellar.api.middleware.node_routing import Nodes
 from cellar.assembly import Api, Parts, Stores
@@ -19,6 +21,7 @@ from cellar.engine import KernelCache, host_target, is_known, self_test, target_
 from cellar.errors import StartupError
 from cellar.jobs import worker
 from cellar.jobs.attempt import runner
+from cellar.metrics.process_metrics import ProcessMetrics
 from cellar.nn.builtin_kernels import builtin_kernels
 from cellar.ports.peers import Peers
 from cellar.process import allow_all_files, connections_within, return_large_blocks, yield_to_others
@@ -29,10 +32,13 @@ from cellar.store.protocol.url import parse
 from cellar.store.topology.factory import sync_client
 
 
-def create_app(settings: Settings, peers: Peers | None = None) -> FastAPI:
-    """Return the application with all its parts; nothing is connected yet. Raise as `Api`."""
-    api = Api(settings, peers)
-    return create_api(
+def create_app(settings: Settings, peers: Peers | None = None, metrics: ProcessMetrics | None = None) -> FastAPI:
+    """Return the application with all its parts; nothing is connected yet. Raise as `Api`.
+
+    `metrics` are those that it publishes, by default for itself alone.
+    """
+    api = Api(settings, peers, metrics)
+    app = create_api(
         api.services,
         Access.of(settings.host, settings.allowed_hosts, settings.allowed_origins),
         max_body_bytes=settings.max_body_bytes,
@@ -44,6 +50,19 @@ def create_app(settings: Settings, peers: Peers | None = None) -> FastAPI:
         has_page=settings.page,
         lifespan=api.lifespan,
     )
+    api.services.metrics.gauges = partial(_gauges, app)
+    return app
+
+
+def _gauges(app: FastAPI) -> dict[str, float]:
+    """Return the gauges of the process, by the names of their metrics."""
+    services: Services = app.state.services
+    load: Load = app.state.load
+    return services.sessions.steps.scheduler.gauges | {
+        "cellar_request_memory_bytes": load.memory.held_bytes,
+        "cellar_websockets": load.streams,
+        "cellar_event_subscribers": services.event_hub.subscribers,
+    }
 
 
 def _limits(settings: Settings) -> Limits:
@@ -60,7 +79,8 @@ def serve(settings: Settings, place: Place) -> None:
     channel, listeners, peer_listener = place.open_channel(), place.open_listeners(), place.open_peer_listener()
     own = listeners[min(place.slot, len(listeners) - 1)]
     peers = Peers(place.slot, peer_listener, place.peers, channel.send) if peer_listener and place.peers else None
-    app = create_app(settings, peers)
+    name = "api" if place.slots == 1 else f"api {place.slot}"
+    app = create_app(settings, peers, ProcessMetrics(name, place.open_page(), place.region))
     server = make_server(app, settings, lambda: report(app.state.services, channel.send))
     server.follow(channel, peers, {slot: each for slot, each in enumerate(listeners) if each is not own})
     server.run([own])

@@ -42,7 +42,7 @@ def test_keys_before_and_while_the_service_runs(tmp_path: Path, kernel_directory
         assert [key["name"] for key in http.get("/v1/keys").json()["keys"]] == ["first"]
         listed = json.loads(run("list", "--json", **place).stdout)
         assert [key["tenant"] for key in listed] == ["default", "acme"]
-        assert second.split("_")[2] not in run("list", **place).stdout
+        assert second.split("_", 2)[2] not in run("list", **place).stdout
         rotated = run("rotate", listed[0]["id"], "--overlap", "30s", **place).stdout.splitlines()[-1]
         assert run("revoke", listed[1]["id"], **place).returncode == 0
         assert run("list", "--tenant", "acme", **place).stdout.splitlines()[-1].split()[3] == "revoked"

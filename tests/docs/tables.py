@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from cellar.metrics.catalogue import METRICS
 from cellar.nn.model.layers import LAYERS
 from cellar.nn.spec.kinds import types_of
 from cellar.nn.training.losses import LOSSES
@@ -37,12 +38,28 @@ def lines(kinds: Sequence[type[BaseModel]]) -> list[str]:
     return [f"| `{name}` | {settings} | {text} |\n".replace("|  |", "| |") for name, settings, text in found]
 
 
+def metric_lines() -> list[str]:
+    """Return the rows of the table of metrics: name, kind, labels, and meaning."""
+    found = []
+    for metric in METRICS:
+        labels = " ".join(f"`{label}`" for label in metric.labels)
+        found.append(f"| `{metric.name}` | {metric.kind} | {labels} | {metric.text.removesuffix('.')} |\n")
+    return [line.replace("|  |", "| |") for line in found]
+
+
+TABLES: dict[str, dict[str, list[str]]] = {
+    **{page: {heading: lines(kinds) for heading, kinds in tables.items()} for page, tables in KINDS.items()},
+    "reference/metrics.md": {"metric": metric_lines()},
+}
+"""By page, the heading of the first column of each table, and its lines."""
+
+
 def filled(page: str) -> str:
     """Return the text of a page with its tables as the code has them."""
     text = (ROOT / "docs" / page).read_text("utf-8")
-    for heading, kinds in KINDS[page].items():
+    for heading, rows in TABLES[page].items():
         (table,) = re.finditer(rf"^\| {heading} \|[^\n]*\n[^\n]*\n((?:\|[^\n]*\n)*)", text, re.MULTILINE)
-        text = text[: table.start(1)] + "".join(lines(kinds)) + text[table.end(1) :]
+        text = text[: table.start(1)] + "".join(rows) + text[table.end(1) :]
     return text
 
 
@@ -57,6 +74,6 @@ def with_settings(page: str) -> str:
 
 if __name__ == "__main__":
     (ROOT / "docs" / "reference/settings.md").write_text(with_settings("reference/settings.md"), "utf-8")
-    for page in KINDS:
+    for page in TABLES:
         (ROOT / "docs" / page).write_text(filled(page), "utf-8")
     (ROOT / "docs" / command_line.PAGE).write_text(command_line.text(), "utf-8")

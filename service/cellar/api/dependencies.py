@@ -10,6 +10,7 @@ from starlette.requests import Request
 from cellar.api.limits.compile_limit import CompileLimit
 from cellar.jobs.submission import Jobs
 from cellar.keys.key_ring import KeyRing
+from cellar.metrics.process_metrics import ProcessMetrics
 from cellar.ports import Caller
 from cellar.registry import Registry
 from cellar.sessions.events.hub import EventHub
@@ -50,6 +51,8 @@ class Services:
     """Return the durability and other facts of the connected store, or raise Unavailable."""
     refresh_others: Callable[[], Awaitable[None]]
     """Have the other processes of this service read what this one has changed."""
+    metrics: ProcessMetrics
+    """The metrics of this process, and of the service."""
 
 
 def services_of(request: Request) -> Services:

@@ -16,7 +16,7 @@ KeyId = Annotated[str, typer.Argument(metavar="ID", help="The id of the key, as 
 def create(
     tenant: Annotated[str, typer.Option(help="Whose models and sessions it is for.")] = "default",
     name: Annotated[str, typer.Option(help="Its purpose, for people.")] = "",
-    scopes: Annotated[str, typer.Option(help="Some of read, step, train, admin.")] = "read,step",
+    scopes: Annotated[str, typer.Option(help="Some of read, step, train, admin, metrics.")] = "read,step",
     expires_in: Annotated[
         str | None, typer.Option(metavar="TIME", help="When it ends, as 90d or 12h; default: it does not.")
     ] = None,

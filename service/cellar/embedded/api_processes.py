@@ -13,6 +13,7 @@ from cellar.embedded.announcement import Announcement
 from cellar.embedded.control import ControlChannel, Message
 from cellar.embedded.place import Place
 from cellar.embedded.processes import MARGIN_S, ChildProcess
+from cellar.metrics.shared_page import SharedPage
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +30,21 @@ class Sockets:
 
 
 class ApiProcess(ChildProcess):
-    """The process of a slot."""
+    """The process of a slot. `region` is that of its metrics on the page of the service."""
 
-    def __init__(self, program: Sequence[str], parent: int, slots: int, sockets: Sockets, slot: int) -> None:
+    def __init__(
+        self,
+        program: Sequence[str],
+        parent: int,
+        slots: int,
+        sockets: Sockets,
+        page: SharedPage | None,
+        slot: int,
+        region: int,
+    ) -> None:
         super().__init__("api" if slots == 1 else f"api {slot}", [*program, "api"])
+        self.region = region
+        self._page = page
         self.slot = slot
         self._parent = parent
         self._slots = slots
@@ -89,6 +101,8 @@ class ApiProcess(ChildProcess):
             control=theirs.fileno(),
             peer_listener=unix[self.slot].fileno() if unix else None,
             peers=[each.getsockname() for each in unix] if unix else None,
+            page=None if self._page is None else self._page.descriptor,
+            region=self.region,
         )
         try:
             return super()._open([*command, place.to_argument()], [*inherit, *place.descriptors])
@@ -139,11 +153,14 @@ class ApiProcesses:
         sockets: Sockets,
         announcement: Announcement,
         drain_s: float,
+        page: SharedPage | None = None,
     ) -> None:
-        self._make = partial(ApiProcess, program, parent, slots, sockets)
+        """`page` has two regions for each slot, so that a process and the one that replaces it have their own."""
+        self._make = partial(ApiProcess, program, parent, slots, sockets, page)
+        self._slots = slots
         self._announcement = announcement
         self._drain_s = drain_s
-        self._current = [self._make(slot) for slot in range(slots)]
+        self._current = [self._make(slot, slot) for slot in range(slots)]
         self._refreshes = Refreshes()
         self._to_replace: list[int] = []
         self._next: ApiProcess | None = None
@@ -184,7 +201,8 @@ class ApiProcesses:
         """Start the next process that is to replace another, or put it into its slot once it is ready."""
         if self._next is None:
             if self._to_replace and self._retired is None:
-                self._next = self._make(self._to_replace.pop(0))
+                slot = self._to_replace.pop(0)
+                self._next = self._make(slot, (self._current[slot].region + self._slots) % (2 * self._slots))
                 self._next.keep(now_s)
                 self._next_until_s = now_s + READY_WITHIN_S
         elif self._next.is_ready:

@@ -7,6 +7,7 @@ from typing import Self
 
 from cellar.embedded.control import ControlChannel
 from cellar.errors import StartupError
+from cellar.metrics.shared_page import SharedPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,16 @@ class Place:
     """The listening Unix socket of this slot; None if there is one slot."""
     peers: list[str] | None = None
     """The paths of the Unix sockets of all slots."""
+    page: int | None = None
+    """The memory that processes share for their metrics; None without one."""
+    region: int = 0
+    """The region of this process in it."""
 
     @property
     def descriptors(self) -> list[int]:
         """Return the descriptors to inherit."""
-        return [*self.listeners, self.control, *([] if self.peer_listener is None else [self.peer_listener])]
+        optional = [each for each in (self.peer_listener, self.page) if each is not None]
+        return [*self.listeners, self.control, *optional]
 
     def to_argument(self) -> str:
         """Return the argument of the command `api`."""
@@ -56,3 +62,7 @@ class Place:
     def open_peer_listener(self) -> socket.socket | None:
         """Return the listening Unix socket of this slot, None if there is one slot."""
         return None if self.peer_listener is None else socket.socket(fileno=self.peer_listener)
+
+    def open_page(self) -> SharedPage | None:
+        """Return the memory that processes share for their metrics, None without one."""
+        return None if self.page is None else SharedPage(self.page)

@@ -19,6 +19,7 @@ from cellar.embedded.server import PrivateRedis
 from cellar.keys.pepper import FILE as PEPPER_FILE
 from cellar.keys.pepper import read_pepper
 from cellar.machine import memory_bytes, processors
+from cellar.metrics.shared_page import SharedPage
 from cellar.settings import Settings
 
 MOST_PROCESSES = 4
@@ -54,9 +55,10 @@ def serve(settings: Settings, program: Sequence[str], say: Callable[[str], None]
         unix = []
         if slots > 1:
             unix = stack.enter_context(peer_listeners(settings.data_dir, settings.runtime_dir, slots))
+        page = stack.enter_context(SharedPage.create(2 * slots + settings.local_workers))
         parent = os.getpid()
         announcement = Announcement(tcp[0], slots, say, tls=settings.tls_certificate is not None)
-        apis = ApiProcesses(program, parent, slots, Sockets(tcp, unix), announcement, settings.drain_s)
+        apis = ApiProcesses(program, parent, slots, Sockets(tcp, unix), announcement, settings.drain_s, page)
         workers = [
             ChildProcess(f"worker {number}" if number else "worker", [*program, "worker", "--parent", str(parent)])
             for number in range(settings.local_workers)

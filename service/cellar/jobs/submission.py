@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from cellar.nn.training.defaults import resolve
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import Extent, check
 from cellar.nn.training.update.window_memory import WINDOW_BYTES
-from cellar.ports import BlobStore, Clock, Job, JobState, JobStore
+from cellar.ports import BlobStore, Clock, Job, JobState, JobStore, UnendedJob
 from cellar.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -172,6 +173,10 @@ class Jobs:
     def unfinished(self, tenant: str, model: str) -> int:
         """Return the number of queued and running jobs that train a model ("name") or a version ("name@3")."""
         return len(self._store.unfinished(tenant, model))
+
+    def unended(self) -> Sequence[UnendedJob]:
+        """Return the queued and running jobs of all tenants."""
+        return self._store.unended()
 
     def cancel_unfinished(self, tenant: str, model: str) -> int:
         """Ask all those jobs to end, as `cancel` does; return their number.

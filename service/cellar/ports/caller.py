@@ -4,10 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Scope = Literal["read", "step", "train", "admin"]
+TenantScope = Literal["read", "step", "train", "admin"]
 """read: read everything of the tenant. step: read, and open, step and change sessions. train: read, make and change
-models, and run jobs. admin: everything, and make and revoke keys."""
+models, and run jobs. admin: everything of the tenant, and make and revoke its keys."""
 
+Scope = Literal["read", "step", "train", "admin", "metrics"]
+"""metrics: read, and read the metrics of the whole service. It is for the operator: no other scope includes it, and
+only the command line makes such keys."""
+
+TENANT_SCOPES: tuple[TenantScope, ...] = get_args(TenantScope)
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
@@ -25,13 +30,13 @@ class Caller:
 
 
 def granted(scopes: Iterable[str]) -> frozenset[str]:
-    """Return scopes with those that they include: `admin` has all, and every scope has `read`.
+    """Return scopes with those that they include: `admin` has all of the tenant, and every scope has `read`.
 
     >>> sorted(granted(["step"]))
     ['read', 'step']
     """
     given = frozenset(scopes)
-    return frozenset(SCOPES) if "admin" in given else given | {"read"} if given else given
+    return given | frozenset(TENANT_SCOPES) if "admin" in given else given | {"read"} if given else given
 
 
 ANYBODY = Caller("default", frozenset(SCOPES))

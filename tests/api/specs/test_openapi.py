@@ -33,6 +33,7 @@ COMMITTED = Path(__file__).parents[3] / "openapi" / "openapi.json"
 CONTENTS = {
     *(JSON, events.MEDIA_TYPE, npy.MEDIA_TYPE, tensors.MEDIA_TYPE, lines.MEDIA_TYPE, frames.MEDIA_TYPE),
     ONNX_MEDIA_TYPE,
+    *("text/plain", "application/openmetrics-text"),
 }
 OPERATIONS = [(path, method) for path, operations in DOCUMENT["paths"].items() for method in operations]
 

@@ -11,6 +11,7 @@ from cellar.api.http.body import decode_in_thread, validated
 from cellar.api.schemas.names import dump_members
 from cellar.api.schemas.session.sessions import SessionAnswer, SessionLine
 from cellar.errors import CellarError, InvalidInput
+from cellar.metrics.counts import COUNTS
 from cellar.sessions.operations.bulk_creation import AT_ONCE, BulkCreation, SessionOrder
 from cellar.sessions.service.options import SessionOptions
 from cellar.sessions.service.sessions import Sessions
@@ -69,4 +70,5 @@ def _answer(order: SessionOrder, result: CreateAnswer | CellarError) -> bytes:
 
 def _problem(session: str | None, error: CellarError) -> bytes:
     named: dict[str, Any] = {} if session is None else {"session": session}
+    COUNTS.refuse(error.slug)
     return orjson.dumps(named | embedded(error), option=orjson.OPT_APPEND_NEWLINE)

@@ -11,13 +11,17 @@ from cellar.api.decoding.frame_answers import packed_answers
 from cellar.api.decoding.step_input import pointing
 from cellar.api.decoding.step_output import document_of
 from cellar.api.errors.problems import INTERNAL, embedded
+from cellar.api.errors.step_counts import count_answer
 from cellar.errors import CellarError
+from cellar.metrics.counts import COUNTS
 from cellar.ports import StepResult
 from cellar.sessions.requests.request import PendingResult, PendingSteps
 from cellar.wire.frames import frames
 from cellar.wire.json.encoding import PART_NUMBERS, dump_json
 
 logger = logging.getLogger(__name__)
+
+LINES, FRAMES = COUNTS.transports["bulk_lines"], COUNTS.transports["bulk_frames"]
 
 Result = StepResult | Exception
 
@@ -31,6 +35,7 @@ class LineAnswers:
     def add(self, step: BulkStep, result: Result) -> None:
         """Add the next answer."""
         named = {} if step.session is None else {"session": step.session}
+        count_answer(LINES, result)
         if isinstance(result, Exception):
             self._lines.append(_line({**named, **problem_document(step, result)}))
         else:
@@ -50,6 +55,7 @@ class LineAnswers:
 
     def problem(self, error: CellarError) -> bytes:
         """Return the line of an error that is not one of a step."""
+        COUNTS.refuse(error.slug)
         return _line(embedded(error))
 
 
@@ -74,6 +80,7 @@ class FrameAnswers:
 
     def problem(self, error: CellarError) -> bytes:
         """Return the frame of the answers so far, and the one that ends the body with an error."""
+        COUNTS.refuse(error.slug)
         rest = self.whole() if self._packed else b""
         return rest + frames.pack_problem(orjson.dumps(embedded(error)))
 
@@ -84,6 +91,7 @@ AnswerWriter = LineAnswers | FrameAnswers
 
 def _outcome(step: BulkStep, pending: PendingSteps | Exception) -> StepResult | dict[str, Any]:
     outcome = pending.outcome if isinstance(pending, PendingResult) else pending
+    count_answer(FRAMES, outcome)
     return outcome if isinstance(outcome, StepResult) else problem_document(step, outcome)
 
 

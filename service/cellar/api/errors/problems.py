@@ -16,6 +16,7 @@ from starlette.responses import Response
 from cellar import errors
 from cellar.api.errors.paths import nearest_path
 from cellar.api.errors.validation_errors import invalid_request
+from cellar.metrics.counts import COUNTS
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,8 @@ def problem(
     detail: str,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return a problem document as a response, with the standard members alone."""
+    """Return a problem document as a response, with the standard members alone, and count it."""
+    COUNTS.refuse(slug)
     return Response(as_text(_document(status, slug, title, detail, {})), status, headers, MEDIA_TYPE)
 
 
@@ -91,7 +93,13 @@ def _cut(text: str) -> str:
 
 
 def problem_of(error: errors.CellarError, headers: Mapping[str, str] | None = None) -> Response:
-    """Return the problem document of an error of the tree."""
+    """Return the problem document of an error of the tree, and count it."""
+    COUNTS.refuse(error.slug)
+    return response_of(error, headers)
+
+
+def response_of(error: errors.CellarError, headers: Mapping[str, str] | None = None) -> Response:
+    """Return the problem document of an error of the tree, and count nothing: it may answer several requests."""
     document = document_of(error)
     if isinstance(error, errors.Unauthenticated):
         headers = {"WWW-Authenticate": "Bearer", **(headers or {})}
@@ -200,12 +208,14 @@ def _methods(request: Request) -> list[str]:
     return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
 
-INTERNAL = _document(500, "internal_error", "Internal error", "The service failed; the fault is in its log.", {})
+INTERNAL_SLUG = "internal_error"
+INTERNAL = _document(500, INTERNAL_SLUG, "Internal error", "The service failed; the fault is in its log.", {})
 """The problem document of a fault of the service itself."""
 
 
 def internal_error() -> Response:
-    """Return the problem document of a fault of the service, which is in its log."""
+    """Return the problem document of a fault of the service, which is in its log, and count it."""
+    COUNTS.refuse(INTERNAL_SLUG)
     return Response(as_text(INTERNAL), INTERNAL["status"], media_type=MEDIA_TYPE)
 
 

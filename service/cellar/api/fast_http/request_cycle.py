@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from functools import lru_cache
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final, Protocol
 
 import numpy as np
 from starlette.responses import Response
@@ -12,16 +12,21 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from cellar.api.decoding.step_input import pointing
 from cellar.api.decoding.step_output import as_json, laid_out, row_as_json
 from cellar.api.dependencies import Services
-from cellar.api.errors.problems import internal_error, problem_of
+from cellar.api.errors.problems import internal_error, problem_of, response_of
+from cellar.api.errors.step_counts import count_error
 from cellar.api.fast_http.request_head import Terms
 from cellar.api.http.body import JSON, PROMPT_BYTES
 from cellar.api.http.parameters import POSITION, RAN_ON, REPLAYED, STEP_NUMBER
 from cellar.errors import CellarError, DeadlineExceeded, Outcome, Overloaded
+from cellar.metrics.counts import COUNTS, TransportCounts
 from cellar.ports import ROW, SessionKey, StepCommand, StepResult
 from cellar.sessions.requests.request import PendingSteps
 from cellar.wire.arrays import npy
 
 logger = logging.getLogger(__name__)
+
+FAST_JSON: Final = COUNTS.transports["fast_json"]
+FAST_NPY: Final = COUNTS.transports["fast_npy"]
 
 OK, UNAVAILABLE, LATE = STATUS_LINE[200], STATUS_LINE[503], STATUS_LINE[504]
 
@@ -37,13 +42,13 @@ NPY_HEAD = b"%s: %%s\r\n%s: %%d\r\ncontent-length: %%d\r\ncontent-type: %s\r\n" 
 @lru_cache(64)
 def _overloaded(detail: str, outcome: Outcome, retry_after_s: int) -> tuple[bytes, bytes]:
     """Return the head and the body of a refusal. Under overload nearly all are equal, and must be cheap."""
-    return _parts_of(problem_of(Overloaded(detail, outcome=outcome, retry_after_s=retry_after_s)))
+    return _parts_of(response_of(Overloaded(detail, outcome=outcome, retry_after_s=retry_after_s)))
 
 
 @lru_cache(64)
 def _late(detail: str) -> tuple[bytes, bytes]:
     """Return the head and the body of a step whose deadline has passed."""
-    return _parts_of(problem_of(DeadlineExceeded(detail)))
+    return _parts_of(response_of(DeadlineExceeded(detail)))
 
 
 def _parts_of(response: Response) -> tuple[bytes, bytes]:
@@ -123,6 +128,7 @@ class StepCycle:
         """Write the answer or the refusal. This is called while steps are answered, and raises nothing."""
         try:
             result = pending.result()
+            self._count(result)
             output = result.output
             if output is None:
                 self._write_json(as_json(result), replayed=result.replayed)
@@ -135,6 +141,19 @@ class StepCycle:
                 self._write_json(encode(result), replayed=result.replayed)
         except Exception as error:
             self._refuse(error)
+
+    @property
+    def _counts(self) -> TransportCounts:
+        return FAST_NPY if self._terms.wants == npy.MEDIA_TYPE else FAST_JSON
+
+    def _count(self, result: StepResult) -> None:
+        counts = self._counts
+        if result.replayed:
+            counts.replayed += 1
+            counts.replayed_steps += result.steps
+        else:
+            counts.committed += 1
+            counts.committed_steps += result.steps
 
     def _answer_beside(self, result: StepResult) -> None:
         """Encode a long answer on a thread, because all other requests would wait for it."""
@@ -167,10 +186,13 @@ class StepCycle:
         self._connection.write(self, OK, head + (REPLAYED_LINE if result.replayed else b""), header, numbers.data)
 
     def _refuse(self, error: Exception) -> None:
+        count_error(self._counts, error)
         if type(error) is Overloaded:
+            COUNTS.refuse(error.slug)
             self._connection.write(self, UNAVAILABLE, *_overloaded(error.detail, error.outcome, error.retry_after_s))
             return self._connection.back_off()
         if type(error) is DeadlineExceeded:
+            COUNTS.refuse(error.slug)
             # no back-off: a request may be late because its connection was not read
             return self._connection.write(self, LATE, *_late(error.detail))
         response = self._response_of(error)

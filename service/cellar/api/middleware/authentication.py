@@ -36,7 +36,8 @@ READING = ("GET", "HEAD", "OPTIONS")
 
 SCOPE_OF: tuple[tuple[re.Pattern[str], KeyScope, KeyScope], ...] = (
     (re.compile(r"/v1/keys(/.*)?"), "admin", "admin"),
-    (re.compile(r"/v1/tickets"), "read", "read"),
+    (re.compile(r"/v1/(tickets|stats)"), "read", "read"),
+    (re.compile(r"/metrics"), "metrics", "metrics"),
     (re.compile(r"/v1/(models|cells|jobs)(/.*)?"), "read", "train"),
     (re.compile(r"/v1/(sessions|deletions|steps|stream)(/.*)?"), "read", "step"),
 )

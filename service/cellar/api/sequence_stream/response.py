@@ -11,13 +11,17 @@ from itertools import chain
 
 from starlette.types import Receive, Scope, Send
 
+from cellar.api.errors.step_counts import count_error
 from cellar.api.http.body import decode_in_thread, encode_in_thread
 from cellar.api.http.full_duplex import Duplex, parts_of
 from cellar.api.sequence_stream.replies import Outputs, last_line, line_of, problem_line
 from cellar.api.sequence_stream.requests import Chunks, Reader
 from cellar.errors import CellarError, Overloaded
+from cellar.metrics.counts import COUNTS
 from cellar.ports import Floats
 from cellar.sessions.operations.long_sequence import Chunk, LongSequence, Ran
+
+LONG = COUNTS.transports["long_sequence"]
 
 CHUNKS = 3
 """Chunks that a sequence holds: one that runs, one that waits and one that is being received."""
@@ -56,6 +60,8 @@ class SequenceResponse(Duplex):
         self._reader = reader
         self._outputs: Outputs = outputs
         self._chunks = Chunks(sequence.chunk, sequence.size)
+        self._uncommitted = 0
+        """Steps that were run and are committed at the end."""
         self._ready: asyncio.Queue[Read] = asyncio.Queue(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,6 +119,19 @@ class SequenceResponse(Duplex):
         return [*found, rest] if last and len(rest.inputs) else found, True
 
     async def _write(self, send: Send) -> None:
+        try:
+            await self._run(send)
+        except Exception as error:
+            count_error(LONG, error)
+            raise
+        if self._sequence.replayed:
+            LONG.replayed += 1
+            LONG.replayed_steps += self._uncommitted
+        else:
+            LONG.committed += 1
+            LONG.committed_steps += self._uncommitted
+
+    async def _run(self, send: Send) -> None:
         if self._sequences.stopping:
             self.stop()
         while (read := await self._next()) is not None:
@@ -128,10 +147,17 @@ class SequenceResponse(Duplex):
         return _stopped() if self._stopping and self._ready.empty() else await self._ready.get()
 
     async def _answer(self, send: Send, ran: Ran) -> None:
+        if ran.replayed:
+            LONG.replayed_steps += ran.steps
+        elif ran.position is None:
+            self._uncommitted += ran.steps
+        else:
+            LONG.committed_steps += ran.steps
         size = 0 if ran.outputs is None or self._outputs != "all" else ran.outputs.nbytes
         await self._send(send, await encode_in_thread(size, line_of, ran, self._outputs))
 
     def _problem(self, error: CellarError) -> bytes:
+        COUNTS.refuse(error.slug)
         return problem_line(error, self._sequence)
 
 

@@ -22,6 +22,7 @@ from cellar.api.websocket.requests import Resume, SessionNames, read_frame, read
 from cellar.api.websocket.submissions import Several, Submission
 from cellar.errors import BodyTooLarge, CellarError, Overloaded
 from cellar.memory.request_memory import DECODED_TIMES, FRAME_TIMES
+from cellar.metrics.counts import COUNTS
 from cellar.ports import Caller, Position
 from cellar.sessions.values.position import parse_position
 
@@ -255,6 +256,7 @@ class Socket:
             position = parse_position(asked.position, pointer="/resume")
             since = await self._services.sessions.since(key, position, asked.writer)
         except CellarError as error:
+            COUNTS.refuse(error.slug)
             self._connection.write([text(self._replies.refused(asked, error))])
             if self._session is not None and ends(error):
                 self.end(closing_of(error))
@@ -305,6 +307,7 @@ class Socket:
         """Write answers that were taken, and end the stream after a conflict."""
         self._connection.write(messages)
         for submission in submissions:
+            submission.count_outcome()
             if submission.result is not None:
                 self._acknowledged[submission.session] = submission.result.position
             if submission.error is not None and self._session is not None and ends(submission.error):

@@ -9,21 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.api.decoding.step_order import Place, behind
+from cellar.api.errors.step_counts import count_answer
 from cellar.api.websocket.close_codes import ends
 from cellar.errors import (
     CellarError,
     IdUnknown,
     InternalError,
     NotReached,
+    Overloaded,
     ShapeMismatch,
     TypeMismatch,
     WholeSequencesOnly,
 )
+from cellar.metrics.counts import COUNTS
 from cellar.ports import Identity, StepChanges, StepCommand, StepResult
 from cellar.sessions.forwarding.forwarded import PendingBatch
 from cellar.sessions.requests.request import PendingSteps
 
 logger = logging.getLogger(__name__)
+
+MESSAGES, FRAMES = COUNTS.transports["websocket"], COUNTS.transports["websocket_frames"]
 
 ABOUT_INPUTS = (ShapeMismatch, IdUnknown, TypeMismatch, WholeSequencesOnly)
 """Errors of a step's inputs, whose pointers begin at the inputs and not at the message."""
@@ -86,6 +91,11 @@ class Submission:
         if isinstance(error, ABOUT_INPUTS) and self.command is not None and self.command.pointer:
             error.pointer = self.command.pointer + error.pointer
         self.error = error
+
+    def count_outcome(self) -> None:
+        """Count the answer."""
+        outcome = self.result or self.error or Overloaded("it was cancelled")
+        count_answer(FRAMES if self.framed else MESSAGES, outcome)
 
 
 class Several:
@@ -156,6 +166,15 @@ class Several:
         self.error, self.outcomes = error, self.count * [error]
         if self.place is not None and not isinstance(error, NotReached):
             self.outcomes = [error, *(self.count - 1) * [behind(self.place)]]
+
+    def count_outcome(self) -> None:
+        """Count the answers."""
+        if self.landed is not None:
+            FRAMES.committed += self.count
+            FRAMES.committed_steps += self.count
+        else:
+            for outcome in self.outcomes:
+                count_answer(FRAMES, outcome)
 
 
 def _known_outcome(outcome: StepResult | BaseException) -> StepResult | CellarError:

@@ -16,6 +16,7 @@ import os
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
@@ -29,6 +30,7 @@ from cellar.engine.native_calls.command_list_call import command_list_text
 from cellar.engine.native_calls.programs import advance_text, digest_chain_text, product_texts
 from cellar.engine.target import Target, host_target
 from cellar.errors import CompileAbandoned, CompileFailed
+from cellar.metrics.counts import COUNTS
 
 _DIGEST_BYTES = 32
 
@@ -137,6 +139,7 @@ class KernelCache:
         """Read or compile these kernels and load them. An error is raised in all callers that wait for the kernel."""
         try:
             objects: Compiled = {key: found for key in texts if (found := self._read(key)) is not None}
+            COUNTS.kernels_read += len(objects)
             objects |= self._compile({key: text for key, text in texts.items() if key not in objects})
             for key, code in objects.items():
                 if isinstance(code, CompileFailed):
@@ -147,7 +150,10 @@ class KernelCache:
             self._loaded.fail(texts, error)
 
     def _compile(self, texts: Mapping[str, str]) -> Compiled:
+        began_s = time.monotonic()
         objects = compile_kernels(texts, self.target)
+        if texts:
+            COUNTS.compile_s.add(time.monotonic() - began_s)
         for key, code in objects.items():
             if isinstance(code, CompileFailed):
                 code.text = texts[key]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
@@ -33,6 +33,14 @@ class Job:
     """When the running job was asked to end."""
     outcome: dict[str, Any] | None = None
     """The version that a finished training will publish; set once, after which the job can no longer be cancelled."""
+
+
+class UnendedJob(NamedTuple):
+    """The facts that are counted of a job that is queued or running."""
+
+    tenant: str
+    state: JobState
+    created_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +130,9 @@ class JobStore(Protocol):
 
     def history(self, tenant: str, job: str) -> list[dict[str, Any]]:
         """Return the newest finished epochs (at least 1,000 are kept), oldest first. Raise JobUnknown."""
+
+    def unended(self) -> Sequence[UnendedJob]:
+        """Return the queued and running jobs of all tenants."""
 
     def list(self, tenant: str, limit: int, state: JobState | None = None, after: str = "") -> tuple[list[Job], str]:
         """Return up to `limit` jobs, or jobs in one state, the newest first, and the cursor that continues.

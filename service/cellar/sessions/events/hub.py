@@ -53,6 +53,11 @@ class EventHub:
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
 
+    @property
+    def subscribers(self) -> int:
+        """The number of subscriptions."""
+        return self._count
+
     async def subscribe(self, key: SessionKey, last: EventId | None = None, *, kept: bool = False) -> Subscription:
         """Subscribe to a session: to the events after `last`, to all that are `kept`, or to those from now on.
 

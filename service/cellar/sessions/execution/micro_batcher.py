@@ -68,6 +68,8 @@ class Batcher(ABC):
         """Whether a batch is running or is scheduled."""
         self.asks = False
         """Whether the scheduled batch waits for `GroupCommit`."""
+        self.began_s = 0.0
+        """When the last batch began, by the monotonic clock."""
         self.again = 0
         """Works in the queues whose sessions were in one of the last commit groups."""
 

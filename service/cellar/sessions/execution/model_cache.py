@@ -14,6 +14,7 @@ from time import monotonic
 from typing import NamedTuple, Protocol, TypeVar
 
 from cellar.errors import ModelDeleted, ModelUnknown
+from cellar.metrics.counts import COUNTS, ModelCounts
 from cellar.ports import ModelVersion, SessionMeta
 from cellar.sessions.execution.aliases import AliasSource
 from cellar.sessions.execution.micro_batcher import MicroBatcher, SharedBatcher
@@ -63,6 +64,7 @@ class LoadedModel:
     """The requests that wait for it."""
     used_s: float
     """When it was used last, by the monotonic clock."""
+    counts: ModelCounts
     own: MicroBatcher | None = None
     checked: dict[tuple[int, int, int], tuple[int, ...]] = field(default_factory=dict)
     """A shape of inputs that was checked, by the rows, the revision and the bytes of the state of sessions."""
@@ -223,6 +225,11 @@ class ModelCache:
         return found
 
     @property
+    def count(self) -> int:
+        """The number of loaded models."""
+        return len(self._served)
+
+    @property
     def size_bytes(self) -> int:
         """The memory of all loaded models, with what they share."""
         return self._own_bytes + sum([network.size_bytes for network in self._networks])
@@ -236,6 +243,7 @@ class ModelCache:
             SharedBatcher.most_rows(network),
             self._admission.model_queue(CallCost(network.flops)),
             monotonic(),
+            COUNTS.model(key.tenant, key.ref),
         )
         self._served[key] = served
         self._own_bytes += model.size_bytes

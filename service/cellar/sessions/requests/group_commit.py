@@ -17,8 +17,13 @@ for one more group, of which most is the write to its disk.
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from time import monotonic
+from typing import Any, Final
+
+from cellar.metrics.counts import COUNTS, ModelCounts
+from cellar.ports import Commit
 
 logger = logging.getLogger(__name__)
 
@@ -45,14 +50,52 @@ Go = Callable[[int], int]
 """A function that sends a group of at most that many works, and returns how many it has sent."""
 
 
+_QUEUE: Final = COUNTS.queue_s
+_KERNEL: Final = COUNTS.kernel_s
+_COMMIT: Final = COUNTS.commit_s
+_TOTAL: Final = COUNTS.total_s
+_BATCH: Final = COUNTS.batch_requests
+
+
 class CommitInFlight:
-    """One group that was sent to the store."""
+    """One group that was sent to the store. Times are those of the monotonic clock, seconds."""
 
-    __slots__ = ("began_s", "works")
+    __slots__ = ("began_s", "ended_s", "kernel_s", "works")
 
-    def __init__(self, works: int) -> None:
+    def __init__(self, works: int, kernel_s: float) -> None:
         self.began_s = monotonic()
+        self.ended_s = 0.0
+        """When the first results have come."""
+        self.kernel_s = kernel_s
+        """When the kernel call began whose results are committed; 0 for a change that is not a step."""
         self.works = works
+        if kernel_s:
+            _KERNEL.sum += self.began_s - kernel_s
+            _KERNEL.counts[bisect_left(_KERNEL.bounds, self.began_s - kernel_s)] += 1
+            _BATCH.sum += works
+            _BATCH.counts[bisect_left(_BATCH.bounds, works)] += 1
+
+    def end(self) -> None:
+        """Note that the first results have come."""
+        if not self.ended_s:
+            self.ended_s = monotonic()
+            _COMMIT.sum += self.ended_s - self.began_s
+            _COMMIT.counts[bisect_left(_COMMIT.bounds, self.ended_s - self.began_s)] += 1
+
+    def count_steps(self, requests: Sequence[Any], commit: Commit, model: ModelCounts) -> None:
+        """Count the committed steps of a session, and the times of the requests unless they are no steps."""
+        before, after = commit.before.position, commit.after.position
+        if after.epoch == before.epoch:
+            model.steps += after.step - before.step
+        if not self.kernel_s:
+            return
+        model.requests += len(requests)
+        for request in requests:
+            came_s: float = request.began_s
+            _QUEUE.sum += self.kernel_s - came_s
+            _QUEUE.counts[bisect_left(_QUEUE.bounds, self.kernel_s - came_s)] += 1
+            _TOTAL.sum += self.ended_s - came_s
+            _TOTAL.counts[bisect_left(_TOTAL.bounds, self.ended_s - came_s)] += 1
 
 
 class GroupCommit:
@@ -75,7 +118,8 @@ class GroupCommit:
         """The number of waiting works that is enough for another group without a delay: as many as the last one had."""
         self._released = self._taken = 0
         """How many works waited when the last group started, and how many of them it took."""
-        self._last_s, self._divided_s = 0.0, -math.inf
+        self.released_s, self._divided_s = 0.0, -math.inf
+        """When the last group was released and when one was divided, by the monotonic clock."""
         self._ended_s = self._took_s = 0.0
         """When the last group ended, and the time from its start to its end."""
         self._rechecks = False
@@ -119,17 +163,18 @@ class GroupCommit:
             self._rechecks = True
             asyncio.get_running_loop().call_soon(self._recheck)
 
-    def begin(self, works: int) -> CommitInFlight:
-        """Count a group that was sent."""
-        sent_commit = CommitInFlight(works)
+    def begin(self, works: int, kernel_s: float = 0.0) -> CommitInFlight:
+        """Count a group that is sent; `kernel_s` is as of `CommitInFlight`."""
+        sent_commit = CommitInFlight(works, kernel_s)
         self._in_flight.append(sent_commit)
         return sent_commit
 
     def end(self, sent_commit: CommitInFlight) -> None:
         """Count a group as ended. It may have ended before."""
+        sent_commit.end()
         if sent_commit in self._in_flight:
             self._in_flight.remove(sent_commit)
-            self._ended_s = monotonic()
+            self._ended_s = sent_commit.ended_s
             self._took_s = self._ended_s - sent_commit.began_s
             self._let_go()
 
@@ -150,7 +195,7 @@ class GroupCommit:
         if self.full:
             return math.inf
         if self._last >= FEW and not self._are_back():
-            return max(0.0, self._last_s + self._spacing_s - now_s)
+            return max(0.0, self.released_s + self._spacing_s - now_s)
         return 0.0
 
     def _may_release(self, now_s: float) -> bool:
@@ -172,7 +217,7 @@ class GroupCommit:
             self._spaced = None
         most = self._most_works(now_s)
         self._released, self._taken, self._last = self._works, 0, 0
-        self._works, self._again, self._last_s = 0, 0, now_s
+        self._works, self._again, self.released_s = 0, 0, now_s
         self.number += 1
         return most
 

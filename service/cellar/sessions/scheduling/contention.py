@@ -4,6 +4,7 @@ from time import monotonic
 from typing import Any
 
 from cellar.errors import CellarError, Overloaded, Regressed
+from cellar.metrics.counts import COUNTS
 from cellar.ports import Commit, SessionRecord
 from cellar.sessions.requests.request import Request
 
@@ -19,6 +20,7 @@ CONTENTION_S = 20.0
 
 def note_loss(request: Request[Any], commit: Commit, now: SessionRecord) -> CellarError | None:
     """Note that the session had changed before the commit. Return an error, or None for the request to run again."""
+    COUNTS.commit_conflicts += 1
     before, time_s = commit.before, monotonic()
     request.lost += 1
     if request.lost >= PATIENT_LOSSES:

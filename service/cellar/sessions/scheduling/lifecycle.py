@@ -33,6 +33,7 @@ from cellar.sessions.values.model_protocol import Network
 
 logger = logging.getLogger(__name__)
 CommitGroup = list[tuple[SessionQueue, Commit]]
+Ended = CommitResult | Exception
 
 
 class Lifecycle:
@@ -49,10 +50,8 @@ class Lifecycle:
     ) -> None:
         self._store = store
         self._preparation = preparation
-        self._models = models
-        self._admission = admission
-        self._cache = cache
-        self._rules = rules
+        self._models, self._admission = models, admission
+        self._cache, self._rules = cache, rules
         self.group_commit, self._tasks = GroupCommit(), PreparationTasks(store)
         self.logged: Callable[[Commit], None] = lambda _: None  # each commit that was applied to a session with a log
 
@@ -200,7 +199,7 @@ class Lifecycle:
 
     def _run_batch(self, batcher: Batcher, most: int) -> int:
         """Run up to `most` works, here or on a thread. Return how many."""
-        batcher.asks = False
+        batcher.asks, batcher.began_s = False, self.group_commit.released_s
         begun, works, failure = batcher.start(most, partial(self._end_batch, batcher))
         if works is not None:
             self._end_batch(batcher, works, failure)
@@ -209,7 +208,7 @@ class Lifecycle:
     def _end_batch(self, batcher: Batcher, works: Sequence[BatchItem], failure: Exception | None) -> None:
         """Commit the works of a batch that have ended, and have the next batch run."""
         try:
-            self._commit_works(batcher.keep_unfinished(works, failure), failure)
+            self._commit_works(batcher.keep_unfinished(works, failure), failure, batcher.began_s)
         except Exception:
             logger.exception("%d works that had run were not taken", len(works))
         finally:
@@ -219,8 +218,8 @@ class Lifecycle:
 
     # --- committing -------------------------------------------------------------------------------------------------
 
-    def _commit_works(self, works: Sequence[BatchItem], failure: Exception | None) -> None:
-        """Commit works that have run together, in one group."""
+    def _commit_works(self, works: Sequence[BatchItem], failure: Exception | None, kernel_s: float) -> None:
+        """Commit works that have run together since `kernel_s`, in one group."""
         group: CommitGroup = []
         for work in works:
             if isinstance(work, DryRun):
@@ -234,7 +233,7 @@ class Lifecycle:
                 logger.exception("steps of session %s had run and were not committed", queue.key.session)
                 self.end(queue, [error] * len(queue.current))
         if group:
-            self._commit(group)
+            self._commit(group, kernel_s)
 
     def _add_commit(self, group: CommitGroup, queue: SessionQueue, work: BatchItem, failure: Exception | None) -> None:
         """Add the commit of a work that has run to the group, or refuse its requests."""
@@ -257,14 +256,14 @@ class Lifecycle:
             queue.put_back(len(work.requests))
         return group.append((queue, commit))
 
-    def _commit(self, group: CommitGroup) -> None:
+    def _commit(self, group: CommitGroup, kernel_s: float = 0.0) -> None:
         """Send the commits of current requests to the store."""
         number = self.group_commit.number
         for queue, _ in group:
             queue.group_number = number
             for request in queue.current:
                 request.move_to(COMMITTING)
-        on_results = partial(self._end_commits, group, self.group_commit.begin(len(group)))
+        on_results = partial(self._end_commits, group, self.group_commit.begin(len(group), kernel_s))
         try:
             self._store.post([commit for _, commit in group], on_results)
         except Exception as error:  # a fault of the service: nothing was sent
@@ -273,7 +272,7 @@ class Lifecycle:
     # --- answered ---------------------------------------------------------------------------------------------------
 
     def _end_commits(
-        self, group: CommitGroup, sent: CommitInFlight, part: Sequence[int], results: Sequence[CommitResult | Exception]
+        self, group: CommitGroup, sent: CommitInFlight, part: Sequence[int], results: Sequence[Ended]
     ) -> None:
         """Answer the requests of the commits whose results have come."""
         try:
@@ -282,15 +281,16 @@ class Lifecycle:
             logger.exception("the next batch was not begun")
         for (queue, commit), result in zip([group[index] for index in part], results, strict=True):
             try:
-                self._end_commit(queue, commit, result)
+                self._end_commit(queue, commit, result, sent)
             except Exception as error:  # the other commits of the group must be ended
                 logger.error("a commit of session %s was not ended", queue.key.session, exc_info=error)
                 self._cache.set_record(queue, None)
                 self.end(queue, [error] * len(queue.current))
 
-    def _end_commit(self, queue: SessionQueue, commit: Commit, result: CommitResult | Exception) -> None:
+    def _end_commit(self, queue: SessionQueue, commit: Commit, result: Ended, sent: CommitInFlight) -> None:
         """Answer the requests of a commit, or run them again if the session had changed before it."""
         if isinstance(result, Applied):
+            sent.count_steps(queue.current, commit, queue.model_counts(commit.before.meta.model))
             self._cache.set_record(queue, commit.after)
             if commit.before.meta.log:
                 self.logged(commit)

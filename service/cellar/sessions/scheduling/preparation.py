@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any
 
 from cellar.errors import CellarError, ModelDeleted
+from cellar.metrics.counts import COUNTS
 from cellar.ports import Commit, Committed, Identity, SessionKey, SessionRecord, SessionStore
 from cellar.sessions.execution.model_cache import LoadedModel, ModelCache
 from cellar.sessions.requests.change_request import ChangeRequest, Stale
@@ -157,6 +158,7 @@ class PreparationTasks:
 
     def _load_missing(self) -> None:
         asked, self._missing = self._missing, []
+        COUNTS.session_loads += len(asked)
         self._spawn(self._load(asked))
 
     async def _load(self, asked: Sequence[tuple[SessionKey, Then, Failed]]) -> None:

@@ -54,6 +54,17 @@ class Scheduler:
         self._store = store
         self._stopping = False
 
+    @property
+    def gauges(self) -> dict[str, float]:
+        """The present numbers and sizes of sessions and models, by the names of metrics."""
+        return {
+            "cellar_sessions_cached": self._cache.count,
+            "cellar_session_cache_bytes": self._cache.bytes,
+            "cellar_models_loaded": self.models.count,
+            "cellar_model_cache_bytes": self.models.size_bytes,
+            "cellar_requests_waiting": self.admission.waiting,
+        }
+
     def call_with_logged(self, logged: Callable[[Commit], None]) -> None:
         """Call a function with each commit that is applied to a session with a log."""
         self._lifecycle.logged = logged

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 from weakref import ref
 
+from cellar.metrics.counts import COUNTS, ModelCounts
 from cellar.ports import APPEND, Identity, SessionKey, SessionRecord, SessionStore
 from cellar.sessions.execution.model_cache import LoadedModel, ModelCache
 from cellar.sessions.requests.request import Request, StepRequest
@@ -53,6 +54,11 @@ class SessionQueue:
         if request.count > 1 or request.flags is not None or request.predecessor is not None:
             return None
         return known() if fits(request.identity, record) else None
+
+    def model_counts(self, ref: str) -> ModelCounts:
+        """Return the counts of the model, `name@3`, that has run steps of the session."""
+        served = None if self.served is None else self.served()
+        return COUNTS.model(self.key.tenant, ref) if served is None else served.counts
 
     def put_back(self, kept: int) -> None:
         """Keep the first `kept` of the current requests; the others wait again, before all that wait."""
@@ -130,6 +136,11 @@ class SessionCache:
         self._next_table = 0
         self.bytes = 0
         """Memory of all of it."""
+
+    @property
+    def count(self) -> int:
+        """The number of sessions."""
+        return len(self._queues) + sum([len(table) for table in self._tables])
 
     def queue(self, key: SessionKey) -> SessionQueue:
         """Return the queue of a session, a new one if there is none."""

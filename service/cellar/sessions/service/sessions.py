@@ -11,6 +11,7 @@ import numpy as np
 from cellar.errors import AlreadyExists, CellarError
 from cellar.machine import threads
 from cellar.memory.request_memory import LEAST_MEMORY_BYTES, RequestMemory
+from cellar.metrics.counts import COUNTS
 from cellar.ports import (
     APPEND,
     EVERY_SESSION,
@@ -163,6 +164,7 @@ class Sessions:
         found = await self._store.create_all(records)
         for (record, _), there in zip(records, found, strict=True):
             if there is None:
+                COUNTS.sessions_opened += 1
                 self._scheduler.forget(record.key)
         return found
 
@@ -177,6 +179,7 @@ class Sessions:
             layout = layout_of(served.model.network.network)
         there = await self._store.create(record, layout, origin)
         if there is None:
+            COUNTS.sessions_opened += 1
             self._scheduler.forget(record.key)
         return there
 

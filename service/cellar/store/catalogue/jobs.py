@@ -8,7 +8,7 @@ from typing import Any, get_args
 import redis
 
 from cellar.errors import AlreadyExists, JobUnknown, StoreCorrupt, Superseded
-from cellar.ports import Job, JobState, Lease
+from cellar.ports import Job, JobState, Lease, UnendedJob
 from cellar.store.connection.scripts import Scripts
 from cellar.store.protocol.errors import redis_errors
 from cellar.store.protocol.resp import text
@@ -82,6 +82,20 @@ class RedisJobs:
             with suppress(JobUnknown):
                 found.append(self.get(tenant, job))
         return [job for job in found if _trains(job, model) and job.state in ("queued", "running")]
+
+    def unended(self) -> Sequence[UnendedJob]:
+        """Return the queued and running jobs of all tenants. Raise StoreUnavailable."""
+        with redis_errors():
+            members = [text(member) for member in self._client.zrange(self._active, 0, -1)]
+            pipeline = self._client.pipeline(transaction=False)
+            for member in members:
+                pipeline.hmget(f"{self._tag}:{member}", "state", "created_s")
+            records = pipeline.execute() if members else []
+        found = []
+        for member, (state, created_s) in zip(members, records, strict=True):
+            if state is not None and text(state) in ("queued", "running"):
+                found.append(UnendedJob(member.partition("/")[0], STATES[text(state)], float(created_s)))
+        return found
 
     def list(self, tenant: str, limit: int, state: JobState | None = None, after: str = "") -> tuple[list[Job], str]:
         """Return a page of jobs; see `JobStore.list`. Expired names leave the index. Raise StoreUnavailable."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cellar.errors import StoreCorrupt, StoreUnavailable
+from cellar.metrics.counts import COUNTS
 from cellar.ports import Event, EventPage, MissingSession, SessionKey
 from cellar.store.companions.history import PAGE_BYTES, READ_STREAM, read_fields, read_position, read_revision
 from cellar.store.connection.notifications import Find, NotificationListener
@@ -53,6 +54,7 @@ class RedisEvents:
 
     async def notify_expired(self, keys: Sequence[SessionKey]) -> None:
         """Notify subscribers that these sessions have expired. Raise StoreUnavailable."""
+        COUNTS.sessions_expired += len(keys)
         answers = await self._client.execute([(b"PUBLISH", self._keys.events(key), b"") for key in keys])
         for answer in answers:
             if isinstance(answer.reply, StoreUnavailable):

@@ -11,6 +11,7 @@ from cellar.api.decoding.step_input import pointing
 from cellar.api.decoding.step_output import as_json, laid_out
 from cellar.api.dependencies import Parts, Services
 from cellar.api.errors.problems import answers
+from cellar.api.errors.step_counts import count_error, count_result
 from cellar.api.http.body import JSON, body_type, decode_in_thread, encode_in_thread, end_decoding
 from cellar.api.http.negotiation import answer_type
 from cellar.api.http.parameters import (
@@ -33,8 +34,11 @@ from cellar.api.schemas.session.steps import (
     StepQuery,
     StepRequest,
 )
+from cellar.metrics.counts import COUNTS
 from cellar.ports import SessionKey, StepResult
 from cellar.wire.arrays import npy
+
+HTTP_JSON, HTTP_NPY = COUNTS.transports["http_json"], COUNTS.transports["http_npy"]
 
 router = APIRouter(prefix="/v1/sessions/{session}", tags=["steps"])
 
@@ -71,14 +75,28 @@ async def sequence(session: SessionPath, request: Request, services: Parts, key:
 async def _run(
     kind: Literal["step", "sequence"], session: SessionKey, request: Request, services: Services, key: str | None
 ) -> Response:
-    wanted, within_s, body = answer_type(request.headers, TYPES), deadline_s(request), await request.body()
+    counts = HTTP_JSON
+    try:
+        wanted = answer_type(request.headers, TYPES)
+        counts = HTTP_JSON if wanted == JSON else HTTP_NPY
+        result = await _result(kind, session, request, services, key)
+    except Exception as error:
+        count_error(counts, error)
+        raise
+    count_result(counts, result)
+    return await _answer(wanted, result)
+
+
+async def _result(
+    kind: Literal["step", "sequence"], session: SessionKey, request: Request, services: Services, key: str | None
+) -> StepResult:
+    within_s, body = deadline_s(request), await request.body()
     media_type = body_type(request.headers.get("content-type", ""), *TYPES)
     query = query_of(kind, media_type, request)
     command = await decode_in_thread(len(body), decoder_of(kind, media_type, query), body, session, key, within_s)
     end_decoding(request, len(body))
     with pointing(command):
-        result = await services.sessions.steps.submit(command)
-    return await _answer(wanted, result)
+        return await services.sessions.steps.submit(command)
 
 
 async def _answer(wanted: str, result: StepResult) -> Response:

@@ -9,13 +9,13 @@ from cellar.api.schemas.names import Answer, time_of
 from cellar.keys.administration import NewKey
 from cellar.keys.tickets import Ticket
 from cellar.nn.spec.base import Frozen
-from cellar.ports import ApiKey, Scope
+from cellar.ports import ApiKey, Scope, TenantScope
 
 MOST_LASTS_S = 100 * 365 * 24 * 3600
 """A hundred years: later times cannot be written in all formats."""
 
 Scopes = Annotated[
-    list[Scope],
+    list[TenantScope],
     Field(
         min_length=1,
         description="Permissions of the key. `read`: read everything of its tenant. `step`: read, and open, step and"
