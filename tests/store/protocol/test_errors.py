@@ -31,6 +31,21 @@ def test_other_errors_are_no_refusals(message: str) -> None:
     assert refusal(message) is None
 
 
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("NOPERM User cellar has no permissions to run the 'config|get' command", "may not run CONFIG|GET"),
+        ("NOPERM this user has no permissions to run the 'info' command or its subcommand", "may not run INFO"),
+        ("NOPERM No permissions to access a key", "may not touch a key"),
+        ("NOPERM this user has no permissions to access one of the keys used as arguments", "may not touch a key"),
+    ],
+)
+def test_a_right_that_is_missing_is_named(message: str, said: str) -> None:
+    error = refusal(message)
+    assert error is not None
+    assert error.detail.startswith(f"the Redis user {said}")
+
+
 def test_a_client_sends_nothing_twice(redis_process: RedisProcess) -> None:
     with sync_client(redis_process.url) as client:
         assert client.get_retry().get_retries() == 0

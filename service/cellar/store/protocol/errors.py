@@ -30,7 +30,7 @@ REFUSALS = {
     "TRYAGAIN": "Redis is moving the slot",
     "NOAUTH": "Redis asks for a password",
     "WRONGPASS": "Redis refuses the password",
-    "NOPERM": "the Redis user may not run this command",
+    "NOPERM": "the Redis user may not touch a key or channel of this command",
     "ACL failure": "the Redis user may not run a command of this script",
     "can't run this command": "the Redis user may not run a command of this script",
     "can't access at least one of the keys": "the Redis user may not touch a key of this script",
@@ -40,6 +40,9 @@ REFUSALS = {
 
 PASSING = {"READONLY", "NOREPLICAS", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"}
 """Refusals that end within seconds when another server takes over or slots have moved."""
+
+_DENIED = re.compile(r"permissions to run the '([\w|-]+)' command")
+"""The command in an error with the code NOPERM, if the user may not run it at all."""
 
 _REFUSAL = re.compile("(?:^|[-\\s])(" + "|".join(REFUSALS) + r")\b")
 
@@ -53,7 +56,11 @@ def refusal_code(message: str) -> str | None:
 def refusal(message: str) -> StoreUnavailable | None:
     """Return the StoreUnavailable for an error with a code in REFUSALS, None for any other error."""
     code = refusal_code(message)
-    return StoreUnavailable(REFUSALS[code], outcome="not_applied") if code else None
+    if code is None:
+        return None
+    denied = _DENIED.search(message) if code == "NOPERM" else None
+    reason = f"the Redis user may not run {denied[1].upper()}" if denied else REFUSALS[code]
+    return StoreUnavailable(reason, outcome="not_applied")
 
 
 def lost(outcome: Outcome) -> StoreUnavailable:
