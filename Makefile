@@ -12,17 +12,28 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet
 	--allow-unsafe --strip-extras --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
-.PHONY: help install compiled lint test test-pure test-below check faults isolation golden matrix interchange contract demo bench-engine bench-training bench-service bench-scale openapi requirements screenshots clean
+# What the service needs: `make install` installs that alone, `make develop` the tools too, and with them mypy.
+SERVICE := $(or $(wildcard .venv/installed-dev),.venv/installed-service)
+COMPILER := $(if $(wildcard .venv/installed-dev),,.venv/compiler/bin/mypy)
+
+.PHONY: help install develop compiled wheel lint test test-pure test-below check faults isolation golden matrix interchange contract demo bench-engine bench-training bench-service bench-scale openapi requirements screenshots clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 20
 
-install: .venv/installed-dev ## create .venv with the service and the tools, compiled if there is a C compiler
+install: $(SERVICE) ## create .venv with the service and its client, compiled if there is a C compiler
 	@$(MAKE) --no-print-directory compiled || echo "pure Python: compiling the modules has failed, see above"
 
-compiled: .venv/installed-dev ## compile the modules that steps pass; without a C compiler, or with CELLAR_PURE=1, say so
-	@$(BIN)/python setup.py -q build_ext --inplace
+develop: .venv/installed-dev ## the same with the tools that the commands below need
+	@$(MAKE) --no-print-directory compiled || echo "pure Python: compiling the modules has failed, see above"
+
+compiled: $(SERVICE) $(COMPILER) ## compile the modules that steps pass; without a C compiler, or with CELLAR_PURE=1, say so
+	@PYTHONPATH=.venv/compiler $(BIN)/python setup.py -q build_ext --inplace
+
+wheel: $(SERVICE) $(COMPILER) ## write the wheels of the service and of its client to dist/, compiled if there is a C compiler
+	rm -rf dist build/lib build/bdist.* clients/python/build
+	PYTHONPATH=$(CURDIR)/.venv/compiler $(BIN)/python -m pip wheel --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist . ./clients/python
 
 lint: .venv/installed-dev ## ruff, mypy strict and the import contracts
 	$(BIN)/ruff check
@@ -61,7 +72,7 @@ interchange: .venv-bench/installed-bench .venv-bench/installed-bench-service ## 
 contract: .venv/installed-dev .venv-contract/installed-contract tests/contract/node_modules/.package-lock.json ## the API document against linters, clients and generated requests (ARGS="--seconds 600 --seed 7")
 	$(BIN)/python -m tests.contract.run $(ARGS)
 
-demo: .venv/installed-embedded ## train, serve, kill and continue, on real measurements (ONCE=1: then exit)
+demo: $(SERVICE) ## train, serve, kill and continue, on real measurements (ONCE=1: then exit)
 	$(BIN)/cellar demo $(if $(ONCE),--once)
 
 bench-engine: .venv-bench/installed-bench ## steps against PyTorch, ONNX Runtime and OpenVINO (QUICK=1, THREADS=2, ARGS=)
@@ -85,10 +96,9 @@ openapi: .venv/installed-dev ## write openapi/openapi.json, openapi/streams.yaml
 requirements: .venv/installed-dev ## pin all dependencies again, with hashes
 	$(COMPILE) --extra build -o requirements/service.txt pyproject.toml
 	$(COMPILE) --extra build -o requirements/onnx.txt --extra onnx --constraint requirements/service.txt pyproject.toml
-	$(COMPILE) --extra build -o requirements/embedded.txt --extra embedded pyproject.toml
-	$(COMPILE) --extra build -o requirements/dev.txt --extra embedded --extra keras --extra onnx --extra dev pyproject.toml
+	$(COMPILE) --extra build -o requirements/dev.txt --extra keras --extra onnx --extra dev pyproject.toml
 	$(COMPILE) --extra build -o requirements/bench.txt --extra bench --constraint requirements/service.txt pyproject.toml
-	$(COMPILE) --extra build -o requirements/bench-service.txt --extra embedded --extra bench-service \
+	$(COMPILE) --extra build -o requirements/bench-service.txt --extra bench-service \
 		--constraint requirements/service.txt --constraint requirements/bench.txt pyproject.toml
 	$(COMPILE) -o requirements/contract.txt requirements/contract.in
 	$(COMPILE) -o requirements/compile.txt requirements/compile.in
@@ -97,7 +107,7 @@ screenshots: .venv/installed-dev ## write the pictures of the page at / in docs/
 	$(BIN)/python -m tests.page.screenshots
 
 clean: ## remove .venv and what the tools cached
-	rm -rf .venv .venv-bench .venv-contract tests/contract/node_modules tests/contract/generated benchmarks/results .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build service/*.egg-info service/cellar/_extensions
+	rm -rf .venv .venv-bench .venv-contract tests/contract/node_modules tests/contract/generated benchmarks/results dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build service/*.egg-info service/cellar/_extensions
 
 .venv/bin/python .venv-bench/bin/python .venv-contract/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none is on PATH."; exit 1; }
@@ -123,6 +133,12 @@ EDITABLE = --editable .
 .venv-contract/installed-contract: requirements/contract.txt | .venv-contract/bin/python
 	$(@D)/bin/python -m pip install --disable-pip-version-check --no-input --require-hashes -r $<
 	@touch $@
+
+# Only what compiles needs mypy, so it stays outside of the environment of the service.
+.venv/compiler/bin/mypy: requirements/compile.txt | $(SERVICE)
+	@if command -v $(CC) >/dev/null; then \
+		$(BIN)/python -m pip install --disable-pip-version-check --no-input --quiet --upgrade --target .venv/compiler --require-hashes -r $< \
+		&& touch $@; fi
 
 # npm is that of the pinned node in .venv-contract. The lock file has the hashes, and no addresses.
 tests/contract/node_modules/.package-lock.json: tests/contract/package-lock.json .venv-contract/installed-contract

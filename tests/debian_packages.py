@@ -1,4 +1,4 @@
-"""Programs from Debian that tests run: nginx, Caddy, Prometheus and Chromium. `.ci/run` installs them."""
+"""Programs from Debian that tests run: nginx, Caddy, Prometheus, Chromium, Redis, systemd. `.ci/run` installs them."""
 
 import os
 import shutil

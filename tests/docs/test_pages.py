@@ -1,13 +1,13 @@
 """Every executed block of the README and of docs/ does what the page says, and every link leads somewhere."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cellar.settings import Settings
-from tests.docs.pages import PAGES, ROOT, Example, anchors, as_shown, documents, examples, links, page_id
+from tests.docs.pages import PAGES, ROOT, anchors, as_shown, documents, examples, links, page_id
+from tests.docs.shell import check_blocks
 
 SHELL = {"sh", "bash", "shell", "console", "zsh"}
 
@@ -18,15 +18,8 @@ LINKING = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 
 @pytest.mark.timeout(300)  # with no kernel compiled yet, beside other tests
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
-def test_the_blocks_print_what_the_page_shows(page: Path, run_shell: Callable[[list[Example]], list[str]]) -> None:
-    blocks = examples(page)
-    for block, printed in zip(blocks, run_shell(blocks), strict=True):
-        where = f"{page_id(page)}, line {block.line}"
-        if block.kind == "text":
-            assert printed == block.shown, where
-        elif block.kind == "json":
-            real, shown = documents(printed), documents(block.shown)
-            assert as_shown(shown, real) == shown, where
+def test_the_blocks_print_what_the_page_shows(page: Path, service_url: str, tmp_path: Path) -> None:
+    check_blocks(page, examples(page), service_url, tmp_path)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

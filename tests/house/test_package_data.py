@@ -1,5 +1,6 @@
 """The wheel contains every file of the package: modules, Lua scripts, cells and pages."""
 
+import re
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
@@ -26,3 +27,12 @@ def test_every_file_is_packed() -> None:
     files = [path for path in files if BUILD.parent not in path.parents]  # setup.py adds them: tests/test_wheel.py
     assert [path for path in files if not packed(path, packages)] == []
     assert sum(path.suffix == ".lua" for path in files) >= 30
+
+
+def test_extras_are_named_with_the_distribution() -> None:
+    """`cellar` on PyPI is another package, and pip installs a package without an extra that it does not have."""
+    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    texts = [path for folder in (PACKAGE, ROOT / "docs") for path in folder.rglob("*") if path.suffix in (".py", ".md")]
+    named = {each for path in texts for each in re.findall(r"\b(cellar[\w-]*)\[(\w+)\]", path.read_text())}
+    assert {name for name, _ in named} == {project["name"]}
+    assert {extra for _, extra in named} <= set(project["optional-dependencies"])

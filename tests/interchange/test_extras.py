@@ -21,7 +21,7 @@ def test_onnx_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for act in (lambda: import_onnx((CORPUS / "own.onnx").read_bytes()), lambda: network_model(made, made.init(0))):
         with pytest.raises(ImportRefused) as caught:
             act()
-        assert caught.value.remedy == "pip install 'cellar[onnx]'"
+        assert caught.value.remedy == "pip install 'cellar-serve[onnx]'"
 
 
 @pytest.mark.parametrize("name", ["stack.keras", "stack.h5"])
@@ -29,4 +29,4 @@ def test_h5py_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[hdf5_contents.__module__], "find_spec", lambda _: None)
     with pytest.raises(ImportRefused) as caught:
         read_keras(GOLDEN / name)
-    assert caught.value.remedy == "pip install 'cellar[keras]'"
+    assert caught.value.remedy == "pip install 'cellar-serve[keras]'"

@@ -1,7 +1,7 @@
 """JSON Web Tokens (RFC 7519) in place of API keys: an identity provider signs them, and names tenant and scopes.
 
 The provider's public keys are a JWK set (RFC 7517) in a file. A file that has changed is read again, so that a key may
-be added and removed while the service runs. PyJWT checks signatures; it is an extra, `cellar[jwt]`.
+be added and removed while the service runs. PyJWT checks signatures; it is an extra, `cellar-serve[jwt]`.
 """
 
 import json
@@ -33,7 +33,7 @@ class Tokens:
 
     def __init__(self, rules: TokenRules, clock: Clock) -> None:
         if find_spec("jwt") is None or find_spec("cryptography") is None:
-            raise StartupError("CELLAR_JWT_KEYS needs PyJWT, which is not installed: pip install 'cellar[jwt]'")
+            raise StartupError("CELLAR_JWT_KEYS needs PyJWT, which is not installed: pip install 'cellar-serve[jwt]'")
         self._rules = rules
         self._clock = clock
         self._read_at: tuple[int, int] | None = None

@@ -46,7 +46,7 @@ def open_graph(graph: HostedGraph, data: bytes) -> "GraphNetwork":
         return GraphNetwork(graph, open_session(data))
     except ImportError as error:
         raise CompileFailed(
-            "the model is a graph that ONNX Runtime runs, which is not installed here: pip install 'cellar[onnx]'"
+            "the model is a graph that ONNX Runtime runs, which is not installed here: pip install 'cellar-serve[onnx]'"
         ) from error
     except Exception as error:  # ONNX Runtime has errors of many kinds, without a common class
         text = (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -28,7 +28,7 @@ def require_runtime(place: str) -> None:
         raise ImportRefused(
             "graphs of ONNX are hosted by ONNX Runtime, which is not installed here",
             place=place,
-            remedy="pip install 'cellar[onnx]'",
+            remedy="pip install 'cellar-serve[onnx]'",
         )
 
 

@@ -70,7 +70,7 @@ class AccessSettings(BaseSettings):
     jwt_keys: Path | None = Field(
         None,
         description="File with the JWK set of an identity provider: JSON Web Tokens that it has signed are taken"
-        " besides API keys. Read again when it has changed. Needs `cellar[jwt]`. Default: none.",
+        " besides API keys. Read again when it has changed. Needs `cellar-serve[jwt]`. Default: none.",
     )
     jwt_audience: str | None = Field(
         None, description="The audience (`aud`) that tokens must have; with CELLAR_JWT_KEYS. Default: none."

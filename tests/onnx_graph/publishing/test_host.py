@@ -161,7 +161,7 @@ def test_loops_and_sizes_that_inputs_tell_are_no_bounded_steps() -> None:
 
 def test_without_the_runtime_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cellar.onnx_graph.runtime.find_spec", lambda _: None)
-    assert refusal(lstm()).remedy == "pip install 'cellar[onnx]'"
+    assert refusal(lstm()).remedy == "pip install 'cellar-serve[onnx]'"
 
 
 def test_a_graph_of_states_alone_has_no_input() -> None:

@@ -48,7 +48,9 @@ def hdf5_contents(file: Path, place: str) -> Hdf5Contents:
     """Return the contents of a file. Raise ImportRefused with the faulty part or, for a damaged file, `place`."""
     if find_spec("h5py") is None:
         raise ImportRefused(
-            "files of Keras are read by h5py, which is not installed", place=place, remedy="pip install 'cellar[keras]'"
+            "files of Keras are read by h5py, which is not installed",
+            place=place,
+            remedy="pip install 'cellar-serve[keras]'",
         )
     with tempfile.TemporaryDirectory(prefix="cellar-") as folder:
         command = [sys.executable, "-m", "cellar.interchange.keras.hdf5_reader", str(file.resolve()), folder]

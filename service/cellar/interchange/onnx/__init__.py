@@ -1,4 +1,4 @@
-"""Imports models of ONNX as networks. Needs the package onnx (extra `cellar[onnx]`), and no runtime."""
+"""Imports models of ONNX as networks. Needs the package onnx (extra `cellar-serve[onnx]`), and no runtime."""
 
 from cellar.interchange.onnx.reader import import_onnx, read_onnx
 

@@ -87,7 +87,7 @@ def parse_model(data: bytes, place: str = "model") -> Any:
         raise ImportRefused(
             "models of ONNX are read by the package onnx, which is not installed",
             place=place,
-            remedy="pip install 'cellar[onnx]'",
+            remedy="pip install 'cellar-serve[onnx]'",
         ) from error
     if len(data) > MAX_BYTES:
         raise ImportRefused("the file is too large", place=place, expected=f"at most {MAX_BYTES} bytes")

@@ -1,4 +1,4 @@
-"""Exports networks as models of ONNX. Needs the package onnx (extra `cellar[onnx]`)."""
+"""Exports networks as models of ONNX. Needs the package onnx (extra `cellar-serve[onnx]`)."""
 
 from cellar.interchange.onnx_export.network_graph import NETWORK_KEY, network_model
 

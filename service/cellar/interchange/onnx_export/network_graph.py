@@ -37,7 +37,7 @@ def network_model(network: Network, weights: Mapping[str, Array]) -> Any:
         raise ImportRefused(
             "models of ONNX are written by the package onnx, which is not installed",
             place="format",
-            remedy="pip install 'cellar[onnx]'",
+            remedy="pip install 'cellar-serve[onnx]'",
         ) from error
     made = _Export(network)
     made.run()

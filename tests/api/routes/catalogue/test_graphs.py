@@ -255,4 +255,4 @@ async def test_without_the_extra_it_is_said_how_to_install_it(
 ) -> None:
     monkeypatch.setattr("cellar.onnx_graph.runtime.find_spec", lambda _: None)
     answer = await publish(client, "never", table(), 422)
-    assert answer["remedy"] == "pip install 'cellar[onnx]'"
+    assert answer["remedy"] == "pip install 'cellar-serve[onnx]'"

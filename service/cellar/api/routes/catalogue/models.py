@@ -80,7 +80,7 @@ WEIGHTS = (*STORE, *BODY, *ARRAYS, *CELL, *PARAMETER, ImportRefused, CompileFail
 SAME = "The newest version is the same: it is answered, and nothing is made."
 FILE = bytes_of("A safetensors file. Entries `network` and `check` of its metadata are JSON as in the other forms.")
 
-ONNX_FILE = bytes_of("A model of ONNX, with the package onnx (extra `cellar[onnx]`) installed.")
+ONNX_FILE = bytes_of("A model of ONNX, with the package onnx (extra `cellar-serve[onnx]`) installed.")
 
 
 def _body(json: type[BaseModel], query: type[BaseModel]) -> dict[str, Any]:
