@@ -25,6 +25,8 @@ COMMANDS = {
     "keys": "key_commands",
     "settings": "installation.settings",
     "doctor": "installation.doctor",
+    "backup": "installation.backup",
+    "restore": "installation.backup",
     "warm": "process_commands",
     "openapi": "process_commands",
 }

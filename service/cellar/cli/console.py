@@ -24,13 +24,17 @@ class Mistake(Exception):
     """An error that the user of a command can mend; its text says how."""
 
 
-def load_settings() -> "Settings":
-    """Return the settings of the environment, with logging configured as they say. Raise SettingsInvalid."""
+def load_settings(*, quiet: bool = False) -> "Settings":
+    """Return the settings of the environment, with logging configured as they say. Raise SettingsInvalid.
+
+    `quiet` logs warnings and errors alone.
+    """
     from cellar import logs
     from cellar.settings import Settings
 
     settings = Settings.load()
-    logs.configure(settings.log_level, as_json=settings.log_json)
+    level = "warning" if quiet and settings.log_level in ("debug", "info") else settings.log_level
+    logs.configure(level, as_json=settings.log_json)
     return settings
 
 

@@ -26,7 +26,7 @@ def create(
     """Make a key, which is shown once."""
     from cellar.cli import keys
 
-    keys.create(load_settings(), tenant, name, scopes, expires_in, as_json=as_json)
+    keys.create(load_settings(quiet=True), tenant, name, scopes, expires_in, as_json=as_json)
 
 
 @app.command(name="list")
@@ -36,7 +36,7 @@ def list_keys(
     """List the keys."""
     from cellar.cli import keys
 
-    keys.show_all(load_settings(), tenant, as_json=as_json)
+    keys.show_all(load_settings(quiet=True), tenant, as_json=as_json)
 
 
 @app.command()
@@ -49,7 +49,7 @@ def rotate(
     """Make a key in the place of another, which ends a little later."""
     from cellar.cli import keys
 
-    keys.rotate(load_settings(), key_id, overlap, as_json=as_json)
+    keys.rotate(load_settings(quiet=True), key_id, overlap, as_json=as_json)
 
 
 @app.command()
@@ -57,4 +57,4 @@ def revoke(key_id: KeyId, *, as_json: Json = False) -> None:
     """End a key in all processes, within a second."""
     from cellar.cli import keys
 
-    keys.revoke(load_settings(), key_id, as_json=as_json)
+    keys.revoke(load_settings(quiet=True), key_id, as_json=as_json)

@@ -1,0 +1,1 @@
+"""Backups of an installation, or of one session or model: read from Redis, kept in one file, and written to Redis."""

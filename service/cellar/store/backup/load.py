@@ -1,0 +1,123 @@
+"""Writes an archive to Redis: a whole installation to an empty one, or one session or model beside others."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+
+from cellar.errors import AlreadyExists, StoreCorrupt
+from cellar.ports import BlobStore
+from cellar.store.backup import values
+from cellar.store.backup.archive import Record
+from cellar.store.backup.keyspace import counted_as, listing, session_of, tag_of
+from cellar.store.connection.scripts import Scripts
+from cellar.store.keys import SessionKeys
+from cellar.store.protocol.errors import redis_errors
+
+KEYS_AT_ONCE = 500
+
+BYTES_AT_ONCE = 4 * 1024 * 1024
+
+
+def keys_with_data(client: redis.Redis, prefix: str) -> Iterator[bytes]:
+    """Yield the keys of an installation that hold data, and not only the coordination of its processes."""
+    with redis_errors():
+        yield from (key for key in client.scan_iter(match=f"{prefix}:*", count=KEYS_AT_ONCE) if tag_of(key))
+
+
+def delete_everything(client: redis.Redis, prefix: str) -> None:
+    """Delete all keys of an installation. Raise StoreUnavailable."""
+    with redis_errors():
+        for key in client.scan_iter(match=f"{prefix}:*", count=KEYS_AT_ONCE):
+            client.unlink(key)
+
+
+@dataclass
+class Load:
+    """Writes records to Redis. `advance` is called with the number of keys that were written."""
+
+    client: redis.Redis
+    prefix: str
+    blobs: BlobStore
+    replace: bool = False
+    """Whether a session that exists is replaced."""
+    advance: Callable[[int], None] = lambda _: None
+    counts: Counter[str] = field(default_factory=Counter)
+    _batch: list[tuple[bytes, Record]] = field(default_factory=list)
+    _size: int = 0
+
+    def add(self, record: Record) -> None:
+        """Write a record, together with others. Raise AlreadyExists, StoreCorrupt or StoreUnavailable."""
+        kind, *parts = record
+        if kind == b"key":
+            self._batch.append((f"{self.prefix}:".encode() + parts[0], parts))
+            self._size += sum(map(len, parts))
+            if len(self._batch) >= KEYS_AT_ONCE or self._size >= BYTES_AT_ONCE:
+                self.flush()
+        elif kind == b"blob":
+            self.blobs.put(parts[0])
+            self.counts["blobs"] += 1
+            self.advance(1)
+        elif kind == b"model":
+            self._add_version(parts)
+        else:
+            raise StoreCorrupt("a backup with a record of a newer version of Cellar")
+
+    def make_room(self, records: Iterator[Record]) -> None:
+        """Delete the sessions among the records that exist. Raise AlreadyExists if they are not to be replaced."""
+        for kind, *parts in records:
+            tag = tag_of(parts[0]) if kind == b"key" else None
+            if tag is None or session_of(tag) is None or parts[0] != tag:
+                continue
+            with redis_errors():
+                there = [key for key in self._keys_of(tag) if key.endswith((tag, tag + b":t"))]
+                if there and not self.replace:
+                    name = tag.decode().strip("{}")
+                    raise AlreadyExists(f"the session {name} exists: --replace puts that of the backup in its place")
+                for key in self._keys_of(tag) if there else ():
+                    self.client.unlink(key)
+
+    def _keys_of(self, tag: bytes) -> list[bytes]:
+        pattern = f"{self.prefix}:".encode() + re.sub(rb"([*?\[\]\\])", rb"\\\1", tag) + b"*"
+        return [key for key in self.client.scan_iter(match=pattern, count=KEYS_AT_ONCE) if tag_of(key) == tag]
+
+    def flush(self) -> None:
+        """Write what was added. Raise StoreUnavailable."""
+        if not self._batch:
+            return
+        keys = SessionKeys(self.prefix)
+        with redis_errors(outcome="unknown"), self.client.pipeline(transaction=False) as writes:
+            for key, (_, kind, expires, *value) in self._batch:
+                writes.execute_command("UNLINK", key)  # type: ignore[no-untyped-call]
+                for command in values.writing(kind.decode(), key, value):
+                    writes.execute_command(*command)  # type: ignore[no-untyped-call]
+                if int(expires) >= 0:
+                    writes.execute_command("PEXPIREAT", key, int(expires))  # type: ignore[no-untyped-call]
+            for listed in listing(keys, (key for key, _ in self._batch), self.prefix.encode()):
+                writes.execute_command(*listed)  # type: ignore[no-untyped-call]
+            writes.execute()
+        self._count()
+        self.advance(len(self._batch))
+        self._batch, self._size = [], 0
+
+    def _count(self) -> None:
+        for _, (rest, *_) in self._batch:
+            if (name := counted_as(rest)) is not None:
+                self.counts[name] += 1
+
+    def _add_version(self, parts: list[bytes]) -> None:
+        """Add a version of a model under its own number, unless it is there. Raise AlreadyExists for another one."""
+        tenant, name, number, record, tags, description = parts
+        tag = f"{self.prefix}:{{models}}:{tenant.decode()}"
+        keys = [f"{tag}:newest", f"{tag}:highest", f"{tag}:model:{name.decode()}", f"{self.prefix}:{{models}}:weights"]
+        keys.append(f"{tag}:about:{name.decode()}")
+        scripts = Scripts(self.client, "model", "common")
+        with redis_errors(outcome="unknown"):
+            arguments: list[Any] = [name, number, record, tags, description]
+            if not scripts.run("restore", keys, arguments):
+                what = f"{name.decode()}@{number.decode()}"
+                raise AlreadyExists(f"there is another version {what}: delete it, or restore into another installation")
+        self.counts["versions"] += 1
