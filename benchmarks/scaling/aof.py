@@ -3,7 +3,8 @@
 A session writes its whole state with each commit. The row steps sessions of several models through real inputs (random
 walks), reads their states, and computes the bytes of each lossless form: zlib of the state, of its byte planes, and of
 the byte planes of the difference (XOR) to the state before. `inputs` is what a log of commands would write instead of
-the state, with the whole state in every 64th step. float16 is half of the state, but has other bits.
+the state, with the whole state in every 64th step; `CELLAR_STATE_EVERY=64` is measured on a service of its own that
+does that. float16 is half of the state, but has other bits.
 """
 
 import http.client
@@ -12,7 +13,8 @@ import json
 import re
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -22,9 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.scaling.scene import Row, Scene
+from benchmarks.serving import contestants
 from benchmarks.serving.bars import Bar
 
 Bytes = NDArray[np.uint8]
+Ask = Callable[..., bytes]
 
 NPY = "application/x-npy"
 WARM, SAMPLES = 32, 8
@@ -35,11 +39,15 @@ SEQUENCE = 16
 """Steps of a sequence."""
 KEPT_BYTES = 4096
 """The largest output that is kept to be repeated, by default; it is written with the state."""
+LEAST_SAVING = 8
+"""Inputs are stored in place of a state that is this many times as long."""
+INPUTS_BESIDES = 200
+"""Bytes of a redo entry besides its inputs, at most; flags of rows are compressed with these."""
 BESIDES = 600
 """Bytes of a commit besides state and output, at most. A state that were written twice would be longer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Case:
     """A model, and the rows of its session. Only 10 of them are stepped if `some` is true."""
 
@@ -68,7 +76,11 @@ CASES = (
 def measure(scene: Scene) -> Row:
     """Measure each case; the bars are that a commit writes its state once, whatever the kind of request."""
     lines, bars = [], []
-    for index, case in enumerate(CASES[::2] if scene.extent.quick else CASES):
+    with ExitStack() as stack:
+        cores = scene.cores.service, scene.cores.outside
+        (other,) = contestants.start_cellars(stack, cores, scene.redis, 1, state_every=str(STATE_EVERY))
+        stored = {case: _steps_written(scene, other.port, case, f"aof-inputs-{at}") for at, case in _cases(scene)}
+    for index, case in _cases(scene):
         written, states, inputs_bytes = _run(scene, case, f"aof-{index}")
         state_bytes = states[0].nbytes
         besides = written["step"] - state_bytes
@@ -77,6 +89,17 @@ def measure(scene: Scene) -> Row:
             f"{name} {size:,.0f} B ({written['step'] / (besides + size):.2f} times)" for name, size in forms.items()
         )
         lines.append(f"aof {case.name}: {written['step']:,.0f} B a step, state {state_bytes:,} B; {saved}")
+        lines.append(f"aof {case.name}, CELLAR_STATE_EVERY={STATE_EVERY}: {stored[case]:,.0f} B a step")
+        saves = inputs_bytes * LEAST_SAVING <= state_bytes
+        bars.append(
+            Bar(
+                f"aof_{_word(case.name)}_inputs",
+                stored[case] - (besides + forms["inputs"] if saves else written["step"]),
+                INPUTS_BESIDES,
+                at_most=True,
+                means="bytes of a step with CELLAR_STATE_EVERY besides those of its inputs",
+            )
+        )
         for kind, size in written.items():
             outputs = 4 * case.layer["hidden_size"] * case.rows * (SEQUENCE if kind == "sequence" else 1)
             once = state_bytes + (outputs if outputs <= KEPT_BYTES else 0)
@@ -90,6 +113,10 @@ def measure(scene: Scene) -> Row:
                 )
             )
     return Row(lines, bars)
+
+
+def _cases(scene: Scene) -> list[tuple[int, Case]]:
+    return [*enumerate(CASES[::2] if scene.extent.quick else CASES)]
 
 
 def _word(name: str) -> str:
@@ -111,9 +138,10 @@ def _planes(state: Bytes) -> bytes:
     return state.reshape(-1, 4).T.tobytes()
 
 
-def _run(scene: Scene, case: Case, name: str) -> tuple[dict[str, float], list[Bytes], int]:
-    """Step a session. Return the bytes of a step, a bulk line and a sequence, its states, and the bytes of inputs."""
-    server = http.client.HTTPConnection("127.0.0.1", scene.cellar.port, timeout=60)
+@contextmanager
+def _asking(port: int) -> Iterator[Ask]:
+    """Yield a function that sends a request and returns the body of its answer."""
+    server = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
     def ask(method: str, path: str, body: bytes = b"", kind: str = "application/json") -> bytes:
         server.request(method, path, body, {"Content-Type": kind, "Accept": "*/*" if kind != NPY else NPY})
@@ -122,30 +150,50 @@ def _run(scene: Scene, case: Case, name: str) -> tuple[dict[str, float], list[By
         assert answer.status < http.client.MULTIPLE_CHOICES, found
         return found
 
+    yield ask
+    server.close()
+
+
+def _create(ask: Ask, case: Case, name: str) -> tuple[str, NDArray[np.float32]]:
+    """Create a model and a session; return where it is stepped, and the inputs of its steps."""
     network = {"in_size": case.in_size, "layers": [case.layer]}
     ask("POST", "/v1/models", json.dumps({"name": name, "network": network, "seed": 1}).encode())
     ask("POST", "/v1/sessions", json.dumps({"session": name, "model": name, "batch_size": case.rows}).encode())
-    rng, session = np.random.default_rng(0), f"/v1/sessions/{name}"
     chosen = range(10) if case.some else range(case.rows)
-    walk = np.cumsum(rng.standard_normal((WARM + 64, len(chosen), case.in_size)), axis=0).astype(np.float32) / 4
+    steps = np.random.default_rng(0).standard_normal((WARM + STATE_EVERY, len(chosen), case.in_size))
     query = "?rows=" + ",".join(map(str, chosen)) if case.some else ""
-    states: list[Bytes] = []
-    for at in range(WARM + SAMPLES):
-        ask("POST", f"{session}/step{query}", _npy(walk[at]), NPY)
-        if at >= WARM:
-            columns = np.load(io.BytesIO(ask("GET", f"{session}/state", kind=NPY)))
-            states.append(np.frombuffer(columns.astype("<f4").tobytes(), np.uint8))
-    many = 8 if scene.extent.quick else 32
-    steps = [_npy(one) for one in walk[:many]]
-    written = {
-        "step": _written(scene, lambda: [ask("POST", f"{session}/step{query}", one, NPY) for one in steps]) / many
-    }
-    if not case.some:
-        line = json.dumps({"session": name, "input": walk[0].tolist()}).encode() + b"\n"
-        written["bulk"] = _written(scene, lambda: ask("POST", "/v1/steps", line, "application/x-ndjson"))
-        written["sequence"] = _written(scene, lambda: ask("POST", f"{session}/sequence", _npy(walk[:SEQUENCE]), NPY))
-    server.close()
-    return written, states, 4 * len(chosen) * case.in_size
+    return f"/v1/sessions/{name}/step{query}", (np.cumsum(steps, axis=0) / 4).astype(np.float32)
+
+
+def _steps_written(scene: Scene, port: int, case: Case, name: str) -> float:
+    """Return the bytes of a step of a service, over as many steps as lie between two states."""
+    with _asking(port) as ask:
+        path, walk = _create(ask, case, name)
+        ask("POST", path, _npy(walk[0]), NPY)
+        steps = [_npy(one) for one in walk[:STATE_EVERY]]
+        return _written(scene, lambda: [ask("POST", path, one, NPY) for one in steps]) / len(steps)
+
+
+def _run(scene: Scene, case: Case, name: str) -> tuple[dict[str, float], list[Bytes], int]:
+    """Step a session. Return the bytes of a step, a bulk line and a sequence, its states, and the bytes of inputs."""
+    with _asking(scene.cellar.port) as ask:
+        path, walk = _create(ask, case, name)
+        session, states = f"/v1/sessions/{name}", list[Bytes]()
+        for at in range(WARM + SAMPLES):
+            ask("POST", path, _npy(walk[at]), NPY)
+            if at >= WARM:
+                columns = np.load(io.BytesIO(ask("GET", f"{session}/state", kind=NPY)))
+                states.append(np.frombuffer(columns.astype("<f4").tobytes(), np.uint8))
+        many = 8 if scene.extent.quick else 32
+        steps = [_npy(one) for one in walk[:many]]
+        written = {"step": _written(scene, lambda: [ask("POST", path, one, NPY) for one in steps]) / many}
+        if not case.some:
+            line = json.dumps({"session": name, "input": walk[0].tolist()}).encode() + b"\n"
+            written["bulk"] = _written(scene, lambda: ask("POST", "/v1/steps", line, "application/x-ndjson"))
+            written["sequence"] = _written(
+                scene, lambda: ask("POST", f"{session}/sequence", _npy(walk[:SEQUENCE]), NPY)
+            )
+    return written, states, walk[0].nbytes
 
 
 def _npy(array: NDArray[np.floating[Any]]) -> bytes:

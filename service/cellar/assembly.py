@@ -191,6 +191,7 @@ class Api(Parts):
             queue_limit=settings.queue_limit,
             queue_wait_s=settings.queue_wait_s,
             most_together=settings.replay_window,
+            state_every=settings.state_every,
         )
         memory = RequestMemory(settings.max_unfinished_bytes or shares.request_bytes(processes))
         sessions = Sessions(self._store, self._store.uses, self.registry, self.clock, limits, memory)

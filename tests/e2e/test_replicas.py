@@ -12,13 +12,14 @@ from tests.e2e.replica import Replica, serving
 
 pytestmark = pytest.mark.anyio
 
-NETWORK = {"in_size": 1, "layers": [{"type": "recurrent", "cell": "rnn", "hidden_size": 3}]}
+NETWORK = {"in_size": 1, "layers": [{"type": "recurrent", "cell": "rnn", "hidden_size": 16}]}
 
 
 @pytest.fixture
-def replicas(shared: dict[str, str]) -> Iterator[tuple[Replica, Replica]]:
-    """Yield two services."""
-    with serving(shared) as one, serving(shared) as other:
+def replicas(shared: dict[str, str], request: pytest.FixtureRequest) -> Iterator[tuple[Replica, Replica]]:
+    """Yield two services, which store as many states as a test wants: every one by default."""
+    settings = shared | {"CELLAR_STATE_EVERY": getattr(request, "param", "1")}
+    with serving(settings) as one, serving(settings) as other:
         yield one, other
 
 
@@ -57,12 +58,14 @@ async def check(client: httpx.AsyncClient, url: str, session: str, answered: lis
     assert [each.answer["step"] for each in answered] == list(range(1, len(answered) + 1))
     there = (await client.get(url + session)).json()
     assert there["position"] == answered[-1].answer["position"]
-    at_once = await post(
-        client, f"{url}{await begin(client, url)}/sequence", {"inputs": [[each.x] for each in answered]}
-    )
+    other = await begin(client, url)
+    at_once = await post(client, f"{url}{other}/sequence", {"inputs": [[each.x] for each in answered]})
     assert [each.answer["output"] for each in answered] == at_once["outputs"]
+    states = [(await client.get(f"{url}{each}/state")).json()["layers"] for each in (session, other)]
+    assert states[0] == states[1]
 
 
+@pytest.mark.parametrize("replicas", ["1", "16"], indirect=True)
 async def test_sixteen_clients_step_one_session_through_two_services_and_one_is_killed(
     replicas: tuple[Replica, Replica], client: httpx.AsyncClient
 ) -> None:

@@ -48,6 +48,7 @@ class Sizes:
     whole_sequences: bool = False
     row_numbers: int = 3
     takes_ids: bool = False
+    bits_promised: bool = True
 
     def check_inputs(self, inputs: NDArray[np.float32]) -> None:
         """Know every number."""

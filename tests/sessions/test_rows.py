@@ -15,8 +15,8 @@ from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.ports import APPEND, ROW_LEFT_OUT, ROW_RESET, RowChoice, SessionKey
+from cellar.sessions.execution.recompute import Recompute
 from cellar.sessions.history.history import RewindTarget
-from cellar.sessions.history.recompute import Recompute
 from cellar.sessions.values.row_flags import flags_of
 from tests.sessions.conftest import Service, StartService
 from tests.sessions.test_bits import WatchedModels

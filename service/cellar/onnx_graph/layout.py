@@ -85,7 +85,7 @@ class StatePlace(TensorPlace):
 class GraphSizes:
     """The sizes of a hosted graph; implements `model_protocol.Sizes`."""
 
-    whole_sequences = False
+    whole_sequences = bits_promised = False
 
     def __init__(self, graph: HostedGraph) -> None:
         self.graph = graph

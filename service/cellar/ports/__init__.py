@@ -69,6 +69,7 @@ from cellar.ports.sessions.record import (
     DeletedModel,
     Following,
     Origin,
+    RedoEntry,
     SessionFilter,
     SessionKey,
     SessionMeta,

@@ -124,6 +124,14 @@ class Settings(AccessSettings):
     replay_output_bytes: int = Field(
         4096, ge=0, description="Largest output that is kept to be repeated, bytes. Default: 4096."
     )
+    state_every: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Steps of a session after which a commit stores the whole state; commits in between store inputs if"
+        " these are much smaller ([stored data](stored-data.md#inputs-in-place-of-states)). Default: 1, every commit"
+        " stores the state.",
+    )
     idempotency_ttl_s: int = Field(
         DAY_S,
         ge=1,

@@ -71,6 +71,8 @@ class Network:
         """Estimate of how many intermediate numbers a step of one row computes."""
         _check_limits(self, pointer)
 
+    bits_promised = True
+
     @property
     def takes_ids(self) -> bool:
         """Whether inputs are ids, of which only known ones are accepted; otherwise they are arbitrary numbers."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cellar.errors import CellarError
 from cellar.ports.sessions.changes import Change, Changes, Position, StepChanges
-from cellar.ports.sessions.record import SessionMeta, SessionRecord
+from cellar.ports.sessions.record import RedoEntry, SessionMeta, SessionRecord
 from cellar.ports.sessions.writers import Writers
 
 
@@ -25,6 +25,8 @@ class Commit:
     state: bytes
     meta: SessionMeta | None = None
     wanted_pause_s: float = 0.0
+    redo: RedoEntry | None = None
+    """The steps of the commit, if they are stored in place of the state."""
     _after: SessionRecord | None = field(default=None, init=False, repr=False)
 
     @property
@@ -40,6 +42,10 @@ class Commit:
                 writers = before.writers if alone else self._writers(changes)
             meta, revision = self.meta or before.meta, before.revision + len(changes)
             self._after = SessionRecord(before.key, meta, position, revision, self.state, writers)
+            if self.redo is not None:
+                self._after.unstored = before.unstored + 1
+                if before.redo:  # a change of a session whose present state is not known, which keeps the state
+                    self._after.redo = (*before.redo, self.redo)
         return self._after
 
     def _writers(self, changes: Sequence[Change]) -> Writers:
@@ -91,6 +97,11 @@ class CommitConflict:
     """The stored session was not `Commit.before`, so nothing was written. `record` is the stored session."""
 
     record: SessionRecord
+
+    @property
+    def has_state(self) -> bool:
+        """Whether `record` has the present state of the session; else the session must be read again."""
+        return not self.record.unstored
 
 
 CommitResult = Applied | Committed | CommitConflict | CellarError

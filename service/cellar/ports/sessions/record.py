@@ -95,6 +95,20 @@ class SessionMeta:
         return None if self.following is None else self.following.ran(revision)
 
 
+class RedoEntry(NamedTuple):
+    """Steps whose commit stored their inputs in place of the state, which is computed from them again."""
+
+    revision: int
+    """Revision of the session before the commit."""
+    changes: int
+    """Number of changes in the commit."""
+    steps: int
+    inputs: bytes
+    """Float32, little endian, (steps, batch_size, in_size)."""
+    row_flags: bytes = b""
+    """A byte for each row of the first steps: `cellar.ports.RowFlags`; empty if no row is reset or left out."""
+
+
 @dataclass(slots=True)
 class SessionRecord:
     """One session as stored. `state` is float32 little endian, (batch_size, state_size), row by row."""
@@ -107,6 +121,10 @@ class SessionRecord:
     state: bytes
     writers: Writers = NO_WRITERS
     """The last request of each writer."""
+    redo: Sequence[RedoEntry] = ()
+    """Steps that have to be run to get from `state`, the last one that was stored, to the present state."""
+    unstored: int = field(default=0, compare=False)
+    """Commits since the last one that stored the state: their redo entries are stored in its place."""
     packed: Any = field(default=None, init=False, compare=False, repr=False)
     """Used by the store alone: parts of the packed record, so that they are packed once and not for each commit."""
 

@@ -58,7 +58,8 @@ class SessionStore(Protocol):
     ) -> tuple[SessionRecord, list[CommittedChange]]:
         """Return the session, and its changes after `position` in order, those of `writer` with their numbers.
 
-        Raise PositionConflict if the ring of last changes does not reach back to `position`, or what `load` raises.
+        The state of the session may be an earlier one. Raise PositionConflict if the ring of last changes does not
+        reach back to `position`, or what `load` raises.
         """
 
     async def summary(self, key: SessionKey) -> SessionSummary:

@@ -6,6 +6,7 @@ from itertools import groupby
 
 import numpy as np
 
+from cellar.errors import CellarError, OutputNotFinite, StateNotFinite, StepFailed
 from cellar.ports import DIGEST_BYTES, Floats, Mask, Position, RowFlags, SessionRecord
 from cellar.sessions.execution.row_schedule import Ints, RowSchedule
 from cellar.sessions.requests.request import StepRequest
@@ -23,6 +24,13 @@ WHOLE_NUMBERS = 32 * 1024 * 1024
 """The most intermediate numbers of one call on whole sequences, which cannot be divided: 128 MiB of scratch memory."""
 
 _FLOAT32 = np.dtype("<f4")
+
+BAD: dict[int, tuple[str, type[CellarError]]] = {
+    1: ("would make a state infinite or NaN", StateNotFinite),
+    2: ("would make an output infinite or NaN", OutputNotFinite),
+    3: ("cannot be computed by the model", StepFailed),
+}
+"""The meaning of a network's `bad_kind`."""
 
 
 _ITEM_FIELDS = (

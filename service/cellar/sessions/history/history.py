@@ -22,8 +22,8 @@ from cellar.ports import (
     SessionStore,
     StoredHistory,
 )
+from cellar.sessions.execution.recompute import Recompute
 from cellar.sessions.history.reachability import log_covers, log_has_epoch_start, reachable, usable
-from cellar.sessions.history.recompute import Recompute
 from cellar.sessions.operations.concurrency_limit import ConcurrencyLimit
 from cellar.sessions.requests.change_request import Edited, Stale
 from cellar.sessions.service.sessions import Sessions

@@ -13,9 +13,9 @@ import numpy as np
 
 from cellar.errors import ModelUnfit, NotKept, OutOfReach
 from cellar.ports import Floats, HistoryStore, LogEntry, Position, SessionRecord
+from cellar.sessions.execution.recompute import Recompute
 from cellar.sessions.history.history import entries, inputs_of
 from cellar.sessions.history.reachability import GIVES_NO_STATE
-from cellar.sessions.history.recompute import Recompute
 from cellar.sessions.values.model_protocol import Model, layout_of
 from cellar.wire.arrays import state as state_bytes
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Literal
 
-from cellar.errors import AlreadyExists, Conflict, ModelUnfit
+from cellar.errors import AlreadyExists, Conflict, ModelDeleted, ModelUnfit
 from cellar.ports import (
     Alias,
     Clock,
@@ -126,10 +126,10 @@ class Replays:
         async def prepare(record: SessionRecord, network: Network) -> Edited:
             """Return the change, with the state and the metadata for the other version."""
             nonlocal replay, model
-            _, model = await load_compatible(self._sessions, record, ref)
+            own, model = await load_compatible(self._sessions, record, ref)
             await self._uses.enlist(key, model.version.ref)
             if same_states(network, model) and how != "replay":
-                return self._edited(record, model, record.state, alias)
+                return self._edited(record, model, await self._carried(record, own, model), alias)
             if how == "carry":
                 raise unfit(model, "states", layout_of(network.network), layout_of(model.network.network))
             replay = await self._catch_up_for(how, record, model, replay)
@@ -152,6 +152,18 @@ class Replays:
             await self._uses.fence_one(key, model.version.ref, known_of(model.network.network))
             raise model_deleted(model.version.ref)
         return done
+
+    async def _carried(self, record: SessionRecord, own: Model, model: Model) -> bytes:
+        """Return the state of a session: its own version runs steps whose inputs are stored in place of the state.
+
+        If that was deleted, the other version does.
+        """
+        if not record.redo:
+            return record.state
+        try:
+            return (await self._sessions.recovery.run(record, own.network)).state
+        except ModelDeleted:
+            return (await self._sessions.recovery.run(record, model.network)).state
 
     async def _catch_up_for(self, how: How, record: SessionRecord, model: Model, replay: LogReplay | None) -> LogReplay:
         """Call `_catch_up`. If the log is run only because the states differ, a conflict says so."""

@@ -33,9 +33,9 @@ from cellar.ports import (
     Shadow,
     ShadowStore,
 )
+from cellar.sessions.execution.recompute import Recompute
 from cellar.sessions.history.log_replay import CHANGES_MODEL, LAST, Difference, Differences, LogReplay, compare
 from cellar.sessions.history.model_compatibility import check_outputs, load_compatible, same_states
-from cellar.sessions.history.recompute import Recompute
 from cellar.sessions.history.shadow_follower import ShadowFollower
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.values.deleted_model import model_deleted
@@ -99,6 +99,7 @@ class Shadows:
             raise NotKept("the session has no log, which a shadow needs: create it with `log`")
         own, model = await load_compatible(self._sessions, record, ref)
         check_outputs(own, model)
+        record = await self._sessions.recover(record)
         there = await self._shadows.load(key)
         if there is not None and _is_running(there, record, model):
             return ShadowAnswer(there, record.revision - there.revision)
@@ -187,9 +188,9 @@ class Shadows:
         page = await self._history.log(
             record.key, shadow.incarnation, shadow.revision, most=PAGE, until=record.revision
         )
-        if not page or page[0].revision != shadow.revision + 1:
-            return _skip_lost(record, shadow)
         try:
+            if not page or page[0].revision != shadow.revision + 1:
+                return _skip_lost(await self._sessions.recover(record), shadow)
             return await self._run_page(record, shadow, page)
         except StoreUnavailable:
             raise

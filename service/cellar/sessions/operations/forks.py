@@ -75,6 +75,7 @@ class Forks:
         parent, mark, replayed = await self._parent(key, identity, body)
         if parent.meta.deleted is not None:
             raise model_deleted(parent.meta.model)
+        parent = await self._sessions.recover(parent)
         names = _names(mark, children) if isinstance(children, int) else children
         meta = replace(
             parent.meta, ttl_s=ttl_s or parent.meta.ttl_s, created_s=self._clock.now_s(), pinned=False, migrated=0

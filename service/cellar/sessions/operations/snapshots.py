@@ -64,7 +64,7 @@ class Snapshots:
         """Restore the state of a snapshot. Raise SnapshotUnknown, SnapshotUnfit or KernelRevisionMismatch."""
         mark = fingerprint("restore", names=name)
         try:
-            copy = await self._snapshots.read(key, name)
+            copy = await self._sessions.recovery.recover(await self._snapshots.read(key, name))
         except SnapshotUnknown:
             # a repetition of a restore is answered even if the snapshot was deleted since
             found = await self._store.find(key, identity, mark)

@@ -96,7 +96,7 @@ class AliasFollower:
         commit = Commit(record, (change,), record.state, after)
         result = await self._commit(commit)
         if isinstance(result, CommitConflict):
-            return result.record
+            return result.record if result.has_state else None
         if not isinstance(result, Applied):
             if isinstance(result, Exception):
                 raise result

@@ -10,38 +10,33 @@ from cellar.errors import (
     InvalidInput,
     KernelRevisionMismatch,
     NotFinite,
-    OutputNotFinite,
     ShapeMismatch,
-    StateNotFinite,
-    StepFailed,
     StoreCorrupt,
     WholeSequencesOnly,
 )
 from cellar.ports import (
+    ROW_LEFT_OUT,
     Change,
     Changes,
     Commit,
     Floats,
     Position,
+    RedoEntry,
     RowFlags,
     SessionMeta,
     SessionRecord,
     StepChanges,
     join_changes,
 )
-from cellar.sessions.execution.kernel_batch import BatchItem, most_row_steps
+from cellar.sessions.execution.kernel_batch import BAD, BatchItem, most_row_steps
 from cellar.sessions.requests.change_request import ChangeRequest, Edited
 from cellar.sessions.requests.request import Request, StepRequest
 from cellar.sessions.requests.step_batch import StepBatch
 from cellar.sessions.values.model_protocol import Network, Sizes, layout_of
 from cellar.sessions.values.position import Kind, new_epoch, start_of
 
-BAD: dict[int, tuple[str, type[CellarError]]] = {
-    1: ("would make a state infinite or NaN", StateNotFinite),
-    2: ("would make an output infinite or NaN", OutputNotFinite),
-    3: ("cannot be computed by the model", StepFailed),
-}
-"""The meaning of a network's `bad_kind`."""
+LEAST_SAVING = 8
+"""A commit stores the inputs of its steps only if the state has this many times as many bytes."""
 
 
 def check_inputs(inputs: Floats, kind: Kind, meta: SessionMeta, sizes: Sizes, max_numbers: int) -> None:
@@ -130,24 +125,57 @@ def bad_number(work: BatchItem) -> CellarError | None:
     return error(f"step {work.record.position.step + work.bad_step} {what}")
 
 
-def steps_commit(work: BatchItem, kernel_rev: int) -> Commit | CellarError:
-    """Return the commit of steps that have run, or the error if they made a number that is not finite."""
+def steps_commit(work: BatchItem, kernel_rev: int, state_every: int = 1) -> Commit | CellarError:
+    """Return the commit of steps that have run, or the error if they made a number that is not finite.
+
+    With `state_every` above 1 it may store the inputs in place of the state.
+    """
     if (bad := bad_number(work)) is not None:
         return bad
     record, requests = work.record, work.requests
     meta = pinned_anew(record.meta, kernel_rev)
     outputs = work.outputs[0] if len(work.outputs) == 1 else b"".join(work.outputs)
+    changes: Changes
     if len(requests) == 1 and requests[0].count == 1:
         request, before, after = requests[0], record.position, work.positions[0]
         if request.flags is None and not record.meta.log:  # nearly all
             steps, identity, mark = after.step - before.step, request.identity, request.fingerprint
-            change = Change(request.kind, before, after, steps, identity, mark, request.nonce, outputs)
+            changes = (Change(request.kind, before, after, steps, identity, mark, request.nonce, outputs),)
         else:
-            change = _step(request, record, before, after, outputs)
-        return Commit(record, (change,), work.state, meta, request.wanted_pause_s)
+            changes = (_step(request, record, before, after, outputs),)
+    else:
+        changes = _joined_changes(work, outputs)
+    commit = Commit(record, changes, work.state, meta, requests[0].wanted_pause_s)
+    if state_every > 1 and meta is None:
+        commit.redo = redo_entry(work, len(changes), state_every)
+    return commit
+
+
+def redo_entry(work: BatchItem, changes: int, state_every: int) -> RedoEntry | None:
+    """Return the steps of a commit to store in place of the state, None if it has to store the state.
+
+    The commit that reaches or passes a step divisible by `state_every` stores the state, and so do those whose inputs
+    would save little.
+    """
+    record, steps, flags = work.record, len(work.inputs), work.requests[0].flags
+    step = record.position.step
+    if step // state_every != (step + steps) // state_every or record.unstored >= state_every:
+        return None
+    size = work.inputs.nbytes
+    if flags is not None:  # the store compresses these inputs, which are 0 where a row is left out
+        size -= int((flags == ROW_LEFT_OUT).sum()) * size // (steps * record.meta.batch_size)
+    if LEAST_SAVING * size > len(work.state) or not work.network.network.bits_promised:
+        return None
+    row_flags = b"" if flags is None else flags.tobytes()
+    return RedoEntry(record.revision, changes, steps, work.inputs.tobytes(), row_flags)
+
+
+def _joined_changes(work: BatchItem, outputs: bytes) -> Changes:
+    """Return the changes of several requests, or of a batch of steps."""
+    record = work.record
     size = len(outputs) // len(work.inputs)
     before, parts, at = record.position, list[Changes](), 0
-    for request, after, digests in zip(requests, work.positions, work.digests, strict=True):
+    for request, after, digests in zip(work.requests, work.positions, work.digests, strict=True):
         end = at + size * (after.step - before.step)
         if isinstance(request, StepBatch):
             logged, numbered = _logged(request, record), request.identity.ordered
@@ -155,7 +183,7 @@ def steps_commit(work: BatchItem, kernel_rev: int) -> Commit | CellarError:
         else:
             parts.append((_step(request, record, before, after, outputs[at:end]),))
         before, at = after, end
-    return Commit(record, join_changes(parts), work.state, meta, requests[0].wanted_pause_s)
+    return join_changes(parts)
 
 
 def _step(request: StepRequest, record: SessionRecord, before: Position, after: Position, output: bytes) -> Change:
@@ -188,7 +216,8 @@ def change_commit(
     meta = edited.meta
     if meta is None and edited.steps:
         meta = pinned_anew(record.meta, kernel_rev)
-    return Commit(record, (change,), edited.state, meta, request.wanted_pause_s)
+    redo = RedoEntry(record.revision, 1, 0, b"") if record.redo and edited.stays else None
+    return Commit(record, (change,), edited.state, meta, request.wanted_pause_s, redo)
 
 
 def epoch_after(record: SessionRecord, request: ChangeRequest) -> bytes:

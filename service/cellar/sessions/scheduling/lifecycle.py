@@ -26,7 +26,7 @@ from cellar.sessions.requests.request_state import COMMITTING, RUNNING
 from cellar.sessions.requests.step_batch import answer
 from cellar.sessions.scheduling.commit_builder import bad_number, edit_commit, steps_commit
 from cellar.sessions.scheduling.contention import MAX_WANTED_PAUSE_S, note_loss
-from cellar.sessions.scheduling.preparation import Found, Preparation, PreparationTasks, Prepared, Preparing
+from cellar.sessions.scheduling.preparation import Found, Preparation, Prepared, Preparing
 from cellar.sessions.scheduling.session_queues import SessionCache, SessionQueue, fits
 from cellar.sessions.scheduling.step_rules import StepRules
 from cellar.sessions.values.model_protocol import Network
@@ -52,7 +52,7 @@ class Lifecycle:
         self._preparation = preparation
         self._models, self._admission = models, admission
         self._cache, self._rules = cache, rules
-        self.group_commit, self._tasks = GroupCommit(), PreparationTasks(store)
+        self.group_commit, self._tasks = GroupCommit(), preparation.tasks
         self.logged: Callable[[Commit], None] = lambda _: None  # each commit that was applied to a session with a log
 
     # --- dispatched -------------------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ class Lifecycle:
             queue.served = ref(served)
         try:
             if not request.any_revision:
-                self._rules.check_revision(record.meta)
+                self._rules.check_change(record)
             if isinstance(request, ChangeRequest):
                 return self._change(queue, request, record, network)
             assert isinstance(request, StepRequest)
@@ -247,7 +247,7 @@ class Lifecycle:
         if failure is not None:
             return self._refuse(queue, queue.current[0], failure)
         try:
-            commit = steps_commit(work, self._rules.kernel_rev)
+            commit = steps_commit(work, self._rules.kernel_rev, self._rules.state_every)
         except Exception as error:  # an error of this work alone
             return self._refuse(queue, queue.current[0], error)
         if not isinstance(commit, Commit):
@@ -296,7 +296,7 @@ class Lifecycle:
                 self.logged(commit)
             self._answer(queue, commit, result.pause_s)
         elif isinstance(result, CommitConflict):
-            self._cache.set_record(queue, result.record)
+            self._cache.set_record(queue, result.record if result.has_state else None)
             request = queue.keep_first()
             error = note_loss(request, commit, result.record)
             if error is None:

@@ -12,12 +12,13 @@ from cellar.errors import CellarError, ModelDeleted
 from cellar.metrics.counts import COUNTS
 from cellar.ports import Commit, Committed, Identity, SessionKey, SessionRecord, SessionStore
 from cellar.sessions.execution.model_cache import LoadedModel, ModelCache
+from cellar.sessions.execution.state_recovery import StateRecovery
 from cellar.sessions.requests.change_request import ChangeRequest, Stale
 from cellar.sessions.requests.request import Request, StepRequest
 from cellar.sessions.scheduling.alias_follower import AliasFollower
-from cellar.sessions.scheduling.commit_builder import change_commit, edit_commit
+from cellar.sessions.scheduling.commit_builder import change_commit, check_revision, edit_commit
 from cellar.sessions.scheduling.contention import CONTENTION_S, contended
-from cellar.sessions.values.deleted_model import DeletedNetwork, model_deleted
+from cellar.sessions.values.deleted_model import DeletedNetwork, model_deleted, state_not_stored
 from cellar.sessions.values.model_protocol import Network
 
 
@@ -45,11 +46,19 @@ Failed = Callable[[Exception], None]
 class Preparation:
     """Asks the store and the models for the requests of sessions."""
 
-    def __init__(self, store: SessionStore, models: ModelCache, follower: AliasFollower, kernel_rev: int) -> None:
+    def __init__(
+        self,
+        store: SessionStore,
+        models: ModelCache,
+        follower: AliasFollower,
+        recovery: StateRecovery,
+        kernel_rev: int,
+    ) -> None:
         self._store = store
         self._models = models
         self._follower = follower
         self._kernel_rev = kernel_rev
+        self.tasks = PreparationTasks(store, recovery)
 
     async def record(self, key: SessionKey, request: Request[Any]) -> Prepared:
         """Return the session's record, read again, or the answer if the same request was committed before."""
@@ -65,6 +74,9 @@ class Preparation:
 
     async def follow(self, record: SessionRecord) -> Prepared:
         """Return the session on the version that its alias names. Raise ModelUnfit."""
+        if record.redo:
+            check_revision(record.meta, self._kernel_rev)
+            raise state_not_stored(record.meta.model)
         return Found(await self._follower.follow(record))
 
     async def model(self, key: SessionKey, request: Request[Any], record: SessionRecord) -> Prepared:
@@ -128,10 +140,14 @@ class Preparation:
 
 
 class PreparationTasks:
-    """Awaits preparations, each in a task of its own: that of a caller may be cancelled."""
+    """Awaits preparations, each in a task of its own: that of a caller may be cancelled.
 
-    def __init__(self, store: SessionStore) -> None:
+    The records that are found have their present states, unless these cannot be computed.
+    """
+
+    def __init__(self, store: SessionStore, recovery: StateRecovery) -> None:
         self._store = store
+        self._recovery = recovery
         self._tasks: set[asyncio.Task[None]] = set()
         self._missing: list[tuple[SessionKey, Then, Failed]] = []
 
@@ -141,7 +157,10 @@ class PreparationTasks:
         async def prepare() -> None:
             """Await the preparation, and pass on its result."""
             try:
-                then(await way)
+                found = await way
+                if isinstance(found, Found) and found.record is not None and found.record.redo:
+                    found = await self._recover(found.record)
+                then(found)
             except Exception as error:
                 failed(error)
 
@@ -169,12 +188,17 @@ class PreparationTasks:
             found = len(asked) * [error]
         for (_, then, failed), each in zip(asked, found, strict=True):
             try:
-                if isinstance(each, SessionRecord):
+                if isinstance(each, SessionRecord) and each.redo:
+                    self.start(self._recover(each), then, failed)
+                elif isinstance(each, SessionRecord):
                     then(Found(each))
                 else:
                     failed(each)
             except Exception as error:  # must not reach the other sessions
                 failed(error)
+
+    async def _recover(self, record: SessionRecord) -> Prepared:
+        return Found(await self._recovery.recover(record))
 
     def _spawn(self, way: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(way)

@@ -16,6 +16,7 @@ from cellar.ports import Commit, Floats, ModelUses, RowFlags, SessionKey, Sessio
 from cellar.sessions.execution.aliases import Aliases
 from cellar.sessions.execution.dry_run import DryRun
 from cellar.sessions.execution.model_cache import ModelCache, ModelSource
+from cellar.sessions.execution.state_recovery import StateRecovery
 from cellar.sessions.execution.thread_shares import ThreadShares
 from cellar.sessions.requests.admission import Admission
 from cellar.sessions.requests.request import Request
@@ -47,7 +48,8 @@ class Scheduler:
         self._cache = SessionCache(limits.cache_bytes, store, self.models)
         self.aliases = Aliases(source, self._cache.forget_models_of_followers)
         self._follower = AliasFollower(store, uses, self.models, self.aliases)
-        preparation = Preparation(store, self.models, self._follower, self._rules.kernel_rev)
+        self.recovery = StateRecovery(self.models, kernels, limits)
+        preparation = Preparation(store, self.models, self._follower, self.recovery, self._rules.kernel_rev)
         self._lifecycle = Lifecycle(store, preparation, self.models, self.admission, self._cache, self._rules)
         self._held: list[SessionQueue] | None = None
         """Sessions whose requests are taken up at the end of `together`; None outside it."""
@@ -132,6 +134,7 @@ class Scheduler:
             raise Overloaded("the service is stopping")
         self.admission.enter(monotonic())
         try:
+            record = await self.recovery.recover(record)
             served = await self.models.fetch(record.key.tenant, record.meta)
             self._rules.check_sequence(record, inputs, flags, served.model.network.network)
             attempt = DryRun(record, served.model.network, inputs, flags, monotonic())
@@ -144,8 +147,16 @@ class Scheduler:
     async def follow(self, record: SessionRecord) -> SessionRecord:
         """Return a session on the version that its alias names, once it has moved there. Raise as its steps."""
         while self._follower.may_be_behind(record):
+            record = await self.recover(record)
             record = await self._follower.follow(record) or await self._store.load(record.key)
         return record
+
+    async def recover(self, record: SessionRecord) -> SessionRecord:
+        """Return a session with its present state. Raise ModelDeleted or KernelRevisionMismatch if it is not known."""
+        found = await self.recovery.recover(record)
+        if found.redo:
+            self._rules.check_change(found)
+        return found
 
     def forget(self, key: SessionKey) -> None:
         """Forget the record of a session."""

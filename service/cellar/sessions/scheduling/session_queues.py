@@ -194,7 +194,7 @@ class SessionCache:
             return False
         record = queue.record
         self.bytes -= QUEUE_BYTES + _bytes_of(record)
-        if compact and record is not None:
+        if compact and record is not None and not record.redo:
             served = None if queue.served is None else queue.served()
             if served is not None and queue.checked_shape is not None:
                 served.checked[_sizes(record)] = queue.checked_shape

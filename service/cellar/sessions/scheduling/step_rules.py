@@ -8,6 +8,7 @@ from cellar.sessions.requests.request import StepRequest
 from cellar.sessions.scheduling.commit_builder import check_inputs, check_revision, check_rows, check_state
 from cellar.sessions.scheduling.join_waiting import join_waiting
 from cellar.sessions.scheduling.session_queues import SessionQueue
+from cellar.sessions.values.deleted_model import state_not_stored
 from cellar.sessions.values.limits import SessionLimits
 from cellar.sessions.values.model_protocol import Sizes
 
@@ -24,6 +25,7 @@ class StepRules:
     def __init__(self, limits: SessionLimits, memory: RequestMemory) -> None:
         self.kernel_rev = limits.kernel_rev
         self._limits = limits
+        self.state_every = limits.state_every
         self._memory = memory
 
     def can_step(self, meta: SessionMeta) -> bool:
@@ -35,9 +37,15 @@ class StepRules:
         if not self._limits.any_revision:
             check_revision(meta, self.kernel_rev)
 
+    def check_change(self, record: SessionRecord) -> None:
+        """Raise a CellarError for a session of another revision, or one whose present state cannot be computed."""
+        self.check_revision(record.meta)
+        if record.redo:
+            raise state_not_stored(record.meta.model)
+
     def check_sequence(self, record: SessionRecord, inputs: Floats, flags: RowFlags | None, sizes: Sizes) -> None:
         """Raise a CellarError if a sequence cannot be run on a session."""
-        self.check_revision(record.meta)
+        self.check_change(record)
         check_inputs(inputs, "sequence", record.meta, sizes, self._limits.max_numbers)
         check_rows(flags, record.meta)
         check_state(record, sizes)

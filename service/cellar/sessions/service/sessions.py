@@ -87,6 +87,7 @@ class Sessions:
         self._scheduler = Scheduler(store, uses, source, self.kernels, THREADS, limits, self.memory)
         self.models = self._scheduler.models
         self.aliases = self._scheduler.aliases
+        self.recovery, self.recover = self._scheduler.recovery, self._scheduler.recover
         self.steps = Steps(self._scheduler, self.memory, max_sequence_steps=limits.max_sequence_steps)
 
     def call_with_logged(self, logged: Callable[[Commit], None]) -> None:

@@ -13,6 +13,7 @@ from cellar.errors import InvalidInput, KernelRevisionMismatch, ShapeMismatch, S
 from cellar.ports import Floats, Mask, SessionRecord
 from cellar.sessions.requests.change_request import Edited
 from cellar.sessions.scheduling.commit_builder import check_finite, check_state
+from cellar.sessions.values.deleted_model import state_not_stored
 from cellar.sessions.values.model_protocol import Network, Sizes
 from cellar.wire.arrays import state as state_bytes
 
@@ -131,6 +132,8 @@ def restore(copy: SessionRecord, record: SessionRecord, network: Network) -> Edi
             f"the snapshot is of kernel revision {was.kernel_rev}, and the session has {now.kernel_rev} now; "
             "restore it where that revision is, or write its state"
         )
+    if copy.redo:
+        raise state_not_stored(was.model)
     check_state(copy, network.network)
     return Edited(copy.state)
 

@@ -21,7 +21,7 @@ class States:
 
     async def read(self, key: SessionKey) -> StateAnswer:
         """Return the state, layer by layer, as it is now."""
-        record = await self._store.load(key)
+        record = await self._sessions.recover(await self._store.load(key))
         sizes = (await self._sessions.models.known(key.tenant, record.meta)).network.network
         state = state_edits.state_of(record, sizes)
         parts = tuple(

@@ -30,6 +30,7 @@ class DeletedSizes:
     states: Sequence[Place]
     row_numbers: int = 1
     takes_ids: bool = False
+    bits_promised: bool = False
 
     @property
     def state_size(self) -> int:
@@ -88,6 +89,14 @@ def known_of(sizes: Sizes) -> DeletedModel:
 def model_deleted(ref: str) -> ModelDeleted:
     """Return the error for a session whose model was deleted."""
     return ModelDeleted(f"the model {ref} of the session was deleted: read the state, or migrate it to another model")
+
+
+def state_not_stored(ref: str) -> ModelDeleted:
+    """Return the error for a session whose present state cannot be computed, because its model was deleted."""
+    return ModelDeleted(
+        f"the model {ref} was deleted, and of the last steps of the session inputs are stored in place of the state"
+        " (CELLAR_STATE_EVERY): migrate it to another model, which runs these steps again"
+    )
 
 
 def _places(deleted: DeletedModel) -> tuple[Place, ...]:

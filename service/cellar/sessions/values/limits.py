@@ -22,5 +22,7 @@ class SessionLimits:
     """Steps of a session in one commit: as many as the replay window has entries."""
     cache_bytes: int = 64 * 1024 * 1024
     """Memory of the records of sessions."""
+    state_every: int = 1
+    """Steps of a session after which a commit stores its state again, if commits in between may store inputs."""
     model_cache_bytes: int = 512 * 1024 * 1024
     """Memory of the loaded models."""

@@ -65,6 +65,10 @@ class Sizes(Protocol):
         """Estimate of how many intermediate values a step of one row computes."""
 
     @property
+    def bits_promised(self) -> bool:
+        """Whether the same steps give the same bits in every process, so that a state can be computed again."""
+
+    @property
     def takes_ids(self) -> bool:
         """Whether only some numbers are inputs, such as known ids, so that those of every step must be checked."""
 

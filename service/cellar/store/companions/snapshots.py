@@ -30,6 +30,7 @@ from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.resp import Command, Reply, items, raw, text
 from cellar.store.protocol.script import load_script
+from cellar.store.sessions.commits.redo_entries import unpack_copied_state
 from cellar.store.sessions.record_codec import unpack_head, unpack_incarnation, unpack_record
 
 _ABOUT = Struct("<d16s")
@@ -78,7 +79,8 @@ def unpack_snapshot(name: str, head: object, meta: object, about: object) -> Sna
 
 def unpack_copy(key: SessionKey, head: object, meta: object, state: object) -> SessionRecord:
     """Return the session as it was. Raise StoreCorrupt."""
-    return unpack_record(key, raw(head), raw(meta), raw(state), None)
+    there, redo = unpack_copied_state(raw(head), raw(state))
+    return unpack_record(key, raw(head), raw(meta), there, None, redo)
 
 
 def is_of(copy: object, session: object) -> bool:

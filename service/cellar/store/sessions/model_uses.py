@@ -23,7 +23,7 @@ from cellar.store.protocol.resp import Command, items, raw
 from cellar.store.protocol.script import load_script
 from cellar.store.sessions.index import MOST_EXAMINED, SessionIndex, cursor_behind, name_behind
 from cellar.store.sessions.model_index import ModelIndex
-from cellar.store.sessions.record_codec import model_mark, pack_meta, unpack_head
+from cellar.store.sessions.record_codec import model_mark, needs_redo, pack_meta, unpack_head
 
 USE, FENCE = load_script("model/use"), load_script("session/fence")
 DEPENDENCIES = load_script("session/dependencies")
@@ -92,11 +92,13 @@ class RedisModelUses:
     async def count(self, tenant: str, ref: str, moved: Collection[str] = ()) -> Dependents:
         """Count what depends on a version, except for sessions that follow one of the aliases `moved`.
 
+        These depend on it too as long as their states have to be computed by it.
+
         Raise StoreUnavailable or StoreCorrupt.
         """
         sessions = shadows = snapshots = looked_at = 0
         async for some in self._looks(tenant, ref):
-            sessions += sum(each.model == ref and each.alias not in moved for each in some)
+            sessions += sum(each.model == ref and (each.alias not in moved or needs_redo(each.head)) for each in some)
             shadows += sum(each.shadow == ref for each in some)
             snapshots += sum(list(each.snapshots).count(ref) for each in some)
             looked_at += len(some)

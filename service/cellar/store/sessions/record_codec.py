@@ -8,13 +8,16 @@ Fields of the hash:
     r<i>      ring entry of the change with revision r, i = r mod W: identity and answer of its request
     v         the writers, in their places; exists if the session has any
     v<i>      entry of the last request of the writer in place i
+    i<j>      with schema 2: redo entry of the j-th commit since the last one that stored the state, which `s` is
     p<i>      the state before the change with revision r, i = r mod K, of a session that keeps K earlier states
     w         exists while a process whose commits fail asks the others for a pause: its milliseconds
 
-All integers are little endian. `schema` is raised when older versions of Cellar cannot read the record.
+All integers are little endian. `schema` is raised when older versions of Cellar cannot read the record: it is 2 as long
+as the present state has to be computed from `s` and the redo entries, and 1 from the next commit that stores the state
+on.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -32,6 +35,7 @@ from cellar.ports import (
     Following,
     Identity,
     Position,
+    RedoEntry,
     SessionKey,
     SessionMeta,
     SessionRecord,
@@ -41,7 +45,7 @@ from cellar.ports import (
 )
 from cellar.store.protocol.resp import Reply, raw
 
-SCHEMA = 1
+SCHEMA, REDO_SCHEMA = 1, 2
 
 HEAD = Struct("<B8s8sQ16sQI16s")
 """schema, incarnation, epoch, step, digest, revision, kernel_rev, model mark. Scripts read the incarnation: bytes 2 to
@@ -84,10 +88,10 @@ def model_mark(digest: str, *, deleted: bool) -> bytes:
     return blake2b(digest.encode(), digest_size=16, person=b"deleted" if deleted else b"").digest()
 
 
-def pack_head(meta: SessionMeta, position: Position, revision: int) -> bytes:
-    """Return the head of a session at `position` after `revision` changes."""
+def pack_head(meta: SessionMeta, position: Position, revision: int, *, redo: bool = False) -> bytes:
+    """Return the head of a session at `position` after `revision` changes, perhaps with redo entries."""
     return HEAD.pack(
-        SCHEMA,
+        REDO_SCHEMA if redo else SCHEMA,
         meta.incarnation,
         position.epoch,
         position.step,
@@ -112,8 +116,7 @@ def pack_meta(meta: SessionMeta, created_s: float | None = None) -> bytes:
 
 def unpack_head(head: bytes, meta: bytes) -> tuple[SessionMeta, Position, int]:
     """Return metadata, position and revision. Raise StoreCorrupt."""
-    if not head or head[0] != SCHEMA or len(head) != HEAD.size:
-        raise StoreCorrupt("a session record that this version of Cellar cannot read")
+    _check_schema(head)
     _, incarnation, epoch, step, digest, revision, kernel_rev, mark = HEAD.unpack(head)
     try:
         model, model_digest, batch_size, ttl_s, created_s, *options = unpack_meta(meta)
@@ -151,9 +154,18 @@ def _following(packed: list[Any] | None = None) -> Following | None:
 
 def unpack_revision(head: bytes) -> int:
     """Return the revision in a head. Raise StoreCorrupt."""
-    if not head or head[0] != SCHEMA or len(head) != HEAD.size:
-        raise StoreCorrupt("a session record that this version of Cellar cannot read")
+    _check_schema(head)
     return int(HEAD.unpack(head)[5])
+
+
+def _check_schema(head: bytes) -> None:
+    if not head or head[0] not in (SCHEMA, REDO_SCHEMA) or len(head) != HEAD.size:
+        raise StoreCorrupt("a session record that this version of Cellar cannot read")
+
+
+def needs_redo(head: bytes) -> bool:
+    """Return whether a session with this head has redo entries."""
+    return head[:1] == bytes([REDO_SCHEMA])
 
 
 def position_in(head: bytes) -> Position:
@@ -178,10 +190,24 @@ def bytes_or_none(reply: Reply) -> bytes | None:
     return None if reply is None else raw(reply)
 
 
-def unpack_record(key: SessionKey, head: bytes, meta: bytes, state: bytes, writers: bytes | None) -> SessionRecord:
-    """Return the session that these fields hold. Raise StoreCorrupt."""
+def unpack_record(
+    key: SessionKey,
+    head: bytes,
+    meta: bytes,
+    state: bytes,
+    writers: bytes | None,
+    redo: Sequence[RedoEntry] | None = None,
+) -> SessionRecord:
+    """Return the session that these fields hold. Raise StoreCorrupt.
+
+    If it has redo entries and these are not given, `unstored` is above 0 and its state is not the present one.
+    """
     found, position, revision = unpack_head(head, meta)
-    return SessionRecord(key, found, position, revision, state, unpack_writers(writers) if writers else NO_WRITERS)
+    known = unpack_writers(writers) if writers else NO_WRITERS
+    record = SessionRecord(key, found, position, revision, state, known)
+    if needs_redo(head):
+        record.redo, record.unstored = redo or (), len(redo or ()) or 1
+    return record
 
 
 def pack_writers(writers: Writers) -> bytes:

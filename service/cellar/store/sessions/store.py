@@ -26,6 +26,7 @@ from cellar.store.protocol.script import Script, load_script
 from cellar.store.sessions.commits.command import CommitEncoder, Retention, leftovers
 from cellar.store.sessions.commits.fast_path import FastCommitEncoder
 from cellar.store.sessions.commits.pipeline import CommitPipeline
+from cellar.store.sessions.commits.redo_entries import unpack_redo
 from cellar.store.sessions.creation import NewSession, SessionCreator
 from cellar.store.sessions.deduplication import changes_since, committed_changes, judge
 from cellar.store.sessions.expiry import SWEEP_S, ExpirySweeper
@@ -44,6 +45,8 @@ from cellar.store.topology.health import agree
 from cellar.store.topology.replication import Replicas
 
 COMMIT, CREATE, DELETE = load_script("session/commit"), load_script("session/create"), load_script("session/delete")
+
+READ_REDO = load_script("session/read_redo")
 
 _FIELDS = (b"h", b"m", b"s", b"v")
 _PLACES = tuple(b"v%d" % place for place in range(MAX_WRITERS))
@@ -108,7 +111,7 @@ class RedisSessions:
         """Return the session. Raise SessionUnknown, SessionExpired or StoreUnavailable."""
         record, tombstone = self.keys.record(key), self.keys.tombstone(key)
         fields, dead = await self._client.read([(b"HMGET", record, *_FIELDS), (b"EXISTS", tombstone)])
-        return self._record(key, items(fields), dead)
+        return await self._with_redo(self._record(key, items(fields), dead))
 
     async def load_all(self, keys: Sequence[SessionKey]) -> Sequence[SessionRecord | CellarError]:
         """Return each session, or the error for one that is not there. Raise StoreUnavailable."""
@@ -119,6 +122,9 @@ class RedisSessions:
             dead = await self._client.read([(b"EXISTS", self.keys.tombstone(keys[index])) for index in absences])
             for index, tombstone in zip(absences, dead, strict=True):
                 found[index] = absent(keys[index], tombstone)
+        lacking = [index for index, each in enumerate(found) if isinstance(each, SessionRecord) and each.unstored]
+        for index, again in zip(lacking, await self._read_redo([keys[index] for index in lacking]), strict=True):
+            found[index] = again
         return [each for each in found if each is not None]
 
     async def find(self, key: SessionKey, identity: Identity, fingerprint: bytes) -> Committed | SessionRecord:
@@ -136,14 +142,15 @@ class RedisSessions:
         found = judge(record, seen, answered, identity, fingerprint)
         if found is not None and self._replicas is not None:
             await self._replicas.confirm(key)
-        return found or record
+        return found or await self._with_redo(record)
 
     async def since(
         self, key: SessionKey, position: Position, writer: str | None
     ) -> tuple[SessionRecord, list[CommittedChange]]:
         """Return the session, and its changes after `position` in order, those of `writer` with their numbers.
 
-        Raise PositionConflict if the ring of last changes does not reach back to `position`, or what `load` raises.
+        The state of the session may be an earlier one. Raise PositionConflict if the ring of last changes does not
+        reach back to `position`, or what `load` raises.
         """
         ring: Command = (b"HMGET", self.keys.record(key), *_FIELDS, *self._slots)
         fields, dead = await self._client.read([ring, (b"EXISTS", self.keys.tombstone(key))])
@@ -224,6 +231,30 @@ class RedisSessions:
     def _seen(self, key: SessionKey, fields: Sequence[Reply], dead: Reply) -> tuple[SessionRecord, Sequence[Entry]]:
         record = self._record(key, fields[: len(_FIELDS)], dead)
         return record, [unpack_entry(entry) for entry in fields[len(_FIELDS) :] if isinstance(entry, bytes)]
+
+    async def _with_redo(self, record: SessionRecord) -> SessionRecord:
+        """Return a session as it is; if it has redo entries, as it is now, with these."""
+        if not record.unstored:
+            return record
+        (found,) = await self._read_redo([record.key])
+        if isinstance(found, CellarError):
+            raise found
+        return found
+
+    async def _read_redo(self, keys: Sequence[SessionKey]) -> Sequence[SessionRecord | CellarError]:
+        """Return sessions with their redo entries, or the error for one."""
+        replies = await self._client.read([READ_REDO.call([self.keys.record(key)]) for key in keys]) if keys else []
+        return [await self._unpack_redo(key, reply) for key, reply in zip(keys, replies, strict=True)]
+
+    async def _unpack_redo(self, key: SessionKey, reply: Reply) -> SessionRecord | CellarError:
+        try:
+            if reply is None:
+                return await self.load(key)  # raises why there is none
+            head, meta, state, writers, *redo = items(reply)
+            entries = unpack_redo(raw(head), map(raw, redo))
+            return unpack_record(key, raw(head), raw(meta), raw(state), bytes_or_none(writers), entries)
+        except CellarError as error:  # which concerns no other session
+            return error
 
     def _loaded(self, key: SessionKey, fields: Sequence[Reply]) -> SessionRecord | CellarError | None:
         """Return a session that is loaded with others, None if it has no record."""

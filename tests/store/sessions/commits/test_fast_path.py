@@ -14,6 +14,7 @@ from cellar.ports import (
     Commit,
     Identity,
     Position,
+    RedoEntry,
     SessionKey,
     SessionMeta,
     SessionRecord,
@@ -95,7 +96,8 @@ def commits(draw: st.DrawFn) -> list[Commit]:
         same = st.just(record.state) | st.binary(max_size=40)
         meta = draw(st.none() | st.just(dataclasses.replace(record.meta, ttl_s=7)))
         all_of_them = draw(step_changes(at_, steps)) if steps else tuple(changes)
-        found.append(Commit(record, all_of_them, draw(same), meta, draw(st.sampled_from([0.0, 0.0, 0.05]))))
+        redo = draw(st.none() | st.builds(RedoEntry, st.just(record.revision), st.just(1), st.just(1), MARKS, MARKS))
+        found.append(Commit(record, all_of_them, draw(same), meta, draw(st.sampled_from([0.0, 0.0, 0.05])), redo))
         record = found[-1].after
     return found
 

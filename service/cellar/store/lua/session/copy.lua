@@ -2,7 +2,8 @@
 --
 -- KEYS[1]  hash    the record
 -- KEYS[2]  string  the tombstone
--- KEYS[3]  hash    the copies: of each h:<name> head, m:<name> meta, s:<name> state, a:<name> about
+-- KEYS[3]  hash    the copies: of each h:<name> head, m:<name> meta, s:<name> state, a:<name> about. If the session has
+--                  redo entries, s:<name> has the state and these, each with its length before it.
 --
 -- ARGV[1]  name
 -- ARGV[2]  position that the session must have: bytes 10 to 41 of its head; '' for any
@@ -37,7 +38,20 @@ end
 if redis.call('HLEN', KEYS[3]) >= 4 * tonumber(ARGV[4]) then
   return {'full'}
 end
-redis.call('HSET', KEYS[3], 'h:' .. name, head, 'm:' .. name, record[2], 's:' .. name, record[3], 'a:' .. name, ARGV[3])
+local state = record[3]
+if string.byte(head, 1) == 2 then
+  local parts, last = {struct.pack('<I4', #state), state}, -1
+  while true do -- as in read_redo.lua
+    local entry = redis.call('HGET', KEYS[1], string.format('i%d', #parts / 2 - 1))
+    local revision = entry and struct.unpack('<I8', entry)
+    if not entry or revision <= last then
+      break
+    end
+    parts[#parts + 1], parts[#parts + 2], last = struct.pack('<I4', #entry), entry, revision
+  end
+  state = table.concat(parts)
+end
+redis.call('HSET', KEYS[3], 'h:' .. name, head, 'm:' .. name, record[2], 's:' .. name, state, 'a:' .. name, ARGV[3])
 if ARGV[5] ~= '0' then
   local reply = redis.pcall('PEXPIRE', KEYS[3], ARGV[5])
   if type(reply) == 'table' and reply.err then

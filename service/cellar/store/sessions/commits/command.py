@@ -7,8 +7,15 @@ from functools import lru_cache, partial
 from cellar.ports import ROW_RESET, Change, Commit, Origin, SessionKey, SessionMeta, SessionRecord
 from cellar.store.keys import TOMBSTONE, SessionKeys
 from cellar.store.protocol.script import Script, ScriptCall
+from cellar.store.sessions.commits.redo_entries import pack_redo
 from cellar.store.sessions.keyed_answer import MOST_ANSWERS, MOST_MARKS, key_digest, pack_keyed
-from cellar.store.sessions.record_codec import pack_entry, pack_head, pack_meta, pack_past, pack_writers
+from cellar.store.sessions.record_codec import (
+    pack_entry,
+    pack_head,
+    pack_meta,
+    pack_past,
+    pack_writers,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,7 @@ class CommitEncoder:
         fields = self._fields(commit, meta)
         return self._script.call(
             keys,
-            pack_head(before.meta, before.position, before.revision),
+            pack_head(before.meta, before.position, before.revision, redo=before.unstored > 0),
             *self._lifetimes(meta.ttl_s, meta.pinned),
             b"%d" % (commit.wanted_pause_s * 1000) if commit.wanted_pause_s else b"0",
             digest,
@@ -72,7 +79,11 @@ class CommitEncoder:
     def _fields(self, commit: Commit, meta: SessionMeta) -> list[bytes]:
         """Return names and values of the record's new fields, the first ones in the order that the script requires."""
         before, after = commit.before, commit.after
-        fields = [b"h", pack_head(meta, after.position, after.revision), b"s", commit.state]
+        fields = [b"h", pack_head(meta, after.position, after.revision, redo=commit.redo is not None)]
+        if commit.redo is None:
+            fields += b"s", commit.state
+        else:
+            fields += b"i%d" % before.unstored, pack_redo(commit.redo)
         places: dict[int, bytes] = {}
         for revision, change in enumerate(commit.changes, before.revision):
             entry = pack_entry(change, revision, self._retention.output_cap_bytes)
@@ -85,7 +96,7 @@ class CommitEncoder:
                 fields += b"v%d" % place, entry
         if commit.meta is not None:
             fields += b"m", pack_meta(meta)
-        if meta.history:
+        if meta.history and not before.redo:
             fields += b"p%d" % (before.revision % meta.history), pack_past(before)
         return fields
 

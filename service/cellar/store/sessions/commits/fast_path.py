@@ -19,6 +19,7 @@ from cellar.store.keys import TOMBSTONE, SessionKeys
 from cellar.store.protocol.resp import SIZES
 from cellar.store.protocol.script import Script
 from cellar.store.sessions.commits.command import Retention
+from cellar.store.sessions.commits.redo_entries import pack_redo
 from cellar.store.sessions.compact_record import compact, expand, split
 from cellar.store.sessions.record_codec import (
     ENTRY,
@@ -28,6 +29,8 @@ from cellar.store.sessions.record_codec import (
     MOVED_HEAD,
     NUMBERED,
     ORDERED,
+    REDO_SCHEMA,
+    SCHEMA,
     pack_head,
     pack_meta,
     pack_writers,
@@ -74,8 +77,11 @@ class FastCommitEncoder:
             return None
         revision, count = before.revision, len(changes)
         epoch, step, digest = commit.after.position
-        moved = MOVED_HEAD.pack(head[:_START], epoch, step, digest, revision + count, head[_MODEL:])
-        parts = [self._counts[count], keys, head, shared.middles[count], moved, _STATE, SIZES[len(state)], state]
+        begin, name = head[:_START], _STATE
+        if commit.redo is not None or before.unstored:
+            begin, name, state = _redo_parts(commit, begin)
+        moved = MOVED_HEAD.pack(begin, epoch, step, digest, revision + count, head[_MODEL:])
+        parts = [self._counts[count], keys, head, shared.middles[count], moved, name, SIZES[len(state)], state]
         if isinstance(changes, StepChanges) and len(changes) >= FEWEST:
             self._add_steps(parts, changes, revision)
             changes = ()
@@ -149,15 +155,15 @@ class FastCommitEncoder:
 
     def expand(self, key: SessionKey, data: bytes) -> SessionRecord:
         """Return the session that has a compact form, ready for its next commit."""
-        head, created_s, meta, state, writers = split(data)
+        head, created_s, unstored, meta, state, writers = split(data)
         shared = self._shared(meta)
         record = expand(key, head, created_s, shared.members, state, writers)
-        record.packed = head, shared, self._keys_part(key), writers
+        record.packed, record.unstored = (head, shared, self._keys_part(key), writers), unstored
         return record
 
     def _pack(self, record: SessionRecord) -> "_Packed":
         """Pack the parts of a session that its commits need, and keep them in the record."""
-        head = pack_head(record.meta, record.position, record.revision)
+        head = pack_head(record.meta, record.position, record.revision, redo=record.unstored > 0)
         shared = self._shared(pack_meta(record.meta, 0))
         packed = record.packed = head, shared, self._keys_part(record.key), pack_writers(record.writers)
         return packed
@@ -231,6 +237,16 @@ _ENTRY_TYPES = "<u8", "u1", "V8", "<u8", "V16", "V8", "<u4", "V16", "V16"
 
 def _arguments(*arguments: bytes) -> bytes:
     return b"".join(part for argument in arguments for part in (SIZES[len(argument)], argument))
+
+
+def _redo_parts(commit: Commit, begin: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return the first part of the new head, given that of the old one, and name and value of the state's field.
+
+    The commit or the one before has a redo entry.
+    """
+    if commit.redo is None:
+        return bytes([SCHEMA]) + begin[1:], _STATE, commit.state
+    return bytes([REDO_SCHEMA]) + begin[1:], _arguments(b"i%d" % commit.before.unstored), pack_redo(commit.redo)
 
 
 _WRITERS, _STATE = _arguments(b"v"), _arguments(b"s")

@@ -1,4 +1,4 @@
-"""Runs logged steps again, outside of the event loop and of the micro-batches."""
+"""Runs stored steps again, outside of the event loop and of the micro-batches."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,9 +8,8 @@ import numpy as np
 
 from cellar.errors import ShapeMismatch, StoreCorrupt
 from cellar.ports import Floats, Mask, RowFlags
-from cellar.sessions.execution.kernel_batch import CALL_ROW_STEPS, CHUNK_STEPS, most_row_steps
+from cellar.sessions.execution.kernel_batch import BAD, CALL_ROW_STEPS, CHUNK_STEPS, most_row_steps
 from cellar.sessions.execution.row_schedule import Ints, RowSchedule
-from cellar.sessions.scheduling.commit_builder import BAD
 from cellar.sessions.values.model_protocol import Network, Run
 from cellar.sessions.values.row_flags import resets_only, without_end
 from cellar.wire.arrays import state as state_bytes
