@@ -321,6 +321,7 @@ PLACES = [
     get("/v1/jobs?limit=100000", slug="invalid_parameter"),
     get("/v1/jobs/nobody", slug="job_unknown", status=404),
     get("/v1/jobs/a%20b", slug="invalid_parameter"),
+    delete("/v1/jobs/nobody", slug="job_unknown", status=404),
     post("/v1/jobs/nobody/cancel", None, slug="job_unknown", status=404),
 ]
 

@@ -186,6 +186,7 @@ class Probes:
         )
         yield self._probe("GET", "/v1/jobs/{}", job)
         yield self._probe("POST", "/v1/jobs/{}/cancel", job)
+        yield self._probe("DELETE", "/v1/jobs/{}", job)
         yield self._probe("GET", "/v1/keys/{}", key)
         yield self._probe("DELETE", "/v1/keys/{}", key)
         yield self._probe("POST", "/v1/keys/{}/rotate", key, json_body={"overlap_s": 1})

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cellar.errors import FingerprintMismatch, InvalidInput, JobUnknown, ModelUnknown
+from cellar.errors import BlobUnknown, FingerprintMismatch, InvalidInput, JobActive, JobUnknown, ModelUnknown
 from cellar.jobs.queue import JobQueue
 from cellar.jobs.submission import Jobs, training_spec
 from cellar.nn.training.data.dataset import Dataset
@@ -75,9 +75,24 @@ def test_a_job_is_accepted_while_only_the_queue_is_away(workshop: Workshop) -> N
 
 
 def test_unknown_jobs_are_unknown(workshop: Workshop) -> None:
-    for ask in (workshop.jobs.get, workshop.jobs.history, workshop.jobs.cancel):
+    for ask in (workshop.jobs.get, workshop.jobs.history, workshop.jobs.cancel, workshop.jobs.delete):
         with pytest.raises(JobUnknown):
             ask("default", "nothing")
+
+
+def test_a_job_that_has_ended_is_deleted_with_its_blobs(workshop: Workshop) -> None:
+    jobs, blobs = workshop.jobs, workshop.room.blobs
+    queued = workshop.submit()
+    dataset = queued.spec["data"]["blob"]
+    with pytest.raises(JobActive):
+        jobs.delete("default", queued.job)
+    assert blobs.get(dataset)
+    assert workshop.run(queued).result == "walk@2"
+    jobs.delete("default", queued.job)
+    with pytest.raises(BlobUnknown):
+        blobs.get(dataset)
+    assert workshop.registry.get("default", "walk@2").ref == "walk@2"
+    assert jobs.list("default") == ([], "")
 
 
 def test_the_unfinished_jobs_of_a_model_are_counted_and_cancelled(workshop: Workshop) -> None:

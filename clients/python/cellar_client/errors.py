@@ -151,6 +151,10 @@ class AliasesFull(Conflict, type="aliases_full"):
     """The model has as many aliases as it may have."""
 
 
+class JobActive(Conflict, type="job_active"):
+    """The training job has not ended, and cannot be deleted before."""
+
+
 class ModelInUse(Conflict, type="model_in_use"):
     """Sessions, jobs, shadows, snapshots or aliases depend on the model or version."""
 

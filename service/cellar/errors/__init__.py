@@ -50,6 +50,7 @@
     │   └── ModelDeleted             the session exists, and its model was deleted by force
     ├── Conflict                     the resource is not in the state that the request assumes
     │   ├── AlreadyExists
+    │   ├── JobActive                a job that is to be deleted has not ended
     │   ├── ModelInUse               something depends on a model that is to be deleted; has the numbers of dependents
     │   ├── AliasMoved               the alias has another version than the request expects; has its version
     │   ├── KeysNotUsed              the service has no pepper for API keys
@@ -144,6 +145,7 @@ from cellar.errors.resources import (
     Conflict,
     DeletionUnknown,
     Gone,
+    JobActive,
     JobUnknown,
     KernelRevisionMismatch,
     KeysFull,

@@ -67,6 +67,10 @@ class AlreadyExists(Conflict, slug="already_exists", title="Already exists"):
     """The name is used by something else."""
 
 
+class JobActive(Conflict, slug="job_active", title="Job active"):
+    """The training job has not ended, and cannot be deleted before."""
+
+
 @dataclass(eq=False, repr=False, kw_only=True)
 class ModelInUse(Conflict, slug="model_in_use", title="Model in use"):
     """Something depends on the model or the version; `?force=true` deletes it nevertheless.

@@ -9,8 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cellar.errors import AlreadyExists, FingerprintMismatch, JobTooLarge, JobUnknown, StoreUnavailable
+from cellar.errors import AlreadyExists, FingerprintMismatch, JobActive, JobTooLarge, JobUnknown, StoreUnavailable
 from cellar.jobs.dataset import pack_dataset
+from cellar.jobs.job_blobs import delete_blobs
 from cellar.jobs.queue import JobQueue
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.defaults import resolve
@@ -169,6 +170,17 @@ class Jobs:
     def cancel(self, tenant: str, job: str) -> Job:
         """Ask a job to end and return it; a running job ends a moment later. Raise JobUnknown."""
         return self._store.cancel(tenant, job)
+
+    def delete(self, tenant: str, job: str) -> None:
+        """Delete an ended job with its dataset and its history. Raise JobUnknown or JobActive.
+
+        The version that it has published stays. The blobs go first: a deletion that is cut off can be repeated.
+        """
+        found = self._store.get(tenant, job)
+        if found.state in ("queued", "running"):
+            raise JobActive(f"the job {job!r} is {found.state}: cancel it, and delete it when it has ended")
+        delete_blobs(found, self._blobs)
+        self._store.delete(tenant, job)
 
     def unfinished(self, tenant: str, model: str) -> int:
         """Return the number of queued and running jobs that train a model ("name") or a version ("name@3")."""

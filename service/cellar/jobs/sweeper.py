@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 
 from cellar.errors import CellarError, StoreUnavailable
+from cellar.jobs.job_blobs import delete_blobs
 from cellar.jobs.queue import JobQueue
 from cellar.ports import BlobStore, Job, JobStore
 
@@ -44,7 +45,5 @@ class Sweeper:
             logger.exception("a job cannot be swept")
 
     def _clear(self, job: Job) -> None:
-        for digest in (job.spec["data"]["blob"], job.checkpoint, job.spare):
-            if digest is not None:
-                self._blobs.delete(digest)
+        delete_blobs(job, self._blobs)
         self._jobs.cleared(job.tenant, job.job)

@@ -118,6 +118,9 @@ def test_jobs_are_listed(client: Client, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("cellar_client.operations.MOST_JOBS", 1)  # each page has one
     assert [each.id for each in client.jobs(limit=2)] == [held_out.id, job.id]
     assert [each.id for each in client.jobs(limit=1)] == [held_out.id]
+    job.delete()
+    with pytest.raises(client_errors.JobUnknown):
+        client.job(job.id)
 
 
 def test_documents_have_members_of_the_api() -> None:

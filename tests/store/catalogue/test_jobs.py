@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cellar.errors import AlreadyExists, JobUnknown, Superseded
+from cellar.errors import AlreadyExists, JobActive, JobUnknown, Superseded
 from cellar.ports import Job, JobState, JobStore, Lease
 from cellar.store.catalogue.jobs import HISTORY_EPOCHS, MAX_BARREN_ATTEMPTS, SAMPLED, RedisJobs
 from cellar.store.topology.factory import sync_client
@@ -42,6 +42,23 @@ def test_a_new_job_is_queued_as_it_was_given(jobs: JobStore) -> None:
     for ask in (jobs.get, jobs.history, jobs.cancel):
         with pytest.raises(JobUnknown):
             ask("other", "j1")
+
+
+def test_only_an_ended_job_is_deleted(jobs: JobStore) -> None:
+    lease = acquire(jobs)
+    with pytest.raises(JobActive, match="cancel it"):
+        jobs.delete("default", "j1")
+    jobs.report(lease, {}, history=[{"epoch": 1}])
+    jobs.finish(lease, "failed", error="out of luck")
+    with pytest.raises(JobUnknown):
+        jobs.delete("other", "j1")
+    jobs.delete("default", "j1")
+    for ask in (jobs.get, jobs.history, jobs.cancel, jobs.delete):
+        with pytest.raises(JobUnknown):
+            ask("default", "j1")
+    assert (listed(jobs, 9), list(jobs.ended())) == ([], [])
+    jobs.create(JOB)
+    assert get(jobs) == JOB
 
 
 def listed(jobs: JobStore, limit: int, state: JobState | None = None) -> list[str]:

@@ -239,6 +239,7 @@ class AsyncJob(JobHandle, AsyncPerformer):
     wait = awaiting(JobCore.wait)
     refresh = awaiting(JobCore.refresh)
     cancel = awaiting(JobCore.cancel)
+    delete = awaiting(JobCore.delete)
 
 
 def _jobs(cores: list[JobCore], driver: AsyncDriver) -> list[AsyncJob]:

@@ -50,6 +50,10 @@ class JobCore:
         self.document = yield from call("POST", f"{self._path}/cancel", give_up_s=self._give_up_s)
         return self.document
 
+    def delete(self) -> Operation[None]:
+        """Delete the job, which has ended, with its data and its history. Raise JobActive."""
+        yield from call("DELETE", self._path, give_up_s=self._give_up_s)
+
     def _await_change(self) -> Operation[JobDocument]:
         before = self.document
         while (yield from self.refresh()) == before:

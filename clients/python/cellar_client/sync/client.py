@@ -181,6 +181,7 @@ class Job(JobHandle, Performer):
     wait = blocking(JobCore.wait)
     refresh = blocking(JobCore.refresh)
     cancel = blocking(JobCore.cancel)
+    delete = blocking(JobCore.delete)
 
 
 def _jobs(cores: list[JobCore], driver: Driver) -> list[Job]:

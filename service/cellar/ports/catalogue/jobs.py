@@ -113,6 +113,9 @@ class JobStore(Protocol):
     def cancel(self, tenant: str, job: str) -> Job:
         """Ask the job to end; a job without a live lease ends at once. Raise JobUnknown."""
 
+    def delete(self, tenant: str, job: str) -> None:
+        """Delete an ended job, whose blobs are deleted already. Raise JobUnknown or JobActive."""
+
     def unfinished(self, tenant: str, model: str) -> list[Job]:
         """Return the queued and running jobs that train a version of `model` ("name"), or that one ("name@3")."""
 

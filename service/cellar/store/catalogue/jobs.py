@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import redis
 
-from cellar.errors import AlreadyExists, JobUnknown, StoreCorrupt, Superseded
+from cellar.errors import AlreadyExists, JobActive, JobUnknown, StoreCorrupt, Superseded
 from cellar.ports import Job, JobState, Lease, UnendedJob
 from cellar.store.connection.scripts import Scripts
 from cellar.store.protocol.errors import redis_errors
@@ -166,6 +166,16 @@ class RedisJobs:
         if not self._run("cancel", tenant, job, []):
             raise JobUnknown(f"no job {job!r}")
         return self.get(tenant, job)
+
+    def delete(self, tenant: str, job: str) -> None:
+        """Delete an ended job. Raise JobUnknown, JobActive or StoreUnavailable."""
+        keys, args = (*self._keys(tenant, job), self._index(tenant)), [_member(tenant, job), job]
+        with redis_errors(outcome="unknown"):
+            answer = self._scripts.run("delete", keys, args)
+        if answer == 0:
+            raise JobUnknown(f"no job {job!r}")
+        if answer == 2:  # as the script says
+            raise JobActive(f"the job {job!r} has not ended: cancel it, and delete it when it has")
 
     def orphans(self) -> Iterator[Job]:
         """Yield the jobs without a live lease, each to one caller in two seconds. Raise StoreUnavailable."""

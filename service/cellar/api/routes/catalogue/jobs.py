@@ -23,7 +23,7 @@ from cellar.api.http.parameters import (
 from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.catalogue.jobs import JobAnswer, JobRequest, JobsAnswer
 from cellar.api.schemas.names import JOB_CURSOR_PATTERN
-from cellar.errors import FingerprintMismatch, IdUnknown, JobTooLarge, JobUnknown, ModelUnknown
+from cellar.errors import FingerprintMismatch, IdUnknown, JobActive, JobTooLarge, JobUnknown, ModelUnknown
 from cellar.ports import JobState
 
 JobCursor = Annotated[
@@ -81,6 +81,21 @@ async def read_job(job: JobName, caller: CallerOf, services: Parts) -> JobAnswer
         return JobAnswer.of(services.jobs.get(caller.tenant, job), services.jobs.history(caller.tenant, job))
 
     return await run_sync(read)
+
+
+@router.delete(
+    "/{job}",
+    status_code=204,
+    response_description="Deleted",
+    responses=answers(*STORE, *PARAMETER, JobUnknown, JobActive),
+)
+async def delete_job(job: JobName, caller: CallerOf, services: Parts) -> None:
+    """Delete a job that has ended, with its data and its history. A version that it has published stays.
+
+    Ended jobs are deleted by themselves after 30 days. A request with the Idempotency-Key of a deleted job makes a new
+    one.
+    """
+    await run_sync(services.jobs.delete, caller.tenant, job)
 
 
 @router.post("/{job}/cancel", responses=answers(*STORE, *PARAMETER, JobUnknown))

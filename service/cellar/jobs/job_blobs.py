@@ -1,0 +1,10 @@
+"""The blobs of a training job: its dataset and its checkpoints."""
+
+from cellar.ports import BlobStore, Job
+
+
+def delete_blobs(job: Job, blobs: BlobStore) -> None:
+    """Delete the dataset and the checkpoints of an ended job. Raise StoreUnavailable."""
+    for digest in (job.spec["data"]["blob"], job.checkpoint, job.spare):
+        if digest is not None:
+            blobs.delete(digest)

@@ -1,0 +1,17 @@
+-- Delete an ended job, whose blobs are deleted already. Keys as in common.lua, and
+--
+-- KEYS[5] index   sorted set: job -> when it was created, s; of one tenant
+-- ARGV[2] job
+--
+-- Returns 1, 0 if there is no such job, or 2 if it has not ended.
+
+if not get('state') then
+  return 0
+end
+if open() then
+  return 2
+end
+redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('SREM', KEYS[4], ARGV[1])
+redis.call('ZREM', KEYS[5], ARGV[2])
+return 1
