@@ -146,6 +146,7 @@ class Api(Parts):
             jobs=jobs,
             keys=self._make_key_ring(settings),
             ready=self._store.ping,
+            store_memory=lambda: self._store.memory,
             refresh_others=self._share_refresh(),
             metrics=metrics or ProcessMetrics("api"),
         )
@@ -256,6 +257,7 @@ class Api(Parts):
         if self.services.keys is not None:
             with suppress(StoreUnavailable):  # until the next read, requests are answered 503
                 await self.services.keys.refresh()
+        await self.services.metrics.sample()
         background = [asyncio.create_task(work) for work in self._background()]
         if self._forwarding is not None:
             await self._forwarding.start()

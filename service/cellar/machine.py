@@ -72,3 +72,10 @@ def resident_bytes(process: str = "self") -> int:
     with suppress(OSError, IndexError):
         return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the processes that the main thread of a process has started and that run; none without Linux."""
+    with suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []

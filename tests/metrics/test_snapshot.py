@@ -1,11 +1,13 @@
 """Snapshots are summed over the processes of a service, and counters never decrease."""
 
 import marshal
+import os
 import subprocess
 import sys
 
 import pytest
 
+from cellar.machine import children_of, resident_bytes
 from cellar.metrics.catalogue import METRICS
 from cellar.metrics.counts import MOST_MODELS, OTHERS, ProcessCounts
 from cellar.metrics.process_metrics import ProcessMetrics
@@ -60,6 +62,14 @@ def test_gauges_are_those_of_living_processes() -> None:
     assert total["cellar_websockets"] == {(): 8}
     assert total[OPENED] == {(): 2}
     assert list(total["cellar_process_resident_memory_bytes"]) == [("api 1",)]
+
+
+def test_a_worker_is_shown_with_the_memory_of_its_job() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as job:
+        worker = Snapshot.of(Snapshot("worker", os.getpid(), 1.0, None).to_bytes())
+        assert job.pid in children_of(os.getpid())
+        assert worker.memory_bytes > resident_bytes(str(job.pid)) > 0
+        job.communicate(b"\n")
 
 
 def test_what_another_version_has_counted_otherwise_is_left_out() -> None:

@@ -49,6 +49,8 @@ class Services:
     """The API keys; None if the service has no pepper for them."""
     ready: Callable[[], Awaitable[dict[str, Any]]]
     """Return the durability and other facts of the connected store, or raise Unavailable."""
+    store_memory: Callable[[], tuple[int, int]]
+    """Return the memory that the store used at its last check, and its limit, bytes; 0 is no limit."""
     refresh_others: Callable[[], Awaitable[None]]
     """Have the other processes of this service read what this one has changed."""
     metrics: ProcessMetrics

@@ -111,8 +111,17 @@ class Signals:
 class ChildProcess:
     """A process that is kept running."""
 
-    def __init__(self, name: str, command: Sequence[str], *, inherit: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        inherit: Sequence[int] = (),
+        started: Callable[[str, int], object] = lambda _name, _pid: None,
+    ) -> None:
+        """`started` is called with the name and the id of each process that is started."""
         self.name = name
+        self._note_start = started
         self._command = command
         self._inherit = inherit
         self._process: subprocess.Popen[bytes] | None = None
@@ -152,6 +161,7 @@ class ChildProcess:
         self._backoff.started(now_s)
         try:
             self._process = self._open(self._command, self._inherit)
+            self._note_start(self.name, self._process.pid)
         except OSError as error:  # no memory, process or file to spare now
             pause_s = self._backoff.failed(now_s)
             log.error("the %s process cannot be started: %s; the next try is in %.1f s", self.name, error, pause_s)

@@ -6,8 +6,10 @@ neither the engine nor the web framework.
 
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Literal
 
 from cellar.embedded.announcement import Announcement
@@ -20,6 +22,7 @@ from cellar.keys.pepper import FILE as PEPPER_FILE
 from cellar.keys.pepper import read_pepper
 from cellar.machine import memory_bytes, processors
 from cellar.metrics.shared_page import SharedPage
+from cellar.metrics.snapshot import Snapshot
 from cellar.settings import Settings
 
 MOST_PROCESSES = 4
@@ -60,10 +63,19 @@ def serve(settings: Settings, program: Sequence[str], say: Callable[[str], None]
         announcement = Announcement(tcp[0], slots, say, tls=settings.tls_certificate is not None)
         apis = ApiProcesses(program, parent, slots, Sockets(tcp, unix), announcement, settings.drain_s, page)
         workers = [
-            ChildProcess(f"worker {number}" if number else "worker", [*program, "worker", "--parent", str(parent)])
+            ChildProcess(
+                f"worker {number}" if number else "worker",
+                [*program, "worker", "--parent", str(parent)],
+                started=partial(_show, page, 2 * slots + number),
+            )
             for number in range(settings.local_workers)
         ]
         return supervise(workers, upkeep, settings.drain_s, apis)
+
+
+def _show(page: SharedPage, region: int, name: str, pid: int) -> None:
+    """Have the metrics show a process that publishes none itself."""
+    page.write(region, Snapshot(name, pid, time.time(), None).to_bytes())
 
 
 def default_processes() -> int:

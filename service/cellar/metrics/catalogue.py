@@ -173,6 +173,8 @@ METRICS: tuple[Metric, ...] = (
     ),
     _fact("cellar_redis_primaries", "Redis primaries."),
     _fact("cellar_redis_replicas", "The smallest number of replicas of a primary."),
+    _fact("cellar_redis_memory_bytes", "Memory that the fullest Redis primary uses."),
+    _fact("cellar_redis_memory_limit_bytes", "The limit of its memory, 0 without one."),
     _fact("cellar_jobs", "Training jobs of all tenants that are queued or running.", "state"),
     _fact("cellar_job_queue_age_seconds", "Age of the oldest queued job, 0 without one."),
     _fact("cellar_build_info", "1, with the version of Cellar and the form of its code.", "version", "build"),

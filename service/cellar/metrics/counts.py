@@ -31,6 +31,10 @@ OTHERS: Final = "(other)"
 """Stands in place of the names of further tenants and models, and is no name itself."""
 
 
+WATCHED: tuple[str, ...] = ("internal_error", "regressed")
+"""Types of problems whose counts begin with 0: of one that began with 1, Prometheus would see no increase."""
+
+
 class Histogram:
     """Counts of values between bounds, and their sum."""
 
@@ -75,7 +79,7 @@ class ProcessCounts:
         self.transports = {name: TransportCounts() for name in TRANSPORTS}
         self.models: dict[tuple[str, str], ModelCounts] = {}
         """By tenant and name of the model."""
-        self.refusals: dict[str, int] = {}
+        self.refusals: dict[str, int] = dict.fromkeys(WATCHED, 0)
         """Problem documents by their type."""
         self.queue_s = Histogram(SECONDS)
         self.kernel_s = Histogram(SECONDS)

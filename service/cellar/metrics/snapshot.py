@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import process_time
 
+from cellar.machine import children_of, resident_bytes
 from cellar.metrics.catalogue import BY_NAME, METRICS, Labels, Metric, Samples, Value
 from cellar.metrics.counts import ProcessCounts
 
@@ -25,20 +26,28 @@ class Snapshot:
     pid: int
     started_s: float
     """When the process was started, seconds since the Unix epoch."""
-    memory_bytes: int
+    own_memory_bytes: int | None
+    """Its resident memory; None of a process that does not publish it, such as a worker."""
     counters: Series = field(default_factory=dict)
     """Counters and histograms, with those of the earlier processes of the same region."""
     gauges: dict[str, float] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Return the snapshot for other processes of the service."""
-        parts = (self.process, self.pid, self.started_s, self.memory_bytes, self.counters, self.gauges)
+        parts = (self.process, self.pid, self.started_s, self.own_memory_bytes, self.counters, self.gauges)
         return marshal.dumps(parts)
 
     @classmethod
     def of(cls, data: bytes) -> "Snapshot":
         """Return the snapshot of these bytes, which a process of the service has written."""
         return cls(*marshal.loads(data))  # noqa: S302  # in memory that only processes of this service have
+
+    @property
+    def memory_bytes(self) -> int:
+        """Its resident memory, bytes; of a worker with the processes that it has started."""
+        if self.own_memory_bytes is not None:
+            return self.own_memory_bytes
+        return sum(resident_bytes(str(pid)) for pid in (self.pid, *children_of(self.pid)))
 
     @property
     def is_alive(self) -> bool:

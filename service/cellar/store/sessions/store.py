@@ -76,6 +76,8 @@ class RedisSessions:
         )
         self.encoder = CommitEncoder(commit_script, self.keys, self._retention)
         self._client = RetryingClient(router, preload=[commit_script], patience_s=patience_s)
+        self.memory = 0, 0
+        """Used memory of the fullest primary at the last check, and its limit, bytes; 0 is no limit."""
         self._expired = expired
         self._listing = SessionIndex(self._client, self.keys, expired)
         self.uses = RedisModelUses(router, prefix=prefix)
@@ -213,6 +215,7 @@ class RedisSessions:
     async def ping(self) -> dict[str, Any]:
         """Return the facts of `health.check`. Raise StoreUnavailable if Redis cannot keep sessions now."""
         found = await health.check(self._router, self.keys.probe)
+        self.memory = found.pop(health.MEMORY)
         if self._replicas is not None and found["replicas"] < self._replicas.wait.replicas:
             wanted = self._replicas.wait.replicas
             detail = f"strict durability asks for {wanted} replicas of each primary, and one has {found['replicas']}"

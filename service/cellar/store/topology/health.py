@@ -18,6 +18,9 @@ CHECK_INTERVAL_S = 10.0
 WORST_FIRST = ("none", "unknown", "no", "everysec", "always")
 
 
+MEMORY = "memory"
+"""The fact that is no guarantee, and changes all the time."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -26,7 +29,8 @@ async def check(router: Router, probe: bytes) -> dict[str, Any]:
 
     `probe` is a key that may be written. `durability` is `always`, `everysec` or `no` (the fsync policy of the
     append-only file), `none` without such a file, `unknown` if the server does not tell. Values are those of the worst
-    primary; `primaries` is their number, `replicas` the smallest number of replicas that one of them has.
+    primary; `primaries` is their number, `replicas` the smallest number of replicas that one of them has. MEMORY are
+    the used memory and its limit of the fullest primary, bytes; a limit of 0 is none.
     """
     found = [await _ask(primary, key) for primary, key in await router.primaries(probe)]
     if not found:
@@ -39,6 +43,7 @@ async def check(router: Router, probe: bytes) -> dict[str, Any]:
         ),
         "primaries": len(found),
         "replicas": min(each["replicas"] for each in found),
+        MEMORY: max((each[MEMORY] for each in found), key=_filled),
     }
 
 
@@ -62,7 +67,14 @@ async def _ask(primary: Router, probe: bytes) -> dict[str, Any]:
         "durability": durability if facts.get("aof_enabled") == "1" else "none",
         "maxmemory_policy": facts.get("maxmemory_policy", "unknown"),
         "replicas": int(facts.get("connected_slaves", "0")),
+        MEMORY: (int(facts.get("used_memory", "0")), int(facts.get("maxmemory", "0"))),
     }
+
+
+def _filled(memory: tuple[int, int]) -> float:
+    """Return how full a server is, as the share of its limit; 0.0 without one."""
+    used, limit = memory
+    return used / limit if limit else 0.0
 
 
 async def agree(client: RetryingClient, key: bytes, window: int) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from anyio.to_thread import run_sync
@@ -22,7 +23,7 @@ from cellar.api.schemas.catalogue.stats import (
     TrafficStats,
 )
 from cellar.api.schemas.names import time_of
-from cellar.errors import CellarError
+from cellar.errors import CellarError, StoreUnavailable
 from cellar.extension_modules import FORM
 from cellar.metrics.catalogue import Labels, Value
 from cellar.metrics.snapshot import Series, Snapshot, merged
@@ -53,14 +54,19 @@ async def facts_of(services: Services) -> ServiceFacts:
     snapshots = services.metrics.all()
     series = merged(snapshots)
     change = services.metrics.window.since(time.monotonic(), series)
-    try:
-        store = StoreStats(ready=True, detail=None, facts=await services.ready())
-        jobs = await run_sync(services.jobs.unended)
-    except CellarError as error:
-        return ServiceFacts(
-            snapshots, series, change, StoreStats(ready=False, detail=error.detail, facts={}), None, time.time()
-        )
+    store, jobs = await _store_of(services), None
+    with suppress(StoreUnavailable):
+        jobs = await run_sync(services.jobs.unended) if store.ready else None
     return ServiceFacts(snapshots, series, change, store, jobs, time.time())
+
+
+async def _store_of(services: Services) -> StoreStats:
+    try:
+        facts = await services.ready()
+    except CellarError as error:
+        return StoreStats(ready=False, detail=error.detail, memory_bytes=0, memory_limit_bytes=0, facts={})
+    used, limit = services.store_memory()
+    return StoreStats(ready=True, detail=None, memory_bytes=used, memory_limit_bytes=limit, facts=facts)
 
 
 def all_series(facts: ServiceFacts) -> Series:
@@ -76,6 +82,8 @@ def all_series(facts: ServiceFacts) -> Series:
         found["cellar_redis_info"] = {tuple([str(known.get(name, "unknown")) for name in names]): 1.0}
         found["cellar_redis_primaries"] = {(): known["primaries"]}
         found["cellar_redis_replicas"] = {(): known["replicas"]}
+        found["cellar_redis_memory_bytes"] = {(): facts.store.memory_bytes}
+        found["cellar_redis_memory_limit_bytes"] = {(): facts.store.memory_limit_bytes}
     if facts.jobs is not None:
         jobs = _jobs(facts.jobs, facts.now_s)
         found["cellar_jobs"] = {("queued",): jobs.queued, ("running",): jobs.running}

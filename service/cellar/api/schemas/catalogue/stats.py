@@ -91,6 +91,8 @@ class StoreStats(Answer):
 
     ready: bool = Field(description="Whether it can keep sessions now.")
     detail: str | None = Field(description="Why not; null if it can.")
+    memory_bytes: int = Field(description="Memory that the fullest primary uses; 0 if it does not answer.")
+    memory_limit_bytes: int = Field(description="The limit of its memory, 0 without one.")
     facts: dict[str, Any] = Field(
         description="As `store` of `/readyz`: version, durability, eviction policy, primaries and replicas."
     )
