@@ -23,6 +23,7 @@ COMMANDS = {
     "export": "remote.exchange",
     "bench": "remote.bench",
     "keys": "key_commands",
+    "tenants": "tenants",
     "settings": "installation.settings",
     "doctor": "installation.doctor",
     "backup": "installation.backup",
