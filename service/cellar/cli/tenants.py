@@ -1,4 +1,4 @@
-"""The commands `cellar tenants list` and `erase`: the tenants of an installation, and the deletion of all data of one."""
+"""The commands `cellar tenants list` and `erase`: whose data there are, and the deletion of all data of one tenant."""
 
 import time
 from collections.abc import Iterator

@@ -186,6 +186,32 @@ def test_a_model_comes_back_under_its_numbers(
     assert "another version other@1" in capsys.readouterr().err
 
 
+def test_a_tenant_is_added_to_another_installation(
+    source: Installation,
+    served: httpx.Client,
+    redis_url: str,
+    kernel_directory: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file, other = str(tmp_path / "tenant.cellar"), Installation(redis_url, tmp_path)
+    for tenant, count in (("default", 4), ("nobody", 0)):
+        assert source.run(monkeypatch, "backup", file, "--tenant", tenant, "--force", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["counts"].get("sessions", 0) == count
+    assert source.run(monkeypatch, "backup", file, "--tenant", "default", "--force") == 0
+    with (
+        serving(environment(**other.settings, cache_dir=str(kernel_directory))) as service,
+        httpx.Client(base_url=service.url, timeout=60) as http,
+    ):
+        assert other.run(monkeypatch, "restore", file) == 0
+        names = {each["session"] for each in http.get("/v1/sessions").json()["sessions"]}
+        assert names == {*OPTIONS, "busy"}
+        for name in OPTIONS:
+            paths = [f"/v1/sessions/{name}/{part}" for part in ("state", "snapshots")]
+            assert [http.get(path).json() for path in paths] == [served.get(path).json() for path in paths]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -1,4 +1,4 @@
-"""The commands `backup` and `restore`: an installation, one session or one model, in one file."""
+"""The commands `backup` and `restore`: an installation, one tenant, one session or one model, in one file."""
 
 import os
 import re
@@ -32,7 +32,9 @@ def backup(
     file: File,
     session: Annotated[str | None, typer.Option(help="Only this session, with the models that it needs.")] = None,
     model: Annotated[str | None, typer.Option(help="Only this model, with all its versions.")] = None,
-    tenant: Annotated[str, typer.Option(help="Whose session or model it is.")] = "default",
+    tenant: Annotated[
+        str | None, typer.Option(help="Whose session or model it is; without them, all those of this tenant.")
+    ] = None,
     *,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     as_json: Json = False,
@@ -48,7 +50,9 @@ def backup(
         raise Mistake("give --session or --model, not both")
     if file.exists() and not force:
         raise Mistake(f"{file} exists: choose another file, or replace it with --force")
-    scope = {"session": session, "model": model, "tenant": None if session is model is None else tenant}
+    if tenant is None and (session or model) is not None:
+        tenant = "default"
+    scope = {"session": session, "model": model, "tenant": tenant}
     header = {
         "format": FORMAT,
         "cellar": __version__,
@@ -81,7 +85,7 @@ def restore(
     """Write a backup to the installation of this environment.
 
     The whole file is checked before anything is written. A backup of an installation needs one without data and without
-    running services, or --replace; one of a session or model is added to what is there, while services may run.
+    running services, or --replace; one of a tenant, session or model is added to what is there, while services may run.
     A service that had seen later steps of a session answers its next step 409 `regressed`, once. Sessions continue with
     the same bits. CELLAR_KEY_PREFIX and CELLAR_BLOB_DIR may differ from those of the backup.
     """
@@ -93,11 +97,11 @@ def restore(
         with ArchiveReader(file) as archive:
             if archive.header.get("format") != FORMAT:
                 raise Mistake(f"{file} was written by a newer version of Cellar ({archive.header.get('cellar')})")
-            whole = not {"session", "model"} & archive.header.keys()
+            whole = not {"session", "model", "tenant"} & archive.header.keys()
             if whole and is_served(settings):
                 raise Mistake("a service runs on this data directory: stop it, and restore then")
             if replace:
-                what = "all data of this installation" if whole else f"the session {archive.header.get('session')}"
+                what = "all data of this installation" if whole else "the sessions of the backup that exist"
                 confirm(f"Delete {what}, and write those of {file}?", yes=yes)
             counts = _load(archive, settings, replace=replace, whole=whole)
             header = archive.header
@@ -124,7 +128,9 @@ def _stores(settings: "Settings") -> "Iterator[tuple[Any, BlobStore, bool]]":
             client.close()
 
 
-def _write(path: Path, header: dict[str, Any], session: str | None, model: str | None, tenant: str) -> dict[str, int]:
+def _write(
+    path: Path, header: dict[str, Any], session: str | None, model: str | None, tenant: str | None
+) -> dict[str, int]:
     """Write a backup to a new file, and return the numbers of what it holds."""
     from cellar.ports import SessionKey
     from cellar.store.backup.archive import ArchiveWriter
@@ -138,10 +144,12 @@ def _write(path: Path, header: dict[str, Any], session: str | None, model: str |
     ):
         archive = ArchiveWriter(opened, header)
         dump = Dump(client, settings.key_prefix, blobs, archive, is_cluster, advance)
-        if session is not None:
+        if tenant is not None and session is not None:
             dump.session(SessionKey(tenant, session))
-        elif model is not None:
+        elif tenant is not None and model is not None:
             dump.model(tenant, model)
+        elif tenant is not None:
+            dump.tenant(tenant)
         else:
             pepper = settings.data_dir / "pepper"
             if settings.embedded and pepper.exists():

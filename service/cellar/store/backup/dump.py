@@ -1,4 +1,4 @@
-"""Reads an installation, one session or one model from Redis into an archive, while services may run.
+"""Reads an installation, one tenant, one session or one model from Redis into an archive, while services may run.
 
 Each session is read in one transaction, and so is the catalogue: models, jobs, API keys. They are not of one moment:
 sessions are read first, then the catalogue, then blobs, so that everything that a session refers to is in the backup.
@@ -21,6 +21,7 @@ from cellar.store.backup.archive import ArchiveWriter
 from cellar.store.backup.keyspace import counted_as, is_catalogue, is_kept, tag_of
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.errors import redis_errors
+from cellar.store.protocol.resp import text
 
 SCAN_COUNT = 1000
 
@@ -84,9 +85,23 @@ class Dump:
         if record not in (each[0] for each in found):
             raise SessionUnknown(f"no session {key.session!r} of the tenant {key.tenant}")
         self._write(found)
-        text = b"\n".join(part for _, _, _, value in found for part in value)
-        for name in sorted(set(REFERENCE.findall(text))):
+        content = b"\n".join(part for _, _, _, value in found for part in value)
+        for name in sorted(set(REFERENCE.findall(content))):
             self.model(key.tenant, name.decode())
+
+    def tenant(self, tenant: str) -> None:
+        """Write all sessions of a tenant, and then all its models."""
+        groups: dict[bytes, list[bytes]] = {}
+        for key in self._scan(f"{{{tenant}/*"):
+            tag = tag_of(key)
+            if tag is not None and is_kept(key):
+                groups.setdefault(tag, []).append(key)
+        for keys in groups.values():
+            self._write(self._read(keys))
+        with redis_errors():
+            names = self.client.hkeys(f"{self.prefix}:{{models}}:{tenant}:newest")
+        for name in sorted(map(text, names)):
+            self.model(tenant, name)
 
     def model(self, tenant: str, name: str) -> None:
         """Write all versions of a model, and their weights. Raise ModelUnknown too."""
@@ -107,8 +122,8 @@ class Dump:
         """Write the blobs that jobs have written since the jobs were read, with the jobs as they are then."""
         for _ in range(TRIES):
             jobs = self._read(self._keys_of(b"{jobs}"))
-            text = b"\n".join(part for _, _, _, value in jobs for part in value)
-            wanted = {digest.decode() for digest in DIGEST.findall(text)}
+            content = b"\n".join(part for _, _, _, value in jobs for part in value)
+            wanted = {digest.decode() for digest in DIGEST.findall(content)}
             if not (missing := wanted - self.digests):
                 return
             self._write(jobs)
