@@ -22,7 +22,7 @@ from benchmarks.serving.model import CASE
 LIMIT = 1.5
 """Steps a second of two processes over those of one."""
 
-SECONDS, QUICK_SECONDS = 1.0, 0.3
+SECONDS, QUICK_SECONDS = 1.0, 0.2
 
 STEPS = 64
 """Steps of a sequence."""

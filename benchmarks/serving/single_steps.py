@@ -13,6 +13,7 @@ from benchmarks.serving.outcome import Outcome
 from benchmarks.serving.redis_server import Fsync
 from benchmarks.serving.rounds import Effort, Way, interleave
 from benchmarks.serving.stage import PEERS, Stage, requests
+from benchmarks.timing import paired_ratio
 
 CLIENTS = 32
 
@@ -47,7 +48,9 @@ def throughput(stage: Stage, effort: Effort) -> Outcome:
             ),
             Bar("http_json_litserve", ours.faster_than(lit).median, 24, means=f"rate over that of {lit.contestant}"),
         ]
-    return Outcome(list(found.values()), bars)
+    costs = {name: paired_ratio(other.cpu_us, ours.cpu_us).median for name, other in found.items() if name in stage.all}
+    others = ", ".join(f"{name} {times:.2f}" for name, times in costs.items() if name != ours.contestant)
+    return Outcome(list(found.values()), bars, [f"CPU time of a request over that of Cellar's step: {others}"])
 
 
 def added(stage: Stage, effort: Effort) -> Outcome:
