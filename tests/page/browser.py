@@ -1,5 +1,6 @@
 """A browser that operates the page: Debian's Chromium, driven by Playwright, and the checks of each view."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ class Operated:
     loaded: set[str] = field(default_factory=set)
     """URLs of files, without requests to the API."""
     sizes: dict[str, int] = field(default_factory=dict)
-    """Bytes of their answers as they were transferred."""
+    """Bytes of the files of the page and of the API document, as they were transferred."""
 
     def __post_init__(self) -> None:
         self.page.set_default_timeout(WITHIN_MS)
@@ -41,7 +42,7 @@ class Operated:
 
     def _note(self, response: Response) -> None:
         self.loaded.add(response.url)
-        if "/v1/" not in response.url and response.headers.get("content-length"):
+        if not re.search("/(v1|docs)/", response.url) and response.headers.get("content-length"):
             self.sizes[response.url] = int(response.headers["content-length"])
 
     def visit(self, view: str, heading: str) -> None:

@@ -22,7 +22,7 @@ MOST_BYTES = 250_000
 
 MOST_LINES = 350
 
-pytestmark = needs("chromium", "chromium")
+pytestmark = [needs("chromium", "chromium"), pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,11 @@ def test_overview(page: Operated) -> None:
     page.visit("", "Overview")
     expect(page.page.get_by_text("Each step is on disk before it is answered.")).to_be_visible()
     page.check_access()
+
+
+def test_the_documentation_runs_under_its_policy(page: Operated) -> None:
+    page.page.goto(f"{page.url}/docs/")
+    expect(page.page.get_by_text("/v1/sessions/{session}/step", exact=True)).to_be_visible()
 
 
 def test_a_model_is_drawn_and_gets_an_alias(page: Operated) -> None:

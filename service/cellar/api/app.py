@@ -21,7 +21,7 @@ from cellar.api.limits.limits import Limits, Load
 from cellar.api.middleware.access import Access, AccessControl
 from cellar.api.middleware.authentication import Authentication, Authenticator, Credentials
 from cellar.api.middleware.node_routing import OWNER, NodeRouting, Nodes
-from cellar.api.page import Page
+from cellar.api.page import DOCS_HEADERS, Page, SecuredFiles
 from cellar.api.routes import router
 from cellar.api.routes.direct import direct_routes
 from cellar.api.routes.session.step_dispatch import StepDispatch
@@ -103,5 +103,5 @@ def _add_pages(app: FastAPI, page: Page | None) -> None:
         app.add_route("/", page.index)
         app.add_route("/page/{digest}/{path:path}", page.file)
     app.add_route(conventions.DOCS, conventions.to_docs)
-    app.mount(conventions.DOCS, StaticFiles(directory=DOCS, html=True))
+    app.mount(conventions.DOCS, SecuredFiles(StaticFiles(directory=DOCS, html=True), DOCS_HEADERS))
     app.add_route(openapi.PATH, openapi.OpenApiDocument().answer)

@@ -9,6 +9,7 @@ from anyio.to_thread import run_sync
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cellar.api.http.negotiation import accepts_gzip
 from cellar.extension_modules import PACKAGE
@@ -17,22 +18,14 @@ FILES = PACKAGE / "page"
 
 INDEX = "index.html"
 
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' data:",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""The page loads from the service alone, runs no script in a document, and stands in no frame."""
+"""A page loads from the service alone, runs no script that stands in a document, and is shown in no frame."""
 
 SECURITY_HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Content-Security-Policy": POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -40,6 +33,11 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+
+DOCS_HEADERS = SECURITY_HEADERS | {
+    "Content-Security-Policy": POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
+}
+"""The headers of the API's documentation, whose library sets styles of elements in their markup."""
 
 FOR_EVER = "public, max-age=31536000, immutable"
 """Files whose path has the digest of their content never change."""
@@ -139,3 +137,22 @@ class Page:
             headers["Content-Encoding"] = "gzip"
             return Response(file.packed, media_type=file.media_type, headers=headers)
         return Response(file.body, media_type=file.media_type, headers=headers)
+
+
+class SecuredFiles:
+    """Adds the security headers to the answers of an application that serves files."""
+
+    def __init__(self, app: ASGIApp, headers: dict[str, str]) -> None:
+        self._app = app
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with a `send` that adds the headers."""
+
+        async def secured(message: Message) -> None:
+            """Send a message; the head of the answer gets the headers."""
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *self._headers]}
+            await send(message)
+
+        await self._app(scope, receive, secured)

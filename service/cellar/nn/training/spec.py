@@ -58,13 +58,17 @@ class TrainingSpec(Frozen):
         0, description="First steps of a sequence that only prepare the state, without gradient and loss."
     )
     skip: Count = Field(0, description="Outputs after the warm-up that are left out of the loss.")
-    loss: LossSpec = Field(default_factory=lambda: MeanSquaredError(type="mse"))
+    loss: LossSpec = Field(
+        default_factory=lambda: MeanSquaredError(type="mse"), description="The measure that is minimised. Default: mse."
+    )
     reduce: Literal["mean", "sum"] = Field(
         "mean",
         description="Over the scored steps of a window: their mean, or their sum as in Flux. Over rows: the mean.",
     )
-    optimiser: OptimiserSpec = Field(default_factory=lambda: Adam(type="adam"))
-    epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 10
+    optimiser: OptimiserSpec = Field(
+        default_factory=lambda: Adam(type="adam"), description="How the weights are changed. Default: adam."
+    )
+    epochs: Annotated[int, Field(ge=1, le=1_000_000)] = Field(10, description="Passes over the data.")
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = Field(32, description="Sequences in one update.")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
         0, description="Seed of the order of the batches and of the masks of dropout."

@@ -14,19 +14,24 @@ export const colour = (name) => getComputedStyle(document.documentElement).getPr
 
 const lineColour = (index) => `--line-${(index % PALETTE) + 1}`;
 
+const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
+
 function options(element, latest, isLog, onCursor) {
   const props = latest.current;
-  const text = colour("--text-soft");
   const grid = { stroke: colour("--grid"), width: 1 };
-  const axis = { stroke: text, grid, ticks: grid, font: '12px system-ui, "DejaVu Sans", sans-serif' };
+  const axis = { stroke: colour("--text-soft"), grid, ticks: grid, font: '12px system-ui, "DejaVu Sans", sans-serif' };
+  const names = (_, places) => places.map((place) => nameOf(latest.current, place));
   return {
     width: Math.max(element.clientWidth, 200),
     height: props.height,
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { size: 6 } },
-    scales: { x: { time: false }, y: { distr: isLog ? 3 : 1 } },
+    scales: {
+      x: { time: false },
+      y: { distr: isLog ? 3 : 1, ...(props.isFromZero && { range: (_, least, most) => [0, most > 0 ? most * 1.1 : 1] }) },
+    },
     axes: [
-      { ...axis, label: props.xLabel, labelSize: 20, labelFont: axis.font, size: 36, incrs: WHOLE, values: (_, places) => places.map((place) => nameOf(latest.current, place)) },
+      { ...axis, label: props.xLabel, labelSize: 20, labelFont: axis.font, size: 36, space: props.hasTimes ? 90 : 50, incrs: WHOLE, values: names },
       { ...axis, size: 58, values: (_, values) => values.map((value) => (value === null ? "" : number(value, 3))) },
     ],
     series: [
@@ -45,9 +50,13 @@ function options(element, latest, isLog, onCursor) {
 }
 
 /** The name of a place on the x axis: the place itself, or one of `names`. Places between two values have none. */
-const nameOf = ({ x, names }, place) => String(names ? (names[x.indexOf(place)] ?? "") : place);
+const nameOf = ({ x, names, hasTimes }, place) => (hasTimes ? clock(place) : String(names ? (names[x.indexOf(place)] ?? "") : place));
 
-/** `x` are the places of all values; each of `series` has a `label`, `values`, and may be `isDashed`. `names` are shown for `x`. */
+/**
+ * `x` are the places of all values; each of `series` has a `label`, `values`, and may be `isDashed`. `names` are shown in
+ * place of `x`, which with `hasTimes` are Unix seconds. The y axis is logarithmic with `isLog` if all values are positive,
+ * and begins at 0 with `isFromZero`.
+ */
 export function Chart(props) {
   const { x, series, label, height = 200, isLog = false } = props;
   const latest = useRef(null);
@@ -57,7 +66,7 @@ export function Chart(props) {
   const [cursor, setCursor] = useState(null);
   const [theme, setTheme] = useState(document.documentElement.dataset.theme);
   const canLog = isLog && series.every((line) => line.values.every((value) => value === null || value > 0));
-  const form = JSON.stringify([series.map((line) => [line.label, line.colour, line.isDashed, line.values.length < 40]), canLog, theme, height, props.xLabel]);
+  const form = JSON.stringify([series.map((line) => [line.label, line.colour, line.isDashed, line.values.length < 40]), canLog, theme, height, props.xLabel, props.isFromZero]);
   useEffect(() => {
     const change = () => setTheme(document.documentElement.dataset.theme);
     addEventListener("theme", change);

@@ -95,6 +95,7 @@ export function Model({ name }) {
         ["Parameters", integer(model.parameter_count)],
         ["State", model.state.map((each) => `${each.name} of layer ${each.layer}: ${each.size}`).join(", ") || "none"],
         ["Runs with", model.engine === "cells" ? "compiled cells" : "ONNX Runtime"],
+        model.whole_sequences && ["Takes", "whole sequences only"],
         model.parent && ["Trained from", html`<a href=${link(["models", model.parent])}>${model.parent}</a>`],
         model.description && ["Description", model.description],
         ["Created", instant(model.created)],

@@ -1,5 +1,7 @@
 // The dialog that opens a session.
 
+import { read } from "../core/api.js";
+import { usePoll } from "../core/hooks.js";
 import { html } from "../parts/basics.js";
 import { RequestDialog } from "../parts/dialog.js";
 import { Input, useForm, whole } from "./new_model.js";
@@ -8,6 +10,7 @@ const KEPT = 1_000_000;
 
 export function NewSession({ model = "", onDone, onClose }) {
   const form = useForm({ model, session: "", batch_size: 1, events: 200, log: 1000, history: 50 });
+  const { data } = usePoll((signal) => read("/v1/models?limit=1000", signal), 0);
   const request = () => {
     const { values } = form;
     if (!values.model.trim()) throw new Error("Model: enter the name of a model, a version (co2@3) or an alias (co2@live).");
@@ -24,7 +27,8 @@ export function NewSession({ model = "", onDone, onClose }) {
     <${RequestDialog} title="New session" verb="Open session" done="The session was opened." request=${request} onDone=${onDone} onClose=${onClose}>
       <p>A session keeps the hidden state of one stream between its steps.</p>
       <div class="form">
-        <${Input} form=${form} name="model" label="Model" help="A model, one version (co2@3) or an alias (co2@live), which the session then follows." />
+        <${Input} form=${form} name="model" label="Model" list="session-models" help="A model, one version (co2@3) or an alias (co2@live), which the session then follows." />
+        <datalist id="session-models">${(data?.models || []).map((each) => html`<option key=${each.name} value=${each.name} />`)}</datalist>
         <${Input} form=${form} name="session" label="Name" help="Any text. Without one, a name is generated." />
         <${Input} form=${form} name="batch_size" label="Rows" type="number" min="1" help="Independent sequences that step together." />
         <${Input} form=${form} name="events" label="Events to keep" type="number" min="0" help="Needed to watch outputs live. They cost memory in Redis." />

@@ -53,7 +53,7 @@ function Live({ session, points }) {
 const DIALOGS = { reset: Reset, fork: Fork, remove: DeleteSession };
 
 export function Session({ name }) {
-  const { session, points, ended, refresh } = useSessionFeed(name);
+  const { session, points, ended, refresh, took } = useSessionFeed(name);
   const [own, setOwn] = useState([]);
   const [dialog, setDialog] = useState(null);
   const above = html`<a href="#/sessions">Sessions</a>`;
@@ -62,7 +62,7 @@ export function Session({ name }) {
   const stepped = (input, answer) => {
     const rows = (value) => (Array.isArray(value?.[0]) ? value : [value]);
     setOwn((last) => [...last.slice(-599), { step: answer.step, input: rows(input), output: answer.output && rows(answer.output) }]);
-    refresh();
+    took(answer, answer.output && rows(answer.output));
   };
   const done = (answer) => {
     if (dialog === "remove") return go(["sessions"]);

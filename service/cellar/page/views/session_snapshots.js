@@ -20,8 +20,9 @@ export function Snapshots({ session, onDone }) {
     setText("");
     reload();
   });
+  const restoring = (snapshot) => ({ method: "POST", path: path`/v1/sessions/${name}/restore`, body: { snapshot } });
   const restore = useAction(async (snapshot) => {
-    await change({ method: "POST", path: path`/v1/sessions/${name}/restore`, body: { snapshot }, once: true });
+    await change({ ...restoring(snapshot), once: true });
     announce(`The state of ${snapshot} was restored.`);
     onDone();
   });
@@ -45,6 +46,7 @@ export function Snapshots({ session, onDone }) {
       <ul class="lines">${snapshots.map((each) => html`
         <li key=${each.snapshot}><b>${each.snapshot}</b> <span class="soft">step ${each.step}, ${ago(each.taken)}</span><span class="space"></span>
           <${Button} kind="small" aria-label=${`Restore ${each.snapshot}`} onClick=${() => restore.run(each.snapshot)}>Restore<//>
+          <${CopyAs} request=${restoring(each.snapshot)} label="Copy restore" />
           <${Button} kind="small" aria-label=${`Delete ${each.snapshot}`} onClick=${() => remove.run(each.snapshot)}>Delete<//></li>`)}</ul>
     <//>`;
 }

@@ -24,7 +24,7 @@ export function SignIn() {
       ${session.why && html`<p class="banner" role="alert">${session.why}</p>`}
       <p>This service answers only requests with an API key. The key says which models and sessions are yours.</p>
       <form onSubmit=${submit} novalidate>
-        <${Field} label="API key" help="It is kept in this tab alone, and forgotten when the tab is closed." control=${(attributes) => html`
+        <${Field} label="API key" help="Or a token of your identity provider. It is kept in this tab alone, and forgotten when the tab is closed." control=${(attributes) => html`
           <input ...${attributes} type="password" autocomplete="off" spellcheck="false" value=${key} onInput=${(event) => setText(event.target.value)} />`} />
         <${Failure} error=${signIn.error} />
         <${Button} type="submit" kind="main" busy=${signIn.isRunning}>Sign in<//>

@@ -31,8 +31,9 @@ function curves(jobs) {
 }
 
 function Details({ job, onChange }) {
+  const cancelling = { method: "POST", path: path`/v1/jobs/${job.job}/cancel` };
   const cancel = useAction(async () => {
-    await change({ method: "POST", path: path`/v1/jobs/${job.job}/cancel` });
+    await change(cancelling);
     announce("The job was cancelled.");
     onChange();
   });
@@ -42,7 +43,7 @@ function Details({ job, onChange }) {
     <div class="job">
       <div class="row"><b>${job.model}</b> <${JobState} job=${job} /> <code class="soft">${job.job}</code><span class="space"></span>
         <${CopyAs} request=${{ method: "GET", path: path`/v1/jobs/${job.job}` }} />
-        ${isOpen(job) && html`<${Button} kind="small" busy=${cancel.isRunning} onClick=${cancel.run}>Cancel job<//>`}</div>
+        ${isOpen(job) && html`<${CopyAs} request=${cancelling} label="Copy cancel" /><${Button} kind="small" busy=${cancel.isRunning} onClick=${cancel.run}>Cancel job<//>`}</div>
       ${isOpen(job) && epochs && html`<progress max=${epochs} value=${epoch} aria-label=${`Epoch ${epoch} of ${epochs}`}></progress>`}
       ${job.state === "queued" && html`<p class="help">The job waits for a worker. If none runs, start one with <code>cellar worker</code>.</p>`}
       <${Failure} error=${cancel.error} />
