@@ -2,6 +2,7 @@
 
 import math
 import tempfile
+import time
 from pathlib import Path
 
 from playwright.sync_api import expect
@@ -14,6 +15,9 @@ IMAGES = Path(__file__).parents[2] / "docs" / "images"
 SESSION = "harbour/north"
 
 STEPS = 96
+
+WATCHED_S = 30
+"""How long the overview is watched: its curves have a point every two seconds."""
 
 
 def level(step: int) -> float:
@@ -60,6 +64,12 @@ def take(page: Operated, service: Furnished) -> None:
         service.post("/v1/sessions/harbour%2Fnorth/step", {"input": [level(step)]})
         expect(page.card("Outputs")).to_contain_text(f"Step {step + 1}")
     shoot(page, "session")
+    page.visit("", "Overview")
+    latency, step = page.card("Steps").get_by_role("img", name="Latency of steps"), STEPS + 60
+    until = time.monotonic() + WATCHED_S
+    while time.monotonic() < until or not latency.is_visible():
+        service.post("/v1/sessions/harbour%2Fnorth/step", {"input": [level(step := step + 1)]})
+    shoot(page, "overview")
     page.visit("training", "Training")
     boxes = page.card("Jobs").get_by_role("checkbox")
     expect(boxes).to_have_count(2)
@@ -68,7 +78,10 @@ def take(page: Operated, service: Furnished) -> None:
     expect(page.card("Loss").get_by_text("of 40")).to_have_count(2)
     shoot(page, "training")
     page.visit("cells", "Cell editor")
-    page.page.get_by_label("Equations of the cell").fill("k = sigmoid(b_k)\nh = k * h + (1 - k) * tanh(W @ y)")
+    editor = page.page.get_by_label("Equations of the cell")
+    editor.fill("k = sigmoid(b_k)\nh = k * h + (1 - k) * tanh(W @ x)")
+    expect(page.card("What follows from them")).to_contain_text("b_k")
+    editor.fill("k = sigmoid(b_k)\nh = k * h + (1 - k) * tanh(W @ y)")
     expect(page.page.locator("#cell-outcome")).to_contain_text("Line 2")
     shoot(page, "cells")
 

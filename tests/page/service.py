@@ -53,7 +53,7 @@ def furnished(data: Path, kernels: Path) -> Iterator[Furnished]:
     """Run a service with a key, a model `tide`, a wide model, and the session ODD with 40 steps."""
     settings = environment(data_dir=str(data), cache_dir=str(kernels), authentication="keys", job_nice="0")
     with serving(settings) as replica:
-        command = [sys.executable, "-m", "cellar.cli", "keys", "create", "--scopes", "admin", "--name", "page"]
+        command = [sys.executable, "-m", "cellar.cli", "keys", "create", "--scopes", "admin,metrics", "--name", "page"]
         made = subprocess.run(command, env=settings, capture_output=True, text=True, check=True).stdout
         key = next(word for word in made.split() if word.startswith("cellar_"))
         with httpx.Client(base_url=replica.url, headers={"Authorization": f"Bearer {key}"}, timeout=120) as api:

@@ -8,6 +8,7 @@ import { link, parameters } from "../core/router.js";
 import { announce, Button, Card, Empty, Facts, Failure, html, Loading, Title } from "../parts/basics.js";
 import { Chart } from "../parts/chart.js";
 import { CopyAs } from "../parts/copy.js";
+import { RequestDialog } from "../parts/dialog.js";
 import { JobForm } from "./job_form.js";
 import { isOpen, JobState } from "./jobs.js";
 
@@ -30,20 +31,26 @@ function curves(jobs) {
   return { x, series };
 }
 
-function Details({ job, onChange }) {
+function Details({ job, onChange, onDelete }) {
   const cancelling = { method: "POST", path: path`/v1/jobs/${job.job}/cancel` };
   const cancel = useAction(async () => {
     await change(cancelling);
     announce("The job was cancelled.");
     onChange();
   });
+  const [isDeleting, setDeleting] = useState(false);
   const { epoch, epochs } = job.progress;
   const { evaluation } = job;
   return html`
     <div class="job">
       <div class="row"><b>${job.model}</b> <${JobState} job=${job} /> <code class="soft">${job.job}</code><span class="space"></span>
         <${CopyAs} request=${{ method: "GET", path: path`/v1/jobs/${job.job}` }} />
-        ${isOpen(job) && html`<${CopyAs} request=${cancelling} label="Copy cancel" /><${Button} kind="small" busy=${cancel.isRunning} onClick=${cancel.run}>Cancel job<//>`}</div>
+        ${isOpen(job) && html`<${CopyAs} request=${cancelling} label="Copy cancel" /><${Button} kind="small" busy=${cancel.isRunning} onClick=${cancel.run}>Cancel job<//>`}
+        ${!isOpen(job) && html`<${Button} kind="small" onClick=${() => setDeleting(true)}>Delete job<//>`}</div>
+      ${isDeleting && html`
+        <${RequestDialog} title="Delete the job?" verb="Delete" done="The job was deleted." isDangerous onClose=${() => setDeleting(false)} onDone=${onDelete}
+          request=${() => ({ method: "DELETE", path: path`/v1/jobs/${job.job}` })}>
+          <p>Its dataset and its loss curve are deleted. The version that it has published stays.</p><//>`}
       ${isOpen(job) && epochs && html`<progress max=${epochs} value=${epoch} aria-label=${`Epoch ${epoch} of ${epochs}`}></progress>`}
       ${job.state === "queued" && html`<p class="help">The job waits for a worker. If none runs, start one with <code>cellar worker</code>.</p>`}
       <${Failure} error=${cancel.error} />
@@ -122,7 +129,7 @@ export function Training() {
     ${data && data.length > 0 && html`
       <${Card} title="Loss" actions=${html`<label class="check"><input type="checkbox" checked=${isLog} onChange=${(event) => setLog(event.target.checked)} /> logarithmic</label>`}>
         ${x.length > 0 ? html`<${Chart} x=${x} series=${series} label="Loss by epoch" xLabel="Epoch" height=${260} isLog=${isLog} />` : html`<${Empty} title="No epoch has ended yet.">Curves appear with the first epoch of a job that is shown.<//>`}
-        ${(shown || []).map((job) => html`<${Details} key=${job.job} job=${job} onChange=${() => { again(); reload(); }} />`)}
+        ${(shown || []).map((job) => html`<${Details} key=${job.job} job=${job} onChange=${() => { again(); reload(); }} onDelete=${() => { setPicked(chosen.filter((each) => each !== job.job)); reload(); }} />`)}
       <//>
       <${Card} title="Jobs" actions=${html`<span class="soft">${plural(data.length, "job")}</span>`}>
         <p class="help">Choose up to ${MOST_CURVES} to compare their curves.</p>
