@@ -7,8 +7,6 @@ waits a while. Requests of a usual size reserve nothing, and a part of the memor
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from cellar.errors import BodyTooLarge, Overloaded
@@ -80,20 +78,12 @@ class RequestMemory:
         """Return a reservation of no bytes."""
         return Reservation(self)
 
-    @asynccontextmanager
-    async def room_for(self, body_bytes: int, times: int = DECODED_TIMES) -> AsyncIterator["Reservation"]:
+    def room_for(self, body_bytes: int, times: int = DECODED_TIMES) -> "Room":
         """Reserve memory for a long line or message and what is decoded from it, until the context ends.
 
         Raise BodyTooLarge or Overloaded.
         """
-        reservation = self.reservation()
-        try:
-            if body_bytes > SMALL_BYTES:
-                reservation.hold(body_bytes)
-                await reservation.grow(times * body_bytes)
-            yield reservation
-        finally:
-            reservation.release()
+        return Room(self.reservation(), body_bytes, times)
 
     def take(self, more_bytes: int, size: int, eighths: int, besides: int = 0) -> None:
         """Reserve more bytes for something that has `size` bytes with them, or fewer. Raise Overloaded.
@@ -161,6 +151,30 @@ class RequestMemory:
             f"requests that are not finished hold {self.held_bytes} bytes of the {self.most_bytes} that the service"
             " gives them (CELLAR_MAX_UNFINISHED_BYTES)"
         )
+
+
+class Room:
+    """The context of `RequestMemory.room_for`."""
+
+    def __init__(self, reservation: "Reservation", body_bytes: int, times: int) -> None:
+        self._reservation = reservation
+        self._body_bytes = body_bytes
+        self._times = times
+
+    async def __aenter__(self) -> "Reservation":
+        """Wait for the memory."""
+        if self._body_bytes > SMALL_BYTES:
+            self._reservation.hold(self._body_bytes)
+            try:
+                await self._reservation.grow(self._times * self._body_bytes)
+            except BaseException:
+                self._reservation.release()
+                raise
+        return self._reservation
+
+    async def __aexit__(self, *_: object) -> None:
+        """Release it."""
+        self._reservation.release()
 
 
 class Reservation:

@@ -43,6 +43,11 @@ spread over the slots of a cluster."""
 TOMBSTONE = b":t"
 """Suffix of the key of a tombstone."""
 
+ANSWERS, LOG, EVENTS, SNAPSHOTS, SHADOW = b":k", b":l", b":e", b":s", b":x"
+
+COMPANIONS = LOG, EVENTS, SNAPSHOTS, SHADOW, ANSWERS
+"""Suffixes of the keys that a session may have besides its record and its tombstone."""
+
 
 class SessionKeys:
     """Returns keys with the prefix of the service."""
@@ -77,7 +82,7 @@ class SessionKeys:
 
     def answers(self, key: SessionKey) -> bytes:
         """Return the key of the last answers for Idempotency-Keys."""
-        return self.record(key) + b":k"
+        return self.record(key) + ANSWERS
 
     def older_answer(self, key: SessionKey, name: str) -> bytes:
         """Return the key under which an earlier version of Cellar has stored the answer for an Idempotency-Key."""
@@ -85,11 +90,11 @@ class SessionKeys:
 
     def log(self, key: SessionKey) -> bytes:
         """Return the key of the input log."""
-        return self.record(key) + b":l"
+        return self.record(key) + LOG
 
     def events(self, key: SessionKey) -> bytes:
         """Return the key of the events."""
-        return self.record(key) + b":e"
+        return self.record(key) + EVENTS
 
     def mark(self, key: SessionKey) -> bytes:
         """Return the key that is written to check that replicas have the rest."""
@@ -97,11 +102,11 @@ class SessionKeys:
 
     def snapshots(self, key: SessionKey) -> bytes:
         """Return the key of the snapshots."""
-        return self.record(key) + b":s"
+        return self.record(key) + SNAPSHOTS
 
     def shadow(self, key: SessionKey) -> bytes:
         """Return the key of the shadow."""
-        return self.record(key) + b":x"
+        return self.record(key) + SHADOW
 
     def shadows(self, tenant: str) -> bytes:
         """Return the key of the names of the tenant's sessions that have a shadow."""
@@ -147,6 +152,11 @@ class SessionKeys:
         """Return the keys that tell whether a version exists or was deleted (`lua/model/use.lua`)."""
         tag = f"{self._prefix}:{{models}}:{tenant}"
         return f"{tag}:highest".encode(), f"{tag}:model:{name}".encode(), f"{tag}:uses".encode()
+
+    def versions(self, tenant: str, name: str) -> tuple[bytes, bytes]:
+        """Return the keys of the numbers of the newest versions, by name, and of the versions of a model."""
+        tag = f"{self._prefix}:{{models}}:{tenant}"
+        return f"{tag}:newest".encode(), f"{tag}:model:{name}".encode()
 
     def bucket(self, tenant: str, bucket: int) -> bytes:
         """Return the key of a bucket of the tenant's listing."""

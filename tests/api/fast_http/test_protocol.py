@@ -193,6 +193,7 @@ async def test_a_repetition_says_so(served: Served) -> None:
     assert second.headers["idempotent-replayed"] == "true"
 
 
+@pytest.mark.pure
 async def test_who_is_to_come_again_is_told_when(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     session = await served.begin()
 
@@ -206,6 +207,7 @@ async def test_who_is_to_come_again_is_told_when(served: Served, monkeypatch: py
     assert (answer.status, answer.headers["retry-after"]) == (503, "7")
 
 
+@pytest.mark.pure
 async def test_a_refusal_does_not_let_the_next_request_run_out_of_time(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +261,7 @@ async def test_only_a_connection_that_is_idle_all_the_time_is_closed(
         assert await client.ended()
 
 
+@pytest.mark.pure
 async def test_a_fault_of_the_service_is_no_fault_of_the_connection(
     served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -103,7 +103,7 @@ async def test_many_shadows_of_a_model_share_a_call_and_are_not_read(
     commands.clear()
     await shadows.run(["default"])
     assert rows == [20]
-    assert commands == [b"GET", *20 * [b"script"]]
+    assert commands == [b"GET", b"HGET", *20 * [b"script"]]  # whether there are others; the version; the changes
     for key in keys:
         found = await shadows.get(key)
         assert (found.behind, found.shadow.steps) == (0, 3)

@@ -71,6 +71,16 @@ async def test_sessions_are_counted_by_version(sessions: RedisSessions) -> None:
     assert await count(sessions, "co2@3") == Dependents(0, 0, 0)
 
 
+async def test_the_version_that_a_reference_means_is_that_of_the_catalogue(
+    sessions: RedisSessions, models: RedisModels
+) -> None:
+    version = sessions.uses.version
+    assert await version("default", "co2") == await version("default", REF) == models.get("default", "co2")
+    models.add(replace(models.get("default", "co2"), digest="e" * 64), token="a second one")
+    assert await version("default", "co2") == models.get("default", "co2", 2)
+    assert [await version(*each) for each in (("default", "co2@3"), ("default", "co"), ("other", "co2"))] == [None] * 3
+
+
 async def test_a_session_that_has_expired_is_not_counted(sessions: RedisSessions, redis_url: str) -> None:
     kept, gone = await create(sessions), await create(sessions)
     with closing(sync_client(redis_url)) as client:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 from starlette.requests import Request
 
@@ -14,7 +15,7 @@ from cellar.errors import InvalidInput, InvalidParameter
 from cellar.sessions.values.results import StateAnswer, StatePart
 from cellar.wire.arrays import npy, tensors
 from cellar.wire.json.document import pointer_of
-from cellar.wire.json.encoding import dump_json
+from cellar.wire.json.encoding import DOUBLE, PART_NUMBERS, dump_json
 from cellar.wire.numbers.numbers import parse_array
 
 Floats = NDArray[np.float32]
@@ -92,12 +93,15 @@ def chosen(state: StateAnswer, layer: int | None, name: str | None) -> list[Stat
 
 def state_json(session: str, state: StateAnswer, parts: list[StatePart]) -> bytes:
     """Return states as JSON, by layer and then by name."""
+    is_long = sum([part.values.size for part in parts]) > PART_NUMBERS
     layers: dict[int, dict[str, Any]] = {}
     for part in parts:
-        layers.setdefault(part.layer, {"layer": part.layer, "cell": part.cell})[part.name] = part.values
+        values = part.values if is_long else part.values.astype(DOUBLE, order="C")
+        layers.setdefault(part.layer, {"layer": part.layer, "cell": part.cell})[part.name] = values
     position = state.position
     about = {"session": session, "position": str(position), "step": position.step}
-    return dump_json({**about, "layers": [*layers.values()]})
+    document = {**about, "layers": [*layers.values()]}
+    return dump_json(document) if is_long else orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def tensors_of(session: str, state: StateAnswer, parts: list[StatePart]) -> bytes:

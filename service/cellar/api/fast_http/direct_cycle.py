@@ -36,6 +36,8 @@ Call = Callable[[], Awaitable[Response]]
 Bind = Callable[[Request, str, bytes], Call | None]
 """Decodes a request, the session in its path, and its body; returns None if the framework is to serve it."""
 
+JSON_TYPE = b"content-type", JSON.encode()
+
 LENGTH = b"content-length: %d\r\n"
 CHUNKED = b"transfer-encoding: chunked\r\n"
 
@@ -158,7 +160,7 @@ class DirectCycle:
     async def _write(self, response: Response, content: bytes) -> None:
         """Write an answer in one piece, compressed as `GzipAnswers` does."""
         headers = [pair for pair in response.raw_headers if pair[0] != b"content-length"]
-        if response.headers.get("content-type") == JSON:
+        if JSON_TYPE in headers:
             content += b"\n"  # as `EndingNewlines` does
         if len(content) >= LEAST_BYTES and accepts_gzip(self.request.headers):
             start: Message = {"headers": headers}

@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cellar.api.errors.problems import problem_of
+from cellar.api.limits.memoize import memoized
 from cellar.errors import CellarError, HostRefused, OriginRefused
 from cellar.settings.values import is_loopback
 
@@ -54,7 +55,7 @@ class Access:
         if host is None or ANY in self._hosts:
             return True
         name = _name_of(host)
-        return name in self._hosts or is_loopback(name)
+        return name in self._hosts or _is_loopback(name)
 
     def check(self, headers: Headers, *, safe: bool) -> None:
         """Raise HostRefused or OriginRefused. `safe` is whether the request changes nothing."""
@@ -75,6 +76,9 @@ class Access:
         """Return whether a page may change something. The service's own pages may."""
         origin = origin.lower()
         return ANY in self._origins or origin in self._origins or origin.partition("://")[2] == (host or "").lower()
+
+
+_is_loopback = memoized(is_loopback)
 
 
 def _name_of(host: str) -> str:

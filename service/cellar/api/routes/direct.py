@@ -88,25 +88,17 @@ def _binder(route: APIRoute) -> Bind:
 
 def _runner(route: APIRoute) -> Callable[[dict[str, Any]], Awaitable[Response]]:
     """Return the function that calls the endpoint; its result becomes a JSON answer, as the framework makes it."""
-    endpoint, status, response_name = route.endpoint, route.status_code or 200, route.dependant.response_param_name
+    endpoint, status = route.endpoint, route.status_code or 200
+    assert route.dependant.response_param_name is None, f"{route.path}: a direct route returns its own response"
     result_type: Any = None if route.response_field is None else route.response_field.field_info.annotation
     write = TypeAdapter(result_type).dump_json
 
     async def run(values: dict[str, Any]) -> Response:
         """Return the answer of the endpoint to these arguments."""
-        beside = Response()
-        if response_name:
-            values[response_name] = beside
         result = await endpoint(**values)
-        return result if isinstance(result, Response) else _answer(write(result), status, beside)
+        return result if isinstance(result, Response) else Response(write(result), status, media_type=JSON)
 
     return run
-
-
-def _answer(content: bytes, status: int, beside: Response) -> Response:
-    answer = Response(content, beside.status_code or status, media_type=JSON)
-    answer.raw_headers += [pair for pair in beside.raw_headers if pair[0] != b"content-length"]
-    return answer
 
 
 def _body_of(route: APIRoute) -> tuple[str, TypeAdapter[Any] | None]:

@@ -168,6 +168,9 @@ class Dependents(NamedTuple):
 class ModelUses(Protocol):
     """Records which sessions depend on a version: by their model, their shadow or their snapshots."""
 
+    async def version(self, tenant: str, ref: str) -> ModelVersion | None:
+        """Return the version that `name` or `name@3` means now, without tags and description; None if there is none."""
+
     async def enlist(self, key: SessionKey, ref: str) -> None:
         """Record that the session is about to depend on a version. Call `confirm` when it does."""
 

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from cellar.errors import ModelDeleted, ModelUnknown
 from cellar.metrics.counts import COUNTS, ModelCounts
-from cellar.ports import ModelVersion, SessionMeta
+from cellar.ports import ModelUses, ModelVersion, SessionMeta
 from cellar.sessions.execution.aliases import AliasSource
 from cellar.sessions.execution.micro_batcher import MicroBatcher, SharedBatcher
 from cellar.sessions.execution.thread_shares import ThreadShares
@@ -92,12 +92,14 @@ class ModelCache:
     def __init__(
         self,
         source: ModelSource,
+        uses: ModelUses,
         turns: ThreadShares,
         admission: Admission,
         *,
         max_bytes: int,
     ) -> None:
         self._source = source
+        self._uses = uses
         self._turns = turns
         self._admission = admission
         self._max_bytes = max_bytes
@@ -136,7 +138,10 @@ class ModelCache:
             await asyncio.wait([before])
         own = self._looks[key] = self._next_looks.pop(key)
         try:
-            return await _on(self._lookers, lambda: self._source.get(*key))
+            found = await self._uses.version(*key)
+            if found is None:  # the error says what there is instead
+                found = await _on(self._lookers, lambda: self._source.get(*key))
+            return found
         finally:
             if self._looks.get(key) is own:
                 del self._looks[key]

@@ -43,7 +43,7 @@ class Scheduler:
     ) -> None:
         self.admission = Admission(limits.queue_limit, limits.queue_wait_s, threads)
         shares = ThreadShares(kernels, threads)
-        self.models = ModelCache(source, shares, self.admission, max_bytes=limits.model_cache_bytes)
+        self.models = ModelCache(source, uses, shares, self.admission, max_bytes=limits.model_cache_bytes)
         self._rules = StepRules(limits, memory)
         self._cache = SessionCache(limits.cache_bytes, store, self.models)
         self.aliases = Aliases(source, self._cache.forget_models_of_followers)

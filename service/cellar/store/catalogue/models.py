@@ -53,7 +53,7 @@ class RedisModels:
             taken = f"{version.name}@{number}"
             raise AlreadyExists(f"there is a model {version.name!r} of another network or seed: {taken}")
         record, is_new = made
-        return _load(version.tenant, int(number), record), bool(is_new)
+        return load_version(version.tenant, int(number), record), bool(is_new)
 
     def add(self, version: ModelVersion, *, token: str) -> ModelVersion:
         """Store a version under the next number of its name and make it the newest; idempotent by `token`.
@@ -66,7 +66,7 @@ class RedisModels:
             number, record = self._scripts.run(
                 "add", keys, [version.name, _dump(version), version.weights, TOKEN_TTL_S]
             )
-        return _load(tenant, int(number), record)
+        return load_version(tenant, int(number), record)
 
     def get(self, tenant: str, name: str, version: int | None = None) -> ModelVersion:
         """Return a version, the newest if None. Raise ModelUnknown or StoreUnavailable."""
@@ -81,7 +81,7 @@ class RedisModels:
         if record is None or number is None:
             asked = f"no model {name!r}" if version is None else f"no model {name!r} in version {version}"
             raise ModelUnknown(asked + self._hint(tenant, name))
-        return _load(tenant, int(number), record, *about)
+        return load_version(tenant, int(number), record, *about)
 
     def _hint(self, tenant: str, name: str) -> str:
         """Return a text with a model that may be meant instead of an unknown one, or "". Raise StoreUnavailable."""
@@ -121,7 +121,7 @@ class RedisModels:
             both.hmget(self._about(tenant, name), [f"{field}{number}" for number in numbers for field in "td"])
             records, about = both.execute()
         return [
-            _load(tenant, number, record, *about[2 * place : 2 * place + 2])
+            load_version(tenant, number, record, *about[2 * place : 2 * place + 2])
             for place, (number, record) in enumerate(zip(numbers, records, strict=True))
             if record is not None
         ]
@@ -139,7 +139,9 @@ class RedisModels:
             if records:
                 texts = {text(field): value for field, value in about.items()}
                 versions = [
-                    _load(tenant, int(number), record, texts.get(f"t{int(number)}"), texts.get(f"d{int(number)}"))
+                    load_version(
+                        tenant, int(number), record, texts.get(f"t{int(number)}"), texts.get(f"d{int(number)}")
+                    )
                     for number, record in records.items()
                 ]
                 models.append((sorted(versions, key=_number), _aliases(tenant, name, aliases)))
@@ -162,7 +164,7 @@ class RedisModels:
             found = self._scripts.run("describe", keys, [name, version.version, *given])
         if found is None:
             raise ModelUnknown(f"no model {name!r} in version {version.version}{self._hint(tenant, name)}")
-        return _load(tenant, version.version, *found)
+        return load_version(tenant, version.version, *found)
 
     def aliases(self, tenant: str, name: str) -> list[Alias]:
         """Return the aliases of a model by name. Raise StoreUnavailable."""
@@ -238,7 +240,7 @@ class RedisModels:
         """Return the deleted versions whose sessions may not be marked yet. Raise StoreUnavailable."""
         with redis_errors():
             found = self._client.hgetall(self._deleted(tenant))
-        return [_load(tenant, int(text(ref).rpartition("@")[2]), record) for ref, record in found.items()]
+        return [load_version(tenant, int(text(ref).rpartition("@")[2]), record) for ref, record in found.items()]
 
     def forget(self, version: ModelVersion) -> None:
         """Record that all sessions of a deleted version are marked. Raise StoreUnavailable."""
@@ -299,13 +301,14 @@ def _dump(version: ModelVersion) -> str:
     return json.dumps(record, separators=(",", ":"), allow_nan=False)
 
 
-def _load(
+def load_version(
     tenant: str,
     number: int,
     record: bytes | str,
     tags: bytes | str | None = None,
     description: bytes | str | None = None,
 ) -> ModelVersion:
+    """Return a stored version, without tags and description if those are not given. Raise StoreCorrupt."""
     try:
         fields: dict[str, Any] = json.loads(record)
         version = ModelVersion(tenant=tenant, version=number, **fields)

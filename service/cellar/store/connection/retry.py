@@ -7,8 +7,9 @@ change nothing. Both load scripts that a Redis has lost.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import repeat
 from time import monotonic
+from typing import Any, NamedTuple, cast
 
 from cellar.errors import CellarError, StoreCorrupt, StoreUnavailable
 from cellar.store.connection.router import CommandReplies, Router, Wait
@@ -23,8 +24,11 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.5
 """Pauses between tries, doubled each time: a Redis that restarts is back within the longest."""
 
 
-@dataclass(frozen=True, slots=True)
-class CommandOutcome:
+FAULTS = frozenset((ReplyError, StoreUnavailable))
+"""The types of replies that are errors."""
+
+
+class CommandOutcome(NamedTuple):
     """The outcome of one command. `resent`: an earlier sending of it may have been applied."""
 
     reply: bytes | int | list[Reply] | CellarError | None
@@ -60,6 +64,8 @@ class RetryingClient:
         tries, waiting = _Tries(self._patience_s), list(range(len(commands)))
         while True:
             found, _ = await self._send([commands[index] for index in waiting], None, in_order=False)
+            if not tries.count and FAULTS.isdisjoint(map(type, found)):  # nearly always
+                return cast("list[Reply]", found)
             failed = []
             for index, reply in zip(waiting, found, strict=True):
                 failure = _failure(reply)
@@ -102,9 +108,10 @@ class RetryingClient:
         while True:
             some = [commands[index] for index in waiting]
             found, copies = await self._send(some, wait, in_order=in_order, together=together, replies=replies)
+            if not tries.count and FAULTS.isdisjoint(map(type, found)):  # nearly always
+                return _outcomes(found, copies)
             replies = None
-            again: list[int] = []
-            ended = False
+            again, ended = list[int](), False
             for at, (index, reply) in enumerate(zip(waiting, found, strict=True)):
                 failure = _failure(reply)
                 if failure is None:
@@ -151,6 +158,8 @@ class RetryingClient:
         if replies is None:
             replies = await self._router.send(commands, wait=wait, in_order=in_order, together=together)
         found, copies = replies
+        if ReplyError not in map(type, found):  # nearly always
+            return replies
         missing = [index for index, reply in enumerate(found) if _lacks_script(reply)]
         if missing:
             if in_order:
@@ -190,6 +199,11 @@ class _Tries:
         if not now:
             await asyncio.sleep(self._pause_s)
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+
+
+def _outcomes(found: Sequence[Any], copies: Sequence[int]) -> list[CommandOutcome]:
+    """Return the outcomes of commands that were sent once, of whose replies none is an error."""
+    return [CommandOutcome(*each) for each in zip(found, repeat(False), copies or repeat(0), strict=False)]
 
 
 def _given_up(failure: StoreUnavailable, sent: bool) -> CommandOutcome:

@@ -8,17 +8,18 @@ the session is deleted again.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 from cellar.errors import CellarError, ModelDeleted
 from cellar.ports import Origin, SessionKey, SessionRecord, SessionSummary
 from cellar.store.connection.retry import CommandOutcome, RetryingClient
 from cellar.store.connection.router import Router
-from cellar.store.keys import SessionKeys
+from cellar.store.keys import TOMBSTONE, SessionKeys
 from cellar.store.protocol.resp import Command, items, raw
 from cellar.store.protocol.script import load_script
 from cellar.store.sessions.commits.command import Retention, first_entries, leftovers
-from cellar.store.sessions.index import SessionIndex
+from cellar.store.sessions.index import SAMPLED, SessionIndex
 from cellar.store.sessions.model_uses import RedisModelUses, use
 from cellar.store.sessions.record_codec import pack_head, pack_meta, unpack_head
 
@@ -140,9 +141,10 @@ class SessionCreator:
         return named, await self._client.execute(creates), await self._client.execute(after)
 
     def _is_one_server(self, group: Sequence[NewSession]) -> bool:
-        places = [self._keys.record(new.record.key) for new in group[:2]]
-        places += [self._keys.bucket_of(group[0].record.key), self._keys.depended(group[0].record.key.tenant)]
-        return len(self._router.parts(len(places), places.__getitem__)) == 1
+        keys, first = self._keys, group[0].record.key
+        places: list[Callable[[], bytes]] = [partial(keys.record, new.record.key) for new in group[:2]]
+        places += [partial(keys.bucket_of, first), partial(keys.depended, first.tenant)]
+        return len(self._router.parts(len(places), lambda at: places[at]())) == 1
 
     def _naming(self, group: Sequence[NewSession]) -> list[Command]:
         buckets: dict[bytes, list[SessionKey]] = {}
@@ -162,7 +164,8 @@ class SessionCreator:
     def _create(self, new: NewSession) -> Command:
         record, meta = new.record, new.record.meta
         ttl_ms, _, life_ms = self._retention.lifetimes(meta.ttl_s, meta.pinned)
-        keys = [self._keys.record(record.key), self._keys.tombstone(record.key), *leftovers(self._keys, record.key)]
+        own = self._keys.record(record.key)
+        keys = [own, own + TOMBSTONE, *leftovers(self._keys, record.key)]
         fields = (pack_head(meta, record.position, record.revision), pack_meta(meta), record.state)
         streams = [part for entry in first_entries(*new) for part in (b"%d" % len(entry), *entry)]
         return CREATE.call(keys, *fields, ttl_ms, life_ms, *streams)
@@ -198,4 +201,7 @@ class SessionCreator:
         key, ref = group[-1].record.key, group[-1].record.meta.model
         self._untidied = 0
         with suppress(CellarError):
-            await asyncio.gather(self._listing.tidy(key, TIDY_AFTER), self._uses.tidy(key.tenant, ref, TIDY_AFTER))
+            for names in (TIDY_AFTER, SAMPLED * TIDY_AFTER):
+                found = await asyncio.gather(self._listing.tidy(key, names), self._uses.tidy(key.tenant, ref, names))
+                if not any(found):
+                    break

@@ -28,7 +28,8 @@ SPAN = 32
 """Buckets read in one round trip: a tenant with few sessions is listed in eight round trips."""
 
 SAMPLED = 4
-"""Names that `tidy` checks after each creation, which keeps names without a record below a quarter of a bucket."""
+"""Names that are checked for each creation while some of them have no record: it keeps those below a quarter of a
+bucket. Otherwise one is checked."""
 
 EXAMINED_AT_ONCE, MOST_EXAMINED = 256, 1024
 """Sessions that a page with a filter reads in one round trip, and sessions that a page reads at most."""
@@ -100,13 +101,14 @@ class SessionIndex:
         keys = (self._keys.record(key), self._keys.tombstone(key), self._keys.snapshots(key), self._keys.shadow(key))
         return REAP.call(keys)
 
-    async def tidy(self, key: SessionKey, created: int = 1) -> None:
-        """Check a few names in the bucket of this session for each that was created; remove those without a record."""
-        command = (b"ZRANDMEMBER", self._keys.bucket_of(key), b"%d" % (SAMPLED * created))
+    async def tidy(self, key: SessionKey, names: int = SAMPLED) -> bool:
+        """Check some names in the bucket of this session; remove those without a record, and return if any had none."""
+        command = (b"ZRANDMEMBER", self._keys.bucket_of(key), b"%d" % names)
         some = [SessionKey(key.tenant, text(name)) for name in items((await self._client.read([command]))[0])]
         dead = await self.without_record(some) if some else []
         if dead:
             await self.remove(dead)
+        return bool(dead)
 
     async def page(
         self, tenant: str, cursor: str, limit: int, wanted: SessionFilter = EVERY_SESSION

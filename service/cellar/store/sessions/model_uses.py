@@ -15,13 +15,14 @@ from time import monotonic
 import orjson
 
 from cellar.errors import StoreCorrupt
-from cellar.ports import DeletedModel, Dependents, SessionFilter, SessionKey, SessionSummary
+from cellar.ports import DeletedModel, Dependents, ModelVersion, SessionFilter, SessionKey, SessionSummary
+from cellar.store.catalogue.models import load_version
 from cellar.store.connection.retry import CommandOutcome, RetryingClient
 from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
-from cellar.store.protocol.resp import Command, items, raw
+from cellar.store.protocol.resp import Command, Reply, items, raw
 from cellar.store.protocol.script import load_script
-from cellar.store.sessions.index import MOST_EXAMINED, SessionIndex, cursor_behind, name_behind
+from cellar.store.sessions.index import MOST_EXAMINED, SAMPLED, SessionIndex, cursor_behind, name_behind
 from cellar.store.sessions.model_index import ModelIndex
 from cellar.store.sessions.record_codec import model_mark, needs_redo, pack_meta, unpack_head
 
@@ -33,9 +34,6 @@ AT_ONCE = 256
 
 COUNTED = 10_000
 """Sessions that are read to count those of a version; further names are counted without reading the session."""
-
-TIDIED = 4
-"""Names that are checked for each session that begins to depend on a version."""
 
 INDEX_S = 0.2
 """Seconds between two times at which sessions are added to the index; an empty store has all after the first."""
@@ -88,6 +86,21 @@ class RedisModelUses:
         *_, used = [answer.result() for answer in await self._client.execute(commands)]
         await self.tidy(key.tenant, ref)
         return used == 1
+
+    async def version(self, tenant: str, ref: str) -> ModelVersion | None:
+        """Return the version that `name` or `name@3` means now, without tags and description; None if there is none.
+
+        Raise StoreUnavailable or StoreCorrupt.
+        """
+        name, _, number = ref.partition("@")
+        newest, versions = self._keys.versions(tenant, name)
+        asked: Reply = number.encode()
+        if not asked:
+            (asked,) = await self._client.read([(b"HGET", newest, name.encode())])
+        if asked is None:
+            return None
+        (record,) = await self._client.read([(b"HGET", versions, raw(asked))])
+        return None if record is None else load_version(tenant, int(raw(asked)), raw(record))
 
     async def count(self, tenant: str, ref: str, moved: Collection[str] = ()) -> Dependents:
         """Count what depends on a version, except for sessions that follow one of the aliases `moved`.
@@ -170,11 +183,12 @@ class RedisModelUses:
         if back:
             await self._client.execute(self.enlisting(back, ref))
 
-    async def tidy(self, tenant: str, ref: str, begun: int = 1) -> None:
-        """Check a few names of a set to which `begun` were added, and remove those of sessions without a record."""
-        some = await self._index.some(tenant, ref, TIDIED * begun)
+    async def tidy(self, tenant: str, ref: str, names: int = SAMPLED) -> bool:
+        """Check some names of the set of a version; remove those without a record, and return whether any had none."""
+        some = await self._index.some(tenant, ref, names)
         gone = await self._listing.without_record(some) if some else []
         await self.take_off(gone, ref)
+        return bool(gone)
 
     async def page(
         self, tenant: str, cursor: str, limit: int, wanted: SessionFilter

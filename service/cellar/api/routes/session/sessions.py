@@ -54,14 +54,16 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=JsonRou
 
 @router.post(
     "",
+    response_model=SessionAnswer,
     response_description="Created",
     **creation(SessionAnswer, "The same request came before: its session.", *STORE, *BODY, *MODEL, AlreadyExists),
 )
-async def create_session(body: SessionRequest, caller: CallerOf, services: Parts, response: Response) -> SessionAnswer:
+async def create_session(body: SessionRequest, caller: CallerOf, services: Parts) -> Response:
     """Create a session of a model, in the initial state. A model's name alone is pinned to the newest version."""
     answer = await services.sessions.create(caller.tenant, **body.model_dump())
+    response = Response(dump_members(SessionAnswer.members(answer.session)), media_type=JSON)
     set_created(response, session_path(answer.session.key.session), created=answer.created)
-    return SessionAnswer.of(answer.session)
+    return response
 
 
 @router.get("", response_model=SessionsAnswer, responses=answers(*STORE, *PARAMETER))

@@ -119,17 +119,23 @@ class SessionAnswer(Answer):
     def members(cls, session: results.SessionAnswer) -> dict[str, Any]:
         """Return the members of the answer, in their order: an answer with many sessions is written from them."""
         meta, position = session.meta, session.position
-        others = {
+        return {
             "session": session.key.session,
+            "model": meta.model,
+            "follows": meta.follows,
+            "model_digest": meta.model_digest,
+            "kernel_rev": meta.kernel_rev,
+            "batch_size": meta.batch_size,
             "step": position.step,
             "position": str(position),
+            "ttl_s": meta.ttl_s,
+            "history": meta.history,
+            "log": meta.log,
+            "events": meta.events,
+            "pinned": meta.pinned,
             "created": time_of(meta.created_s),
             "expires": None if meta.pinned else time_of(session.expires_s),
         }
-        return {name: others[name] if name in others else getattr(meta, name) for name in SESSION_MEMBERS}
-
-
-SESSION_MEMBERS = tuple(SessionAnswer.model_fields)
 
 
 class SessionLineAnswer(SessionAnswer):

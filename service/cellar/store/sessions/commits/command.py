@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from cellar.ports import ROW_RESET, Change, Commit, Origin, SessionKey, SessionMeta, SessionRecord
-from cellar.store.keys import TOMBSTONE, SessionKeys
+from cellar.store.keys import COMPANIONS, TOMBSTONE, SessionKeys
 from cellar.store.protocol.script import Script, ScriptCall
 from cellar.store.sessions.commits.redo_entries import pack_redo
 from cellar.store.sessions.keyed_answer import MOST_ANSWERS, MOST_MARKS, key_digest, pack_keyed
@@ -145,7 +145,8 @@ def stream_id(revision: int) -> bytes:
 
 def leftovers(keys: SessionKeys, key: SessionKey) -> list[bytes]:
     """Return the other keys that a session may have besides its record and its tombstone."""
-    return [keys.log(key), keys.events(key), keys.snapshots(key), keys.shadow(key), keys.answers(key)]
+    record = keys.record(key)
+    return [record + suffix for suffix in COMPANIONS]
 
 
 def first_entries(record: SessionRecord, layout: str | None, origin: Origin) -> Sequence[Sequence[bytes]]:
