@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import playwright
 import pytest
 from playwright.sync_api import expect
 
@@ -21,6 +22,9 @@ MOST_BYTES = 250_000
 """What the page may transfer: all files and the API document, which its forms are made of."""
 
 MOST_LINES = 350
+
+NODE = str(Path(playwright.__file__).parent / "driver" / "node")
+"""The JavaScript runtime that Playwright brings with it."""
 
 pytestmark = [needs("chromium", "chromium"), pytest.mark.timeout(600)]
 
@@ -173,7 +177,7 @@ def test_copied_requests_run(page: Operated, service: Furnished, tmp_path: Path)
     curl, python, typescript = page.page.evaluate(script, request)
     own = os.environ | {"CELLAR_API_KEY": service.key}
     (tmp_path / "program.mjs").write_text(typescript, "utf-8")
-    for command in (["sh", "-c", curl], [sys.executable, "-c", python], ["node", str(tmp_path / "program.mjs")]):
+    for command in (["sh", "-c", curl], [sys.executable, "-c", python], [NODE, str(tmp_path / "program.mjs")]):
         done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
         assert httpx.Response(200, text=done.stdout).json()["session"] == body["session"], (command, done)
 
