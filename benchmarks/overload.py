@@ -7,6 +7,10 @@ send three and ten times as many requests a second at a constant rate, wait for 
 the other one, so that the load takes no time from the service. On a machine with other programs, the second ratio
 counts: good answers for each second of CPU time of the service. `sent` is the share of the load that was sent: if all
 connections wait for an answer, or the core is full, a request is not sent.
+
+`tenants`: two tenants send three and ten times their quota of steps; a third one keeps within its own. `held`: 5,000
+idle WebSockets and 1,000 bodies of a byte a second. Each figure with a bar is a line: name, figure, bar, `ok` or
+`short`.
 """
 
 import argparse
@@ -21,7 +25,9 @@ import numpy as np
 
 from benchmarks.cases import Case
 from benchmarks.ours import kernel_cache, network_spec
+from benchmarks.overloading import held, tenants
 from benchmarks.serving import contestants
+from benchmarks.serving.bars import Bar
 from benchmarks.serving.contestants import Contestant
 from benchmarks.serving.cores import Cores, choose
 from benchmarks.serving.redis_server import RedisServer
@@ -37,6 +43,10 @@ CLIENTS, CONNECTIONS = 256, 2048
 """Connections of the closed loop and of the open loop. Both step as many sessions as the latter."""
 DEADLINE_S, WARM_S = 1.0, 2.0
 TIMES = (3, 10)
+GOODPUT = 0.85
+OTHERS = {"tenants": tenants.bars, "held": held.bars}
+OTHERS_HIDDEN = 64
+CASES = ("light", "heavy", "mixture", *OTHERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +134,7 @@ class Bench:
                 f" by the service's time {mean(works):.2f}",
                 flush=True,
             )
+            print(Bar(f"goodput.{_names(models)}.{times}_times", mean(walls), GOODPUT).line(), flush=True)
 
     def _run(self, models: Sequence[Model], rates: Sequence[float]) -> list[Outcome]:
         before, began_s = busy_s(self._cores), time.perf_counter()
@@ -157,9 +168,19 @@ def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="shorter samples")
-    parser.add_argument("--only", choices=("light", "heavy", "mixture"), help="one of the three cases")
+    parser.add_argument("--only", choices=CASES, help="one of the cases")
     options = parser.parse_args()
     cores = choose()
+    for name, part in OTHERS.items():
+        if options.only in (None, name):
+            for bar in part(_case(OTHERS_HIDDEN), cores, 3.0 if options.quick else 10.0):
+                print(bar.line(), flush=True)
+    if options.only not in OTHERS:
+        goodput(cores, options.only, quick=options.quick)
+
+
+def goodput(cores: Cores, only: str | None, *, quick: bool) -> None:
+    """Print the figures of light and heavy models and of their mixture."""
     light, heavy = calibrated("light", LIGHT_SIZES, LIGHT_S), calibrated("heavy", HEAVY_SIZES, HEAVY_S)
     for model in (light, heavy):
         print(f"{model.name}: LSTM with {model.hidden} hidden units, {model.step_s * 1e6:.0f} us a step alone")
@@ -171,9 +192,9 @@ def main() -> None:
             contestants.create_model(cellar, model.name, _case(model.hidden))
             names = [f"{model.name}-{number}" for number in range(CONNECTIONS)]
             contestants.create_sessions(cellar, names, model.name)
-        bench = Bench(cellar, cores, 4.0 if options.quick else 12.0)
+        bench = Bench(cellar, cores, 4.0 if quick else 12.0)
         for name, models in cases.items():
-            if options.only in (None, name):
+            if only in (None, name):
                 before = bench.capacity(models)
                 found = [bench.overload(models, before, times) for times in TIMES]
                 bench.report(models, found, before, bench.capacity(models))

@@ -30,6 +30,9 @@ from cellar.metrics.window import SAMPLE_S
 from cellar.ports import BlobStore, repeat
 from cellar.ports.clock import SystemClock
 from cellar.ports.peers import Peers
+from cellar.quota_assembly import make_quotas
+from cellar.quotas.quotas import EVERY_S as QUOTAS_S
+from cellar.quotas.quotas import EXCHANGE_S
 from cellar.registry import Registry
 from cellar.sessions.events.hub import EventHub
 from cellar.sessions.execution.aliases import EVERY_S as ALIASES_S
@@ -55,6 +58,7 @@ from cellar.store.catalogue.blobs_redis import RedisBlobs
 from cellar.store.catalogue.jobs import RedisJobs
 from cellar.store.catalogue.keys import RedisKeys
 from cellar.store.catalogue.models import RedisModels
+from cellar.store.catalogue.quotas import RedisQuotas
 from cellar.store.companions.deletions import RedisDeletions
 from cellar.store.companions.events import RedisEvents
 from cellar.store.companions.history import RedisHistory
@@ -81,6 +85,7 @@ class Stores:
         self.jobs = RedisJobs(client, settings.key_prefix)
         self.models = RedisModels(client, settings.key_prefix)
         self.keys = RedisKeys(client, settings.key_prefix)
+        self.quota_store = RedisQuotas(client, settings.key_prefix)
 
 
 class Parts(Stores):
@@ -98,9 +103,9 @@ class Parts(Stores):
         """Return the job queue on a client of its Redis."""
         return JobQueue(queue, self.queue_name)
 
-    def sweeper(self, job_queue: JobQueue) -> Sweeper:
-        """Return the sweeper, which queues jobs again whose worker has died."""
-        return Sweeper(self.jobs, self.blobs, job_queue)
+    def sweeper(self, job_queue: JobQueue, where: str | None = None) -> Sweeper:
+        """Return the sweeper, which queues jobs again whose worker has died; `where` is that of `Sweeper`."""
+        return Sweeper(self.jobs, self.blobs, job_queue, where)
 
 
 class Api(Parts):
@@ -129,7 +134,9 @@ class Api(Parts):
         history = RedisHistory(self._second_router, prefix=settings.key_prefix)
         shadows = RedisShadows(self._second_router, prefix=settings.key_prefix)
         stored, uses, limit = (self._sessions, self._store), self._store.uses, ConcurrencyLimit()
-        jobs = self._make_jobs(settings)
+        jobs, keys = self._make_jobs(settings), self._make_key_ring(settings)
+        limited = self.registry, jobs, self._sessions
+        self.quotas = make_quotas(settings, self, self._second_router, Tenants(keys), *limited)
         self.services = Services(
             sessions=self._sessions,
             states=States(*stored),
@@ -140,11 +147,12 @@ class Api(Parts):
             shadows=Shadows(*stored, history, shadows, uses, self.clock),
             event_hub=EventHub(self._store, self._events),
             registry=self.registry,
-            compiles=CompileLimit(settings.compile_queue),
+            compiles=CompileLimit(settings.compile_queue, self.quotas.take_compilation),
             deletions=Deletions(self.registry, uses, shadows, jobs, self._sessions.models),
             bulk_deletions=self._bulk_deletions(settings),
             jobs=jobs,
-            keys=self._make_key_ring(settings),
+            keys=keys,
+            quotas=self.quotas,
             ready=self._store.ping,
             store_memory=lambda: self._store.memory,
             refresh_others=self._share_refresh(),
@@ -157,6 +165,7 @@ class Api(Parts):
 
     def _make_key_ring(self, settings: Settings) -> KeyRing | None:
         self._keys_s = key_ring.EVERY_S if settings.needs_keys else key_ring.UNUSED_S
+        self._quotas_s = QUOTAS_S if settings.needs_keys else key_ring.UNUSED_S
         if not settings.needs_keys and settings.key_pepper is None:
             return None
         tokens = None if settings.token_rules is None else Tokens(settings.token_rules, self.clock)
@@ -215,6 +224,8 @@ class Api(Parts):
         yield repeat(self._once(partial(shadows.poll, tenants)), SHADOWS_POLL_S / 4, "shadows cannot be searched for")
         if self.services.keys is not None:
             yield repeat(self.services.keys.refresh, self._keys_s, "API keys cannot be read")
+        yield repeat(self.quotas.refresh, self._quotas_s, "the limits of tenants cannot be read")
+        yield repeat(self.quotas.exchange, EXCHANGE_S, "the use of quotas cannot be exchanged")
         finishing = self._once(partial(self._of_each_tenant, self.services.deletions.finish))
         yield repeat(finishing, DELETIONS_S, "deletions of models cannot be finished")
         resuming = partial(self._of_each_tenant, self.services.bulk_deletions.resume)
@@ -258,6 +269,8 @@ class Api(Parts):
             with suppress(StoreUnavailable):  # until the next read, requests are answered 503
                 await self.services.keys.refresh()
         await self.services.metrics.sample()
+        with suppress(StoreUnavailable):  # until the next read, the limits of the settings hold
+            await self.quotas.refresh()
         background = [asyncio.create_task(work) for work in self._background()]
         if self._forwarding is not None:
             await self._forwarding.start()
@@ -272,6 +285,7 @@ class Api(Parts):
             await asyncio.wait(background)
             await self.services.bulk_deletions.aclose()
             self.services.compiles.close()
+            await self.quotas.aclose()
             await self._sessions.aclose(SETTLE_S)
             if self._forwarding is not None:
                 await self._forwarding.aclose()

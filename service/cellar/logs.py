@@ -2,14 +2,31 @@
 
 import json
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 """The attributes of every record; all others were given as `extra` and are logged."""
 
+REQUESTS = "cellar.request"
+"""The logger of the lines about requests (`cellar.api.outcomes`), each of which is about another one."""
+
 REPEAT_S = 600.0
 """Time for which a logger does not repeat its last warning."""
+
+
+KEY = re.compile(r"cellar_([0-9a-f]{12})_[A-Za-z0-9_-]{8,}")
+"""An API key in a text: its id tells which one it is, and its secret is not logged."""
+
+
+def without_keys(text: str) -> str:
+    """Return a line without the secrets of API keys.
+
+    >>> without_keys("key cellar_001122334455_" + 43 * "a")
+    'key cellar_001122334455_...'
+    """
+    return KEY.sub(r"cellar_\1_...", text) if "cellar_" in text else text
 
 
 class TextLines(logging.Formatter):
@@ -21,7 +38,7 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as a line, followed by its traceback if it has one."""
         record.level = record.levelname.lower()
-        return super().format(record)
+        return without_keys(super().format(record))
 
 
 class JsonLines(logging.Formatter):
@@ -39,7 +56,7 @@ class JsonLines(logging.Formatter):
         line |= {name: value for name, value in vars(record).items() if name not in STANDARD}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return without_keys(json.dumps(line, default=str))
 
 
 class Repeats(logging.Filter):
@@ -55,6 +72,8 @@ class Repeats(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to log the record."""
+        if record.name == REQUESTS:
+            return True
         text = record.getMessage()
         last, since_s = self._last.get(record.name, ("", 0.0))
         if record.levelno == logging.WARNING and text == last and record.created - since_s < REPEAT_S:

@@ -15,6 +15,8 @@ from cellar.api.dependencies import Services
 from cellar.api.limits.limits import Limits, Load
 from cellar.api.middleware.access import Access
 from cellar.api.middleware.node_routing import Nodes
+from cellar.api.outcomes.outcome import Outcomes
+from cellar.api.outcomes.request_log import RequestLog
 from cellar.assembly import Api, Parts, Stores
 from cellar.embedded.place import Place
 from cellar.engine import KernelCache, host_target, is_known, self_test, target_here
@@ -28,8 +30,10 @@ from cellar.process import allow_all_files, connections_within, return_large_blo
 from cellar.registry import Registry
 from cellar.server import make_server, report
 from cellar.settings import Settings
+from cellar.settings.limit_table import MACHINE
+from cellar.store.connection import outages
 from cellar.store.protocol.url import parse
-from cellar.store.topology.factory import sync_client
+from cellar.store.topology.factory import check_version, sync_client
 
 
 def create_app(settings: Settings, peers: Peers | None = None, metrics: ProcessMetrics | None = None) -> FastAPI:
@@ -48,6 +52,8 @@ def create_app(settings: Settings, peers: Peers | None = None, metrics: ProcessM
         nodes=None if settings.node is None else Nodes(settings.nodes, settings.node),
         limits=_limits(settings),
         has_page=settings.page,
+        machine_limits={name: getattr(settings, name) for name in MACHINE},
+        outcomes=Outcomes(RequestLog(settings.log_requests).note, wants_all=settings.log_requests > 0),
         lifespan=api.lifespan,
     )
     api.services.metrics.gauges = partial(_gauges, app)
@@ -76,6 +82,8 @@ def serve(settings: Settings, place: Place) -> None:
     """Answer requests on the sockets of a place until SIGTERM, then finish the running ones."""
     allow_all_files()
     return_large_blocks()
+    if place.slot:
+        outages.leave_to_first()
     channel, listeners, peer_listener = place.open_channel(), place.open_listeners(), place.open_peer_listener()
     own = listeners[min(place.slot, len(listeners) - 1)]
     peers = Peers(place.slot, peer_listener, place.peers, channel.send) if peer_listener and place.peers else None
@@ -84,6 +92,8 @@ def serve(settings: Settings, place: Place) -> None:
     server = make_server(app, settings, lambda: report(app.state.services, channel.send))
     server.follow(channel, peers, {slot: each for slot, each in enumerate(listeners) if each is not own})
     server.run([own])
+    if server.fault is not None:
+        raise server.fault
 
 
 def work(settings: Settings) -> None:
@@ -95,7 +105,8 @@ def work(settings: Settings) -> None:
         parts.queue_name,
         where=str(parse(parts.queue_url)),
         jobs=parts.jobs,
-        sweeper=parts.sweeper,
+        sweeper=partial(parts.sweeper, where=str(parse(parts.url))),
+        check=check_version,
         sweep_s=settings.job_sweep_s,
     )
 

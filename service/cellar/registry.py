@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -51,6 +51,17 @@ GRAPH_FILES = 3.0
 """Memory of a loaded graph for each byte of its file: as it is read, and as operators keep their weights."""
 
 
+FLOAT_BYTES = 4
+"""A graph has at most a parameter for as many bytes of its file."""
+
+
+class ModelQuota(Protocol):
+    """Refuses models beyond the quotas of their tenant."""
+
+    def admit_model(self, tenant: str, parameters: int, is_new: Callable[[], bool]) -> None:
+        """Raise QuotaExceeded, Overloaded or StoreUnavailable for a model that may not be made."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunnableModel:
     """A version that is ready to run."""
@@ -74,6 +85,8 @@ class Registry(ModelIndex):
         self.memory = memory
         """Where weights are read to before they are packed."""
         self.networks = NetworkCache(cache)
+        self.quota: ModelQuota | None = None
+        """Refuses models beyond the quotas of their tenant; None: all are taken."""
         self._headers: WeakKeyDictionary[CompiledNetwork, bytes] = WeakKeyDictionary()
         """Of the files of weights of networks."""
 
@@ -86,6 +99,7 @@ class Registry(ModelIndex):
         network = self.networks.network(spec, pointer="/network")
         weights = wire_weights.dump(network.init(seed))
         version = self._version(tenant, name, *_stored(network), weights)
+        self._admit(version, network.parameter_count)
         # Compiling it now refuses a model that cannot be loaded when it is created, not when it is first used.
         version = replace(version, metrics=self._rounding_error(self.compile(network), weights))
         try:
@@ -107,6 +121,7 @@ class Registry(ModelIndex):
         weights = imported.stored()
         if (same := self._newest_same(self._version(tenant, name, *_stored(network), weights))) is not None:
             return same, False
+        self._admit(self._version(tenant, name, *_stored(network), b""), network.parameter_count)
         self.compile(network)
         origin, token = dict(imported.origin) or None, uuid.uuid4().hex
         return self.publish(tenant, name, network, weights, token=token, metrics=metrics, origin=origin), True
@@ -118,9 +133,16 @@ class Registry(ModelIndex):
         version = self._version(tenant, name, *_stored(graph), data)
         if (same := self._newest_same(version)) is not None:
             return same, False
+        self._admit(version, len(data) // FLOAT_BYTES)
         origin = {"framework": "onnx", "published_with": runtime_version()}
         version, token = replace(version, metrics=dict(metrics), origin=origin), uuid.uuid4().hex
         return self._put(data, lambda: self._models.add(version, token=token)), True
+
+    def _admit(self, version: ModelVersion, parameters: int) -> None:
+        """Raise QuotaExceeded or Overloaded if the tenant may have no such model."""
+        if self.quota is not None:
+            names = self._models.names
+            self.quota.admit_model(version.tenant, parameters, lambda: version.name not in names(version.tenant))
 
     def _newest_same(self, version: ModelVersion) -> ModelVersion | None:
         """Return the newest version of its name if it has the same digest, else None."""

@@ -23,7 +23,7 @@ from cellar.api.websocket.connection.protocol import StreamProtocol
 from cellar.api.websocket.streams import Streams
 from cellar.embedded.control import ControlChannel, Message
 from cellar.embedded.listeners import BACKLOG
-from cellar.errors import CellarError
+from cellar.errors import CellarError, StartupError, StoreUnavailable
 from cellar.ports.peers import Peers
 from cellar.settings import Settings
 
@@ -78,6 +78,8 @@ class ApiServer(uvicorn.Server):
         self._supervision: Supervision | None = None
         self._retiring = False
         """Whether another process replaces this one, and clients have time to leave."""
+        self.fault: StartupError | None = None
+        """Why the process cannot serve at all, once that is known."""
 
     def follow(self, channel: ControlChannel, peers: Peers | None, others: Mapping[int, socket.socket]) -> None:
         """Follow the messages of the parent; `others` are the listening sockets of the other slots."""
@@ -99,9 +101,16 @@ class ApiServer(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(GARBAGE)
-        self._tasks = [asyncio.create_task(self._announce(), name="announce")]
+        self._tasks = [asyncio.create_task(self._announce_or_stop(), name="announce")]
         if self._supervision is not None:
             self._tasks.append(asyncio.create_task(self._supervision.run(), name="supervision"))
+
+    async def _announce_or_stop(self) -> None:
+        """Announce that the process is ready, or stop it if it can never be."""
+        try:
+            await self._announce()
+        except StartupError as error:
+            self.fault, self.should_exit = error, True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no more connections, end the streams, then stop as uvicorn does, all within the drain time."""
@@ -234,17 +243,20 @@ class Supervision:
 
 
 async def report(services: Services, send: Callable[[Message], object]) -> None:
-    """Send that the process is ready, with what is known about the store, once Redis is usable."""
-    try:
-        store = await services.ready()
-    except CellarError as error:
-        send({"waiting": error.detail})
-        store = await _wait_until_ready(services)
-    send({"ready": store})
+    """Send that the process is ready, with what is known about the store, once Redis is usable.
 
-
-async def _wait_until_ready(services: Services) -> dict[str, Any]:
+    Raise StartupError if Redis is too old.
+    """
+    said = False
     while True:
-        await asyncio.sleep(READY_S)
-        with suppress(CellarError):
-            return await services.ready()
+        try:
+            store = await services.ready()
+        except CellarError as error:
+            if isinstance(error, StoreUnavailable) and error.is_unfit:
+                raise StartupError(f"{error.detail} (CELLAR_REDIS_URL)") from error
+            if not said:
+                said = send({"waiting": error.detail}) is not False
+            await asyncio.sleep(READY_S)
+        else:
+            send({"ready": store})
+            return

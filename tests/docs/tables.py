@@ -15,6 +15,7 @@ from cellar.nn.training.optimiser import Optimiser
 from cellar.nn.training.optimisers import OPTIMISERS
 from cellar.nn.training.schedules import SCHEDULES
 from cellar.settings import Settings
+from cellar.settings.limit_table import QUOTAS, variable
 from tests.docs import command_line
 from tests.docs.pages import ROOT
 
@@ -47,9 +48,19 @@ def metric_lines() -> list[str]:
     return [line.replace("|  |", "| |") for line in found]
 
 
+def quota_lines() -> list[str]:
+    """Return the rows of the table of quotas."""
+    return [
+        f"| `{quota.name}` | {quota.most[0].lower()}{quota.most[1:]} | `{variable(quota.of_tenant)}` |"
+        f" `{variable(quota.of_all)}` | {quota.counted} |\n"
+        for quota in QUOTAS.values()
+    ]
+
+
 TABLES: dict[str, dict[str, list[str]]] = {
     **{page: {heading: lines(kinds) for heading, kinds in tables.items()} for page, tables in KINDS.items()},
     "reference/metrics.md": {"metric": metric_lines()},
+    "reference/limits.md": {"quota": quota_lines()},
 }
 """By page, the heading of the first column of each table, and its lines."""
 

@@ -367,6 +367,10 @@ class Overloaded(Unavailable, type="overloaded"):
     """Too many requests are waiting."""
 
 
+class QuotaExceeded(Unavailable, type="quota_exceeded"):
+    """The tenant has used up a quota; `document` has its name, its limit and the setting."""
+
+
 class DeadlineExceeded(Unavailable, type="deadline_exceeded"):
     """The request did not begin in time."""
 
@@ -390,5 +394,5 @@ class StoreCorrupt(Fault, type="store_corrupt"):
 def _group(status: int) -> type[Problem]:
     """Return the class of a problem whose type this client does not know."""
     groups: dict[int, type[Problem]] = {404: NotFound, 409: Conflict, 410: Gone, 502: Unavailable}
-    groups |= {503: Unavailable, 504: Unavailable}
+    groups |= {429: Unavailable, 503: Unavailable, 504: Unavailable}
     return groups.get(status, Refused if status < 500 else Fault)

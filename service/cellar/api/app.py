@@ -1,5 +1,6 @@
 """The FastAPI application: its routes, its middleware, and the state that its connections share."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from cellar.api.limits.limits import Limits, Load
 from cellar.api.middleware.access import Access, AccessControl
 from cellar.api.middleware.authentication import Authentication, Authenticator, Credentials
 from cellar.api.middleware.node_routing import OWNER, NodeRouting, Nodes
+from cellar.api.outcomes.middleware import NoteScope, ReportOutcomes
+from cellar.api.outcomes.outcome import Outcomes, no_outcomes
+from cellar.api.outcomes.request_id import HEADER as REQUEST_ID
 from cellar.api.page import DOCS_HEADERS, Page, SecuredFiles
 from cellar.api.routes import router
 from cellar.api.routes.direct import direct_routes
@@ -32,7 +36,7 @@ from cellar.memory.temporary_files import TemporaryFiles
 
 DOCS = Path(__file__).parent / "swagger"
 
-EXPOSED_HEADERS = ("Location", "Retry-After", REPLAYED, POSITION, STEP_NUMBER, RAN_ON, OWNER)
+EXPOSED_HEADERS = ("Location", "Retry-After", REPLAYED, POSITION, STEP_NUMBER, RAN_ON, OWNER, REQUEST_ID)
 """Headers of answers that a page of an allowed origin may read, besides those that every page may."""
 
 CORS: dict[str, Any] = {
@@ -54,40 +58,54 @@ def create_app(
     nodes: Nodes | None = None,
     limits: Limits | None = None,
     has_page: bool = True,
+    outcomes: Outcomes | None = None,
+    machine_limits: Mapping[str, float | None] | None = None,
     lifespan: Lifespan[FastAPI] | None = None,
 ) -> FastAPI:
     """Return the application for the clients that `access` admits. `lifespan` starts and stops the parts.
 
-    `credentials` checks API keys; without it no request needs one. `nodes` are the services of the fleet.
-    Bodies over `max_body_bytes` are refused. Streams have at most `replay_window` steps of a session in flight.
-    `has_page` is whether the page at `/` is served.
+    `credentials` checks API keys; without it no request needs one. `nodes` are the services of the fleet. All requests
+    are reported to `outcomes`. `machine_limits` are shown by `/v1/limits`. Bodies over `max_body_bytes` are refused.
+    Streams have at most `replay_window` steps of a session in flight. `has_page` is whether the page at `/` is served.
     """
     app = FastAPI(title="Cellar", version=__version__, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
     app.state.services = services
     authenticator = app.state.authenticator = Authenticator(credentials)
-    app.state.streams = Streams(services, access, authenticator, window=replay_window, max_bytes=max_body_bytes)
+    app.state.outcomes = outcomes = outcomes or no_outcomes()
+    limits_of_streams = {"window": replay_window, "max_bytes": max_body_bytes}
+    app.state.streams = Streams(services, access, authenticator, outcomes=outcomes, **limits_of_streams)
     app.state.sequences = OpenSequences()
     app.state.max_body_bytes = max_body_bytes
     app.state.temporary_files = temporary_files
     app.state.forms = HeadTemplates()
     app.state.direct = direct_routes(app)
     app.state.access = access
-    app.state.load = load = Load(limits or Limits(), memory=services.sessions.memory)
+    app.state.machine_limits = machine_limits or {}
+    app.state.load = Load(limits or Limits(), memory=services.sessions.memory)
     app.include_router(router)
     _add_pages(app, Page(needs_key=credentials is not None) if has_page else None)
     problems.install(app)
+    _add_middleware(app, max_body_bytes, nodes)
+    return app
+
+
+def _add_middleware(app: FastAPI, max_body_bytes: int, nodes: Nodes | None) -> None:
+    """Add the middleware, the innermost first."""
+    access: Access = app.state.access
+    load: Load = app.state.load
     app.add_middleware(StepDispatch)
+    app.add_middleware(NoteScope)
     app.add_middleware(EndingNewlines)
     app.add_middleware(GzipAnswers)
     app.add_middleware(GzipBodies, max_body_bytes=max_body_bytes, memory=load.memory)
     app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes, memory=load.memory)
     if nodes is not None:
         app.add_middleware(NodeRouting, nodes=nodes)
-    app.add_middleware(Authentication, authenticator=authenticator)
+    app.add_middleware(Authentication, authenticator=app.state.authenticator)
     app.add_middleware(HeadRequests)
     app.add_middleware(RoutedPaths)
     _add_access(app, access)
-    return app
+    app.add_middleware(ReportOutcomes, outcomes=app.state.outcomes)
 
 
 def _add_access(app: FastAPI, access: Access) -> None:

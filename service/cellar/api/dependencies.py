@@ -8,10 +8,12 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from cellar.api.limits.compile_limit import CompileLimit
+from cellar.api.outcomes.middleware import CALLER
 from cellar.jobs.submission import Jobs
 from cellar.keys.key_ring import KeyRing
 from cellar.metrics.process_metrics import ProcessMetrics
 from cellar.ports import Caller
+from cellar.quotas.quotas import Quotas
 from cellar.registry import Registry
 from cellar.sessions.events.hub import EventHub
 from cellar.sessions.history.history import SessionHistory
@@ -23,9 +25,6 @@ from cellar.sessions.operations.model_deletion import Deletions
 from cellar.sessions.operations.snapshots import Snapshots
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.service.states import States
-
-CALLER = "cellar.caller"
-"""Key of the caller in the scope of a request. `AccessControl` sets it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,8 @@ class Services:
     jobs: Jobs
     keys: KeyRing | None
     """The API keys; None if the service has no pepper for them."""
+    quotas: Quotas
+    """The quotas of tenants."""
     ready: Callable[[], Awaitable[dict[str, Any]]]
     """Return the durability and other facts of the connected store, or raise Unavailable."""
     store_memory: Callable[[], tuple[int, int]]

@@ -34,7 +34,7 @@ def load_settings(*, quiet: bool = False) -> "Settings":
 
     settings = Settings.load()
     level = "warning" if quiet and settings.log_level in ("debug", "info") else settings.log_level
-    logs.configure(level, as_json=settings.log_json)
+    logs.configure(level, as_json=settings.logs_json)
     return settings
 
 

@@ -1,4 +1,4 @@
-"""The commands `cellar keys create`, `list`, `rotate` and `revoke`."""
+"""The commands `cellar keys create`, `list`, `rotate`, `revoke` and `limits`."""
 
 from typing import Annotated
 
@@ -58,3 +58,22 @@ def revoke(key_id: KeyId, *, as_json: Json = False) -> None:
     from cellar.cli import keys
 
     keys.revoke(load_settings(quiet=True), key_id, as_json=as_json)
+
+
+@app.command()
+def limits(
+    tenant: Annotated[str, typer.Argument(help="The tenant.")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME=LIMIT", help="New limits; LIMIT is a number, none or default."),
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show or change what a tenant may use; all processes know it within two seconds.
+
+    The names are those of GET /v1/limits: cellar keys limits acme sessions=10000 steps_per_second=500.
+    """
+    from cellar.cli import keys
+
+    keys.limits(load_settings(quiet=True), tenant, changes or (), as_json=as_json)

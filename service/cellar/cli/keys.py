@@ -1,6 +1,6 @@
 """`cellar keys`: makes, lists, rotates and revokes API keys, in the Redis of the service."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from re import fullmatch
@@ -12,11 +12,17 @@ from cellar.keys.administration import KeyAdministration, NewKey
 from cellar.keys.pepper import pepper_of
 from cellar.ports import SCOPES, TENANT, TENANT_IN_WORDS, ApiKey
 from cellar.ports.clock import SystemClock
+from cellar.quotas.limits import checked
 from cellar.settings import Settings
+from cellar.settings.limit_table import QUOTAS, variable
 from cellar.store.catalogue.keys import RedisKeys
+from cellar.store.catalogue.quotas import RedisQuotas
 from cellar.store.topology.factory import sync_client
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+DEFAULT = "default"
+"""In the place of a limit: that of the settings holds again."""
 
 
 @contextmanager
@@ -115,3 +121,46 @@ def _members(key: ApiKey) -> dict[str, object]:
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def limits(settings: Settings, tenant: str, changes: Sequence[str], *, as_json: bool) -> None:
+    """Change the limits of a tenant, and print all of them. Raise InvalidInput."""
+    if not fullmatch(TENANT, tenant):
+        raise InvalidInput(f"{tenant!r} is no tenant: expected {TENANT_IN_WORDS}")
+    asked = dict(_change(text) for text in changes)
+    with running_redis(settings) as url:
+        store = RedisQuotas(sync_client(url), settings.key_prefix)
+        found = store.limits(-1)
+        own = dict(found.tenants.get(tenant, {})) if found is not None else {}
+        if asked:
+            own |= checked({name: value for name, value in asked.items() if value != DEFAULT})
+            own = {name: value for name, value in own.items() if asked.get(name) != DEFAULT}
+            checked(dict.fromkeys(asked))
+            store.set_limits(tenant, own)
+    rows = [
+        (name, own[name] if name in own else getattr(settings, quota.of_tenant), quota.unit, name in own)
+        for name, quota in QUOTAS.items()
+    ]
+    if as_json:
+        return show_json({"tenant": tenant, "limits": {name: limit for name, limit, *_ in rows}, "own": own})
+    return show_table(
+        ("QUOTA", "LIMIT", "UNIT", "SOURCE"),
+        [
+            (name, "none" if limit is None else limit, unit, "own" if is_own else variable(QUOTAS[name].of_tenant))
+            for name, limit, unit, is_own in rows
+        ],
+    )
+
+
+def _change(text: str) -> tuple[str, float | str | None]:
+    """Return the name of a quota and its new limit, of a text such as `sessions=100`. Raise InvalidInput."""
+    name, is_given, value = text.partition("=")
+    if is_given and value in ("none", DEFAULT):
+        return name, None if value == "none" else DEFAULT
+    try:
+        number = float(value)
+    except ValueError:
+        raise InvalidInput(
+            f"{text!r} is no limit: expected a name and a number, none or default, as sessions=100"
+        ) from None
+    return name, int(number) if number.is_integer() else number

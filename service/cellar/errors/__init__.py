@@ -75,7 +75,8 @@
     │       └── Overlap              the request overlaps a committed sequence
     ├── Unavailable                  has outcome and retry_after_s
     │   ├── StoreUnavailable
-    │   ├── Overloaded
+    │   ├── Overloaded               has the limit that is reached, if it is one
+    │   │   └── QuotaExceeded        the limit of a tenant
     │   └── DeadlineExceeded         the request had not begun when its time was over
     ├── InternalError                a fault of the service, for places that can only raise errors of this tree
     ├── CompileAbandoned             all clients that waited for a compilation have disconnected
@@ -173,6 +174,7 @@ from cellar.errors.service import (
     DeadlineExceeded,
     InternalError,
     Overloaded,
+    QuotaExceeded,
     RedisMissing,
     SettingsInvalid,
     StartupError,

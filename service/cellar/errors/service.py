@@ -1,6 +1,7 @@
 """Errors about faults and limits of the service, and about its start."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cellar.errors.base import CellarError, Outcome
 
@@ -9,17 +10,38 @@ from cellar.errors.base import CellarError, Outcome
 class Unavailable(CellarError, slug="unavailable", title="Unavailable"):
     """The request cannot be served now. `outcome` says whether it was applied."""
 
-    members = ("outcome",)
+    members: ClassVar[tuple[str, ...]] = ("outcome",)
     outcome: Outcome = "not_applied"
     retry_after_s: int = 1
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class StoreUnavailable(Unavailable, slug="store_unavailable", title="Store unavailable"):
     """Redis does not answer, or refuses a command."""
 
+    is_lost: bool = False
+    """Whether there is no connection. The connection has logged why."""
+    is_unfit: bool = False
+    """Whether the server is too old, so that no repetition succeeds."""
 
+
+@dataclass(eq=False, repr=False, kw_only=True)
 class Overloaded(Unavailable, slug="overloaded", title="Overloaded"):
-    """Too many requests are waiting, or too many clients are connected; nothing was applied."""
+    """Too many requests are waiting, too many clients are connected, or a limit of all tenants is reached.
+
+    Nothing was applied.
+    """
+
+    members: ClassVar[tuple[str, ...]] = ("outcome", "quota", "limit", "setting")
+    quota: str | None = None
+    """The name of the limit, as `GET /v1/limits` has it."""
+    limit: float | None = None
+    setting: str | None = None
+    """The environment variable that sets it."""
+
+
+class QuotaExceeded(Overloaded, slug="quota_exceeded", title="Quota exceeded"):
+    """The tenant has used up a quota, which `quota` names; nothing was applied."""
 
 
 class DeadlineExceeded(Unavailable, slug="deadline_exceeded", title="Deadline exceeded"):

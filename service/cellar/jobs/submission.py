@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from cellar.errors import AlreadyExists, FingerprintMismatch, JobActive, JobTooLarge, JobUnknown, StoreUnavailable
 from cellar.jobs.dataset import pack_dataset
@@ -55,6 +55,13 @@ def _memory(extent: Extent) -> dict[str, int]:
     return found if extent.window_bytes == WINDOW_BYTES else found | {"window_bytes": extent.window_bytes}
 
 
+class JobQuota(Protocol):
+    """Refuses jobs beyond the quotas of their tenant."""
+
+    def admit_job(self, tenant: str, dataset_bytes: int) -> None:
+        """Raise QuotaExceeded, Overloaded or StoreUnavailable for a job that may not be made."""
+
+
 class Jobs:
     """Training jobs of the API. Synchronous and safe to call from several threads."""
 
@@ -75,6 +82,8 @@ class Jobs:
         self._job_queue = job_queue
         self._clock = clock
         self._most_bytes = most_bytes
+        self.quota: JobQuota | None = None
+        """Refuses jobs beyond the quotas of their tenant; None: all are taken."""
 
     def submit(
         self,
@@ -103,11 +112,11 @@ class Jobs:
         dataset = pack_dataset(name, data)
         blob = hashlib.sha256(dataset).hexdigest()
         asked = {"model": version.ref, "data": {"blob": blob}, "publish": publish, "updates_total": extent.updates}
-        spec = asked | _memory(extent) | training.model_dump(mode="json")
+        spec = asked | {"dataset_bytes": len(dataset)} | _memory(extent) | training.model_dump(mode="json")
         job = Job(tenant=tenant, job=name, state="queued", spec=spec, created_s=self._clock.now_s())
         if key is not None and (found := self._made(job, model)) is not None:
             return JobSubmission(found, replayed=True)
-        self._check_memory(extent)
+        self._check_limits(tenant, extent, len(dataset))
         self._blobs.put(dataset)
         try:
             self._store.create(job)
@@ -121,8 +130,10 @@ class Jobs:
             logger.warning("job %s waits for the queue, which cannot be reached now", name)
         return JobSubmission(job, replayed=False)
 
-    def _check_memory(self, extent: Extent) -> None:
-        """Raise JobTooLarge for a run that needs more memory than a job may have."""
+    def _check_limits(self, tenant: str, extent: Extent, dataset_bytes: int) -> None:
+        """Raise JobTooLarge for a run that needs more memory than a job may have, or QuotaExceeded."""
+        if self.quota is not None:
+            self.quota.admit_job(tenant, dataset_bytes)
         if self._most_bytes is not None and extent.memory_bytes > self._most_bytes:
             raise JobTooLarge(
                 f"the job needs {extent.memory_bytes} bytes of memory, more than CELLAR_JOB_MEMORY_BYTES: send"

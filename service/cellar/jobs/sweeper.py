@@ -8,6 +8,7 @@ from cellar.errors import CellarError, StoreUnavailable
 from cellar.jobs.job_blobs import delete_blobs
 from cellar.jobs.queue import JobQueue
 from cellar.ports import BlobStore, Job, JobStore
+from cellar.ports.failure_log import FailureLog
 
 logger = logging.getLogger(__name__)
 
@@ -15,10 +16,13 @@ logger = logging.getLogger(__name__)
 class Sweeper:
     """Looks for such jobs. Every worker and every API process has one; without such jobs a sweep is two commands."""
 
-    def __init__(self, jobs: JobStore, blobs: BlobStore, job_queue: JobQueue) -> None:
+    def __init__(self, jobs: JobStore, blobs: BlobStore, job_queue: JobQueue, where: str | None = None) -> None:
+        """`where` is the address of the store, for the log; None if another part of the process logs its outages."""
         self._jobs = jobs
         self._blobs = blobs
         self._job_queue = job_queue
+        self._where = where
+        self._failures = FailureLog(logger, "jobs can be swept again")
 
     def sweep(self) -> None:
         """Queue orphans that are not queued, and delete the blobs of ended jobs. Raise StoreUnavailable."""
@@ -39,8 +43,11 @@ class Sweeper:
         """Sweep, and log errors: the next sweep tries again."""
         try:
             self.sweep()
+            self._failures.worked()
         except StoreUnavailable as error:
-            logger.warning("jobs cannot be swept now: %s", error)
+            if self._where is not None or not error.is_lost:
+                at = "" if self._where is None else f" (Redis at {self._where})"
+                self._failures.failed(f"jobs cannot be swept now: {error}{at}")
         except CellarError:
             logger.exception("a job cannot be swept")
 

@@ -28,6 +28,7 @@ from cellar.errors import JobUnknown, StoreUnavailable, Superseded
 from cellar.jobs.queue import JobQueue
 from cellar.jobs.sweeper import Sweeper
 from cellar.ports import Job, JobStore, Lease
+from cellar.ports.failure_log import FailureLog
 from cellar.process import end_with_parent
 
 logger = logging.getLogger(__name__)
@@ -81,6 +82,8 @@ class TrainingWorker(Worker):
         self._sweep_s = sweep_s
         self._swept = self._tidied = -float("inf")
         self._unwanted_since: float | None = None
+        self._failures = FailureLog(logger, "the job queue can be reached again")
+        """Of checks of a child."""
 
     @property
     def stop_requested(self) -> bool:
@@ -109,7 +112,9 @@ class TrainingWorker(Worker):
             if self.should_run_maintenance_tasks:
                 self.run_maintenance_tasks()
         except redis.RedisError as error:
-            logger.warning("the job queue cannot be reached: %s", error)
+            self._failures.failed(f"the job queue cannot be reached: {error}")
+        else:
+            self._failures.worked()
         self._kill_if_unwanted(_lease(job))
 
     def subscribe(self) -> None:
@@ -187,23 +192,29 @@ def run(
     jobs: JobStore,
     sweeper: Callable[[JobQueue], Sweeper],
     sweep_s: float,
+    check: Callable[[redis.Redis], None] = lambda _: None,
 ) -> None:
     """Work until SIGTERM or SIGINT. While Redis is unavailable, try to connect again.
 
-    `connect` makes the client for the queue of that name; `where` is the address of its Redis, for messages. Call it on
-    the main thread of a process without other threads.
+    `connect` makes the client for the queue of that name, which `check` refuses with a StartupError if its server is
+    too old; `where` is the address of its Redis, for messages. Call it on the main thread of a process without other
+    threads.
     """
     worker: TrainingWorker | None = None
+    failures = FailureLog(logger, f"the job queue in Redis at {where} can be reached again")
     while True:
         _end_when_asked()
         try:
-            job_queue = JobQueue(connect(), queue)
+            client = connect()
+            check(client)
+            failures.worked()
+            job_queue = JobQueue(client, queue)
             worker = TrainingWorker(job_queue, jobs, sweeper(job_queue), sweep_s)
             worker.work(logging_level=None)
         except StopRequested:
             return
         except redis.RedisError as error:
-            logger.warning("the job queue in Redis at %s cannot be reached: %s", where, error)
+            failures.failed(f"the job queue in Redis at {where} cannot be reached: {error}")
         if worker is not None and worker.stop_requested:
             return  # also if Redis was unavailable when the worker deregistered
         _end_when_asked()

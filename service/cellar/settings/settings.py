@@ -7,6 +7,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from cellar.errors import SettingsInvalid
 from cellar.settings.access import AccessSettings
+from cellar.settings.log import LogSettings
+from cellar.settings.quotas import QuotaSettings
 from cellar.settings.values import (
     CLUSTER_URL,
     DAY_S,
@@ -18,7 +20,7 @@ from cellar.settings.values import (
 )
 
 
-class Settings(AccessSettings):
+class Settings(LogSettings, QuotaSettings, AccessSettings):
     """The settings with their units and defaults. `Settings.load()` reads the environment."""
 
     redis_url: str | None = Field(
@@ -244,11 +246,6 @@ class Settings(AccessSettings):
     drain_s: float = Field(
         20, ge=0, description="Longest time that a stopping service waits for running requests, seconds. Default: 20."
     )
-
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Lowest level that is logged: debug, info, warning or error. Default: info."
-    )
-    log_json: bool = Field(False, description="Whether to log JSON lines instead of text. Default: false.")
 
     @model_validator(mode="after")
     def _paths_are_absolute(self) -> Self:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 FRAMEWORK = b"X-Not-Plain: 1"
 """A header with which a request is served by the framework."""
 
-CHANGING = ("created", "expires", "date", "position", "cellar-position")
+CHANGING = ("created", "expires", "date", "position", "cellar-position", "x-request-id")
 
 JSON_TYPE, LINES = b"Content-Type: application/json", b"Content-Type: application/x-ndjson"
 

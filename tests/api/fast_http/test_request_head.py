@@ -23,15 +23,18 @@ NPY = (b"content-type", npy.MEDIA_TYPE.encode())
         [(b"accept", b"application/x-npy;q=0.5, application/json")],
         [(b"idempotency-key", b"a key")],
         [(b"cellar-timeout-ms", b"500")],
+        [(b"x-request-id", b"3f2a-1")],
+        [(b"x-request-id", b"two words")],
     ],
 )
 def test_plain_heads_are_taken(more: list[tuple[bytes, bytes]]) -> None:
     taken = read_head(URL, [JSON, LENGTH, *more], MOST_BYTES, ANYBODY)
     assert taken is not None
-    session, key, terms = taken
+    session, key, terms, request_id = taken
     said = dict(more)
     assert (session, terms.kind, terms.wants) == ("s", "step", "application/json")
     assert key == ("a key" if b"idempotency-key" in said else None)
+    assert request_id == ("3f2a-1" if (b"x-request-id", b"3f2a-1") in more else None)
     assert terms.within_s == (0.5 if b"cellar-timeout-ms" in said else None)
 
 
@@ -83,6 +86,6 @@ def test_the_query_of_an_npy_file_is_read() -> None:
         b"/v1/sessions/a/sequence?step=7&layout=BTF", [NPY, LENGTH, (b"accept", NPY[1])], MOST_BYTES, ANYBODY
     )
     assert taken is not None
-    session, _, terms = taken
+    session, _, terms, _ = taken
     assert (session, terms.kind, terms.reads, terms.wants) == ("a", "sequence", *[npy.MEDIA_TYPE] * 2)
     assert terms.query.model_dump(exclude_defaults=True) == {"step": 7, "layout": "BTF"}

@@ -209,3 +209,27 @@ async def test_a_password_that_is_wrong_is_named_with_the_address(
     assert [text.partition(": ")[0] for text in said] == [f"Redis at {redis_process.socket} cannot be used"] * 2
     assert "NOAUTH" in said[0]
     assert "WRONGPASS" in said[1]
+
+
+async def test_connections_to_one_server_say_once_that_it_is_away_and_once_that_it_is_back(
+    redis_process: RedisProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    links = [RedisConnection(Address.parse(redis_process.url)) for _ in range(2)]
+    await links[0].call([(b"PING",)])
+    for _ in range(2):
+        redis_process.kill()
+        for _ in range(3):
+            for link in links:
+                with pytest.raises(StoreUnavailable) as lost:
+                    await link.call([(b"PING",)])
+                assert lost.value.is_lost
+        redis_process.start()
+        for link in links:
+            await link.call([(b"PING",)])
+    said = [record.getMessage() for record in caplog.records if "outages" in record.name]
+    away, back = (f"Redis at {redis_process.socket} {text}" for text in ("cannot be used: ", "answers again, after "))
+    assert [text.startswith(away) for text in said] == [True, False, True, False], said
+    assert [text.startswith(back) for text in said] == [False, True, False, True]
+    for link in links:
+        await link.aclose()

@@ -51,7 +51,7 @@ async def test_a_connection_to_an_old_one_is_not_used(old_redis: Address, caplog
     for _ in range(3):
         with pytest.raises(StoreUnavailable, match=r"6\.0\.16 is too old") as refused:
             await link.call([(b"PING",)])
-        assert refused.value.outcome == "not_applied"
+        assert (refused.value.outcome, refused.value.is_unfit) == ("not_applied", True)
     said = [record.getMessage() for record in caplog.records]
     assert said == [f"Redis at {old_redis} cannot be used: Redis 6.0.16 is too old: 6.2 or newer is needed"]
     await link.aclose()

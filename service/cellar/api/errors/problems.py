@@ -12,10 +12,13 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from cellar import errors
 from cellar.api.errors.paths import nearest_path
 from cellar.api.errors.validation_errors import invalid_request
+from cellar.api.outcomes.middleware import NOTE
+from cellar.api.outcomes.request_id import HEADER as REQUEST_ID
 from cellar.metrics.counts import COUNTS
 
 logger = logging.getLogger(__name__)
@@ -51,6 +54,7 @@ STATUS: dict[type[errors.CellarError], int] = {
     errors.BodyTooLarge: 413,
     errors.UnsupportedMediaType: 415,
     errors.InvalidInput: 422,
+    errors.QuotaExceeded: 429,
     errors.HeadTooLarge: 431,
     errors.CellarError: 500,
     errors.Unavailable: 503,
@@ -64,16 +68,31 @@ def status_of(kind: type[errors.CellarError]) -> int:
     return next(STATUS[ancestor] for ancestor in kind.__mro__ if ancestor in STATUS)
 
 
+class Problem(Response):
+    """A problem document as a response."""
+
+    def __init__(self, document: dict[str, Any], headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(as_text(document), document["status"], headers, MEDIA_TYPE)
+        self.slug: str = document["type"].removeprefix(URN)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, and note which problem it is."""
+        note = scope.get(NOTE)
+        if note is not None:
+            note.problem = self.slug
+        await super().__call__(scope, receive, send)
+
+
 def problem(
     status: int,
     slug: str,
     title: str,
     detail: str,
     headers: Mapping[str, str] | None = None,
-) -> Response:
+) -> Problem:
     """Return a problem document as a response, with the standard members alone, and count it."""
     COUNTS.refuse(slug)
-    return Response(as_text(_document(status, slug, title, detail, {})), status, headers, MEDIA_TYPE)
+    return Problem(_document(status, slug, title, detail, {}), headers)
 
 
 def as_text(document: dict[str, Any]) -> bytes:
@@ -92,20 +111,20 @@ def _cut(text: str) -> str:
     return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"
 
 
-def problem_of(error: errors.CellarError, headers: Mapping[str, str] | None = None) -> Response:
+def problem_of(error: errors.CellarError, headers: Mapping[str, str] | None = None) -> Problem:
     """Return the problem document of an error of the tree, and count it."""
     COUNTS.refuse(error.slug)
     return response_of(error, headers)
 
 
-def response_of(error: errors.CellarError, headers: Mapping[str, str] | None = None) -> Response:
+def response_of(error: errors.CellarError, headers: Mapping[str, str] | None = None) -> Problem:
     """Return the problem document of an error of the tree, and count nothing: it may answer several requests."""
     document = document_of(error)
     if isinstance(error, errors.Unauthenticated):
         headers = {"WWW-Authenticate": "Bearer", **(headers or {})}
     if isinstance(error, errors.Unavailable):
         headers = {"Retry-After": str(error.retry_after_s), **(headers or {})}
-    return Response(as_text(document), document["status"], headers, MEDIA_TYPE)
+    return Problem(document, headers)
 
 
 def document_of(error: errors.CellarError) -> dict[str, Any]:
@@ -134,6 +153,7 @@ EVERYWHERE: tuple[type[errors.CellarError], ...] = (
     errors.InvalidParameter,
     errors.HeadTooLarge,
     errors.Overloaded,
+    errors.QuotaExceeded,
 )
 """Errors that every route may answer."""
 
@@ -147,9 +167,9 @@ def answers(*kinds: type[errors.CellarError]) -> dict[int | str, dict[str, Any]]
     responses: dict[int | str, dict[str, Any]] = {
         status: {"description": "\n".join(lines[status]), "content": content} for status in sorted(lines)
     }
-    if HTTPStatus.SERVICE_UNAVAILABLE in responses:
+    for status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         retry_after = {"description": "Seconds to wait.", "schema": {"type": "integer"}}
-        responses[HTTPStatus.SERVICE_UNAVAILABLE]["headers"] = {"Retry-After": retry_after}
+        responses[status]["headers"] = {"Retry-After": retry_after}
     return responses
 
 
@@ -213,13 +233,16 @@ INTERNAL = _document(500, INTERNAL_SLUG, "Internal error", "The service failed; 
 """The problem document of a fault of the service itself."""
 
 
-def internal_error() -> Response:
+def internal_error() -> Problem:
     """Return the problem document of a fault of the service, which is in its log, and count it."""
     COUNTS.refuse(INTERNAL_SLUG)
-    return Response(as_text(INTERNAL), INTERNAL["status"], media_type=MEDIA_TYPE)
+    return Problem(INTERNAL)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     """Answer without internals. The server logs the traceback, because the framework raises the error again."""
     logger.error("%s in %s %s", type(error).__name__, request.method, _path_sent(request))
-    return internal_error()
+    answer, note = internal_error(), request.scope.get(NOTE)
+    if note is not None:  # this is called outside of the middleware that adds it
+        answer.headers[REQUEST_ID] = note.answered_id(answer.status_code)
+    return answer

@@ -8,12 +8,17 @@ from asyncio import TimerHandle, Transport
 from time import monotonic
 from typing import Any
 
+from cellar.api.errors.problems import Problem
 from cellar.api.fast_http.flow_control import HoldingFlow
 from cellar.api.fast_http.keep_alive import KeepAliveProtocol
 from cellar.api.http.body import STREAMS
 from cellar.api.http.conventions import path_of
 from cellar.api.limits.limits import BODY_BYTES_A_S, MOST_HEADERS, MOST_TRAILER_BYTES, Load
 from cellar.api.limits.unread_answers import UnreadAnswers
+from cellar.api.outcomes.outcome import Outcome, Outcomes
+from cellar.api.outcomes.request_id import HEADER as ID_HEADER
+from cellar.api.outcomes.request_id import NAME as REQUEST_ID
+from cellar.api.outcomes.request_id import accepted, new_request_id
 from cellar.errors import HeadTooLarge, MalformedRequest, Overloaded, RequestTimeout
 
 PIECE_BYTES = 1024
@@ -39,6 +44,7 @@ class BoundedProtocol(KeepAliveProtocol):
 
     def __init__(self, config: Any, *arguments: Any, **more: Any) -> None:
         super().__init__(config, *arguments, **more)
+        self.outcomes: Outcomes = config.app.state.outcomes
         self._load: Load = config.app.state.load
         self._limits = self._load.limits
         self._head_bytes = self._trailer_bytes = 0
@@ -70,7 +76,8 @@ class BoundedProtocol(KeepAliveProtocol):
         if over > MOST_LINGERING:
             transport.abort()
         elif over > 0:
-            self.refuse(Overloaded(f"the service has {most} connections, which is its limit (CELLAR_MAX_CONNECTIONS)"))
+            detail = f"the service has {most} connections, which is its limit (CELLAR_MAX_CONNECTIONS)"
+            self.refuse(Overloaded(detail, limit=most, setting="CELLAR_MAX_CONNECTIONS"))
         else:
             self.idle_since_s = self.loop.time()
             self._look_after(self.timeout_keep_alive)
@@ -93,9 +100,8 @@ class BoundedProtocol(KeepAliveProtocol):
         """Give the connection to the WebSocket protocol, unless there are too many streams."""
         most = self._limits.max_streams
         if self._load.streams >= most:
-            return self.refuse(
-                Overloaded(f"the service has {most} WebSockets open, which is its limit (CELLAR_MAX_STREAMS)")
-            )
+            detail = f"the service has {most} WebSockets open, which is its limit (CELLAR_MAX_STREAMS)"
+            return self.refuse(Overloaded(detail, limit=most, setting="CELLAR_MAX_STREAMS"))
         self._end_timers()  # they would keep this object in memory beside the protocol that reads from here on
         return super().handle_websocket_upgrade()
 
@@ -223,6 +229,15 @@ class BoundedProtocol(KeepAliveProtocol):
             f"a request's head may have {most} bytes (CELLAR_MAX_HEAD_BYTES) and {MOST_HEADERS} headers,"
             f" this has {actual}"
         )
+
+    def _write_last(self, answer: Problem) -> None:
+        """Write the answer to a request that is refused while it is read, with an id, and report it."""
+        request_id = accepted(dict(self.headers).get(REQUEST_ID)) or new_request_id()
+        answer.headers[ID_HEADER] = request_id
+        method = str(self.scope.get("method", "")) if self.head_read else ""
+        outcome = Outcome("http", method, "", answer.status_code, answer.slug, "", "", 0.0, request_id)
+        self.outcomes.note(outcome)
+        super()._write_last(answer)
 
     # --- answers ------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from starlette.requests import Request
@@ -16,13 +17,16 @@ from starlette.responses import Response
 from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from cellar.api.dependencies import CALLER
 from cellar.api.errors.problems import internal_error, problem_of
 from cellar.api.fast_http.request_head import ALIVE, PLAIN_HEADERS
 from cellar.api.http.body import JSON, PROMPT_BYTES
 from cellar.api.http.content_encoding import LEAST_BYTES, encoded
 from cellar.api.http.negotiation import accepts_gzip
 from cellar.api.http.path_segments import SEGMENT, name_in_target
+from cellar.api.outcomes.middleware import CALLER
+from cellar.api.outcomes.outcome import Outcome
+from cellar.api.outcomes.request_id import NAME as REQUEST_ID
+from cellar.api.outcomes.request_id import accepted
 from cellar.errors import CellarError
 from cellar.ports import Caller
 
@@ -50,6 +54,8 @@ class DirectRoute:
     target: re.Pattern[bytes]
     """Matches the path, without a query; the group is the segment of the session, if there is one."""
     bind: Bind
+    path: str
+    """The path with placeholders."""
 
 
 class DirectRoutes:
@@ -116,7 +122,7 @@ class DirectCycle:
 
     __slots__ = (
         *("_app", "_body", "_chunked", "_connection", "_head", "disconnected", "keep_alive", "pieces", "request"),
-        *("response_complete", "response_started", "route", "scope", "session"),
+        *("problem", "request_id", "response_complete", "response_started", "route", "scope", "session", "_began_s"),
     )
 
     message_event = _NoEvent()
@@ -132,6 +138,10 @@ class DirectCycle:
         self.pieces: list[bytes] = []
         """The received pieces of the body."""
         self.keep_alive = keep_alive
+        self.request_id = accepted(dict(self.scope["headers"]).get(REQUEST_ID))
+        self.problem = ""
+        """The name of the problem, if the request has failed."""
+        self._began_s = monotonic()
         self.disconnected = self.response_complete = self.response_started = False
         self._body: bytes | None = None
         self._head: tuple[bytes, bytes] = b"", b""
@@ -146,6 +156,7 @@ class DirectCycle:
         except Exception as error:
             logger.error("in %s %s", self.scope["method"], self.scope["path"], exc_info=error)
             response = internal_error()
+        self.problem = getattr(response, "slug", "")
         content = getattr(response, "body", None)
         if content is not None:
             await self._write(response, bytes(content))
@@ -156,6 +167,13 @@ class DirectCycle:
         except Exception as error:
             logger.error("in %s %s", self.scope["method"], self.scope["path"], exc_info=error)
             self._break_off()
+
+    def outcome(self, status: int, request_id: str) -> Outcome:
+        """Return the outcome of the request, which is answered with this status."""
+        caller: Caller = self.scope[CALLER]
+        duration_s, method = monotonic() - self._began_s, self.route.method.decode()
+        of_request = (caller.tenant, self.session, duration_s, request_id)
+        return Outcome("http", method, self.route.path, status, self.problem, *of_request)
 
     async def _write(self, response: Response, content: bytes) -> None:
         """Write an answer in one piece, compressed as `GzipAnswers` does."""
@@ -202,6 +220,7 @@ class DirectCycle:
         """End an answer that cannot be completed: with an error if it has not begun, else with the connection."""
         if not self.response_started:
             response = internal_error()
+            self.problem = response.slug
             head = b"".join([b"%s: %s\r\n" % header for header in response.raw_headers])
             self._connection.write(self, STATUS_LINE[response.status_code], head, bytes(response.body))
         elif not self.response_complete:

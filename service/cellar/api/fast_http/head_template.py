@@ -1,6 +1,7 @@
-"""Recognises request heads that differ from an earlier one only in session, body length or key, without a parser.
+"""Recognises request heads that differ from an earlier one only in session, body length, key or id, without a parser.
 
-A client repeats its head with each request. Only the session, the length of the body and an Idempotency-Key change.
+A client repeats its head with each request. Only the session, the length of the body, an Idempotency-Key and the id of
+the request change.
 With marks in these places a head is a form, and all heads of one form mean the same except for these places.
 
 `python -m benchmarks.http_heads` measures what this saves: with a parser for each head, a plain step takes 1.8 times
@@ -11,15 +12,21 @@ import re
 
 from cellar.api.fast_http.request_head import Terms
 from cellar.api.http.path_segments import SEGMENT, name_in_target
+from cellar.api.outcomes.request_id import NAME as REQUEST_ID
+from cellar.api.outcomes.request_id import PATTERN as ID_PATTERN
 from cellar.api.schemas.names import IDEMPOTENCY_KEY
 
 _NAME, _SIZE, _KEY = SEGMENT.encode(), rb"[0-9]{1,7}", rb"[!-~](?:[ -~]{0,253}[!-~])?"
 """Regular expressions of a session in a path, a length, and a key without blanks around it, which a parser removes."""
 
+_ID = b"id"
+"""The name of the place of a request id."""
+
 _HOLES = {
     b"session": re.compile(rb"\A(POST /v1/sessions/)" + _NAME),
     b"length": re.compile(rb"(\r\ncontent-length: *)" + _SIZE + rb"(?=\r\n)", re.IGNORECASE),
     b"key": re.compile(rb"(\r\n%s: *)" % IDEMPOTENCY_KEY.encode() + _KEY + rb"(?=\r\n)", re.IGNORECASE),
+    _ID: re.compile(rb"(\r\n%s: *)" % REQUEST_ID + ID_PATTERN + rb"(?=\r\n)", re.IGNORECASE),
 }
 
 _MARKS = {name: b"\0%s\0" % name for name in _HOLES}
@@ -28,19 +35,23 @@ _MARKS = {name: b"\0%s\0" % name for name in _HOLES}
 
 _MARKED = re.compile(b"|".join(re.escape(mark) for mark in _MARKS.values()))
 
-_FILLED = {_MARKS[name]: re.compile(part) for name, part in ((b"session", _NAME), (b"length", _SIZE), (b"key", _KEY))}
+_PARTS = ((b"session", _NAME), (b"length", _SIZE), (b"key", _KEY), (_ID, ID_PATTERN))
+_FILLED = {_MARKS[name]: re.compile(part) for name, part in _PARTS}
 """The regular expression of each place, by its mark. None is made of bytes that a client has sent."""
 
 MOST_HEAD_BYTES = 1024
 """Longest head that becomes a form; usual heads have 300 bytes. A form is kept as long as the connection."""
 
 
-def form_of(data: bytes, *, keyed: bool) -> bytes | None:
-    """Return the form of the head at the beginning of `data`, None if it is incomplete, long or unusual."""
+def form_of(data: bytes, *, keyed: bool, identified: bool = False) -> bytes | None:
+    """Return the form of the head at the beginning of `data`, None if it is incomplete, long or unusual.
+
+    `keyed` and `identified` are whether the parser has found an Idempotency-Key and an id of the request.
+    """
     form = data[: data.find(b"\r\n\r\n", 0, MOST_HEAD_BYTES) + 4]
     for name, hole in _HOLES.items():
         form, found = hole.subn(rb"\1" + _MARKS[name], form)
-        if found != (keyed if name == b"key" else 1):
+        if found != {b"key": keyed, _ID: identified}.get(name, True):
             return None
     return form
 
@@ -48,7 +59,7 @@ def form_of(data: bytes, *, keyed: bool) -> bytes | None:
 class HeadTemplate:
     """The form of an accepted head, with its meaning."""
 
-    __slots__ = ("_key", "_last", "_length", "_most_bytes", "_parts", "form", "revision", "terms")
+    __slots__ = ("_id", "_key", "_last", "_length", "_most_bytes", "_parts", "form", "revision", "terms")
 
     def __init__(self, form: bytes, terms: Terms, most_bytes: int, revision: int) -> None:
         self.form = form
@@ -60,11 +71,12 @@ class HeadTemplate:
         """For each place: the text before it, the length of that, and the matcher of the place. First the session's."""
         self._length = marks.index(_MARKS[b"length"])
         self._key = marks.index(_MARKS[b"key"]) if _MARKS[b"key"] in marks else None
+        self._id = marks.index(_MARKS[_ID]) if _MARKS[_ID] in marks else None
         self._most_bytes = min(most_bytes, terms.most_bytes)
         self.terms = terms
 
-    def split(self, data: bytes) -> tuple[str, str | None, bytes] | None:
-        """Return session, key and body if `data` is exactly one request whose head has this form, else None."""
+    def split(self, data: bytes) -> tuple[str, str | None, str | None, bytes] | None:
+        """Return session, key, request id and body if `data` is one request with a head of this form, else None."""
         at = 0
         found = []
         for text, length, read in self._parts:
@@ -83,7 +95,8 @@ class HeadTemplate:
         session = name_in_target(sent) if "%" in sent else sent
         if session is None:
             return None
-        return session, None if self._key is None else found[self._key].decode(), data[at:]
+        key = None if self._key is None else found[self._key].decode()
+        return session, key, None if self._id is None else found[self._id].decode(), data[at:]
 
 
 class HeadTemplates:

@@ -17,13 +17,17 @@ from cellar.api.fast_http import direct_cycle
 from cellar.api.fast_http.bounded import BoundedProtocol
 from cellar.api.fast_http.direct_cycle import DirectCycle, DirectRoutes
 from cellar.api.fast_http.head_template import HeadTemplate, HeadTemplates, form_of
-from cellar.api.fast_http.request_cycle import StepCycle
+from cellar.api.fast_http.request_cycle import OK, StepCycle
 from cellar.api.fast_http.request_head import Head, read_head
 from cellar.api.limits.backoff import SHARE
 from cellar.api.middleware.access import Access
 from cellar.api.middleware.authentication import Authenticator, check_scope, scope_of
+from cellar.api.outcomes.outcome import FAILED
+from cellar.api.outcomes.request_id import LINE as ID_LINE
+from cellar.api.outcomes.request_id import new_request_id
 from cellar.errors import CellarError
 from cellar.ports import Caller
+from cellar.quotas.quotas import Quotas
 
 SOON_S = 0.05
 """A request received within this time after a connection is read again may have waited in its socket before."""
@@ -52,6 +56,11 @@ class StepProtocol(BoundedProtocol):
         self._data = b""
         """Received bytes that begin with a request of which nothing is parsed yet."""
         self._backoff = self._load.backoff
+        self._quotas: Quotas = config.app.state.services.quotas
+        self._tenant: str | None = None
+        """The tenant for which the connection is counted, that of its first request; None while it is not counted."""
+        if self._quotas.limits_connections:
+            self._known = None  # so that the parser reads the first head, which tells the tenant
         self._held_s: tuple[float, float] | None = None
         """The time in which the connection was not read because of a refusal; None after the next request."""
         self._defaults: Iterable[tuple[bytes, bytes]] = ()
@@ -65,8 +74,8 @@ class StepProtocol(BoundedProtocol):
             if known is not None and found is not None and known.revision == self._credentials.revision:
                 self.idle_since_s = None
                 self._load.round_robin.single += 1
-                session, key, body = found
-                cycle = StepCycle(self, session, key, known.terms, keep_alive=True)
+                session, key, request_id, body = found
+                cycle = StepCycle(self, session, key, known.terms, request_id, keep_alive=True)
                 self.cycle = cycle  # type: ignore[assignment]
                 if self._held_s is not None:
                     cycle.came_s = self._came_s()
@@ -88,6 +97,8 @@ class StepProtocol(BoundedProtocol):
         caller = None if self._busy() or self.parser.get_http_version() != "1.1" else self._caller(method)
         if caller is None:
             return super().on_request()
+        if self._tenant is None and self._quotas.limits_connections:
+            self._count_connection(caller.tenant)
         keep_alive = self.parser.should_keep_alive()
         found = read_head(self.url, self.headers, self._most_bytes, caller) if method == b"POST" else None
         if found is not None and self._access.admits_host(self._host()):
@@ -103,6 +114,19 @@ class StepProtocol(BoundedProtocol):
             self.cycle = cycle  # type: ignore[assignment]
             return None
         return super().on_request()
+
+    def _count_connection(self, tenant: str) -> None:
+        """Count the connection for the tenant of its first request. Raise QuotaExceeded, which closes it."""
+        self._quotas.check(tenant, "connections")
+        self._quotas.add(tenant, "connections", 1)
+        self._tenant = tenant
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop counting the connection."""
+        tenant, self._tenant = self._tenant, None
+        if tenant is not None:
+            self._quotas.add(tenant, "connections", -1)
+        super().connection_lost(exc)
 
     def _caller(self, method: bytes) -> Caller | None:
         """Return who sends the request, None if it is refused: the application answers then."""
@@ -155,6 +179,8 @@ class StepProtocol(BoundedProtocol):
         cycle.response_complete = True
         if cycle.disconnected or self.transport.is_closing():
             return
+        if status is not OK or cycle.request_id is not None or self.outcomes.wants_all:
+            head += self._report(cycle, status)
         close = b"" if cycle.keep_alive else b"connection: close\r\n"
         start = status, self._lines(), close, head, b"\r\n"
         if len(content) == 1:
@@ -169,6 +195,7 @@ class StepProtocol(BoundedProtocol):
         """Send the head of an answer in parts."""
         if not (cycle.disconnected or self.transport.is_closing()):
             close = b"" if cycle.keep_alive else b"connection: close\r\n"
+            head += self._report(cycle, status)
             self.transport.write(b"".join((status, self._lines(), close, head, b"\r\n")))
 
     def go_on(self, cycle: DirectCycle, part: bytes, *, last: bool) -> None:
@@ -181,6 +208,18 @@ class StepProtocol(BoundedProtocol):
             if not cycle.keep_alive:
                 self.transport.close()
             self.on_response_complete()
+
+    def _report(self, cycle: StepCycle | DirectCycle, status: bytes) -> bytes:
+        """Report the outcome of a request, unless it has succeeded and only failures are wanted.
+
+        Return the line with its id: that of the client, or a new one if the request has failed.
+        """
+        code, request_id = int(status[9:12]), cycle.request_id
+        if request_id is None and code >= FAILED:
+            request_id = new_request_id()
+        if code >= FAILED or self.outcomes.wants_all:
+            self.outcomes.note(cycle.outcome(code, request_id or ""))
+        return b"" if request_id is None else ID_LINE % request_id.encode()
 
     def _lines(self) -> bytes:
         """Return the lines of the headers of every answer."""
@@ -216,7 +255,8 @@ class StepProtocol(BoundedProtocol):
 
     def _remember(self, head: Head, data: bytes) -> None:
         """Make a template of the form of a head that was received twice in a row."""
-        form, latest = form_of(data, keyed=head.key is not None), self._forms.latest
+        form = form_of(data, keyed=head.key is not None, identified=head.request_id is not None)
+        latest = self._forms.latest
         self._known = None
         revision = self._credentials.revision
         if form is not None and latest is not None and form == latest.form and latest.revision == revision:

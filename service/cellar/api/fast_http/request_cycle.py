@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from functools import lru_cache
+from time import monotonic
 from typing import ClassVar, Final, Protocol
 
 import numpy as np
@@ -17,7 +18,9 @@ from cellar.api.errors.step_counts import count_error
 from cellar.api.fast_http.request_head import Terms
 from cellar.api.http.body import JSON, PROMPT_BYTES
 from cellar.api.http.parameters import POSITION, RAN_ON, REPLAYED, STEP_NUMBER
-from cellar.errors import CellarError, DeadlineExceeded, Outcome, Overloaded
+from cellar.api.outcomes.outcome import Outcome
+from cellar.errors import CellarError, DeadlineExceeded, Overloaded, QuotaExceeded
+from cellar.errors import Outcome as StoreOutcome
 from cellar.metrics.counts import COUNTS, TransportCounts
 from cellar.ports import ROW, SessionKey, StepCommand, StepResult
 from cellar.sessions.requests.request import PendingSteps
@@ -28,7 +31,7 @@ logger = logging.getLogger(__name__)
 FAST_JSON: Final = COUNTS.transports["fast_json"]
 FAST_NPY: Final = COUNTS.transports["fast_npy"]
 
-OK, UNAVAILABLE, LATE = STATUS_LINE[200], STATUS_LINE[503], STATUS_LINE[504]
+OK, LIMITED, UNAVAILABLE, LATE = (STATUS_LINE[status] for status in (200, 429, 503, 504))
 
 REPLAYED_LINE = b"%s: true\r\n" % REPLAYED.lower().encode()
 JSON_HEAD = b"content-length: %%d\r\ncontent-type: %s\r\n" % JSON.encode()
@@ -40,9 +43,22 @@ NPY_HEAD = b"%s: %%s\r\n%s: %%d\r\ncontent-length: %%d\r\ncontent-type: %s\r\n" 
 
 
 @lru_cache(64)
-def _overloaded(detail: str, outcome: Outcome, retry_after_s: int) -> tuple[bytes, bytes]:
-    """Return the head and the body of a refusal. Under overload nearly all are equal, and must be cheap."""
-    return _parts_of(response_of(Overloaded(detail, outcome=outcome, retry_after_s=retry_after_s)))
+def _overloaded(
+    limited: bool,
+    detail: str,
+    outcome: StoreOutcome,
+    retry_after_s: int,
+    quota: str | None,
+    limit: float | None,
+    setting: str | None,
+) -> tuple[bytes, bytes]:
+    """Return the head and the body of a refusal. Under overload nearly all are equal, and must be cheap.
+
+    `limited` is whether the tenant has used up a quota.
+    """
+    kind = QuotaExceeded if limited else Overloaded
+    error = kind(detail, outcome=outcome, retry_after_s=retry_after_s, quota=quota, limit=limit, setting=setting)
+    return _parts_of(response_of(error))
 
 
 @lru_cache(64)
@@ -86,19 +102,30 @@ class StepCycle:
     """The request of a plain step, in the place of uvicorn's cycle of request and response."""
 
     __slots__ = (
-        *("_command", "_connection", "_key", "_session", "_terms"),
-        *("came_s", "disconnected", "keep_alive", "pieces", "response_complete"),
+        *("_command", "_connection", "_key", "_pending", "_session", "_terms"),
+        *("came_s", "disconnected", "keep_alive", "pieces", "problem", "request_id", "response_complete"),
     )
 
     message_event: ClassVar = _NoEvent()
 
     def __init__(
-        self, connection: Connection, session: str, key: str | None, terms: Terms, *, keep_alive: bool
+        self,
+        connection: Connection,
+        session: str,
+        key: str | None,
+        terms: Terms,
+        request_id: str | None = None,
+        *,
+        keep_alive: bool,
     ) -> None:
         self._connection = connection
         self._session = session
         self._key = key
         self._terms = terms
+        self.request_id = request_id
+        self.problem = ""
+        """The name of the problem, if the request has failed."""
+        self._pending: PendingSteps | None = None
         self._command: StepCommand | None = None
         self.came_s: float | None = None
         """When the request was received, by the monotonic clock; None: now."""
@@ -117,12 +144,27 @@ class StepCycle:
                 steps.check_room(session, terms.within_s, self.came_s)
             self._command = command = terms.decode(body, session, self._key, terms.within_s)
             command.came_s = self.came_s
-            pending = steps.submit(command)
+            self._pending = pending = steps.submit(command)
         except Exception as error:
             # not now: an answer starts the idle time of the connection, and more may have been received with this one
             self._connection.loop.call_soon(self._refuse, error)
         else:
             pending.when_done(self._answer)
+
+    def outcome(self, status: int, request_id: str) -> Outcome:
+        """Return the outcome of the request, which is answered with this status."""
+        began_s: float | None = getattr(self._pending, "began_s", self.came_s)  # a forwarded step has none
+        return Outcome(
+            "http",
+            "POST",
+            f"/v1/sessions/{{session}}/{self._terms.kind}",
+            status,
+            self.problem,
+            self._terms.caller.tenant,
+            self._session,
+            0.0 if began_s is None else monotonic() - began_s,
+            request_id,
+        )
 
     def _answer(self, pending: PendingSteps) -> None:
         """Write the answer or the refusal. This is called while steps are answered, and raises nothing."""
@@ -186,10 +228,14 @@ class StepCycle:
         self._connection.write(self, OK, head + (REPLAYED_LINE if result.replayed else b""), header, numbers.data)
 
     def _refuse(self, error: Exception) -> None:
+        self.problem = error.slug if isinstance(error, CellarError) else "internal_error"
         count_error(self._counts, error)
-        if type(error) is Overloaded:
+        if isinstance(error, Overloaded):
             COUNTS.refuse(error.slug)
-            self._connection.write(self, UNAVAILABLE, *_overloaded(error.detail, error.outcome, error.retry_after_s))
+            limited = isinstance(error, QuotaExceeded)
+            about = (error.quota, error.limit, error.setting)
+            parts = _overloaded(limited, error.detail, error.outcome, error.retry_after_s, *about)
+            self._connection.write(self, LIMITED if limited else UNAVAILABLE, *parts)
             return self._connection.back_off()
         if type(error) is DeadlineExceeded:
             COUNTS.refuse(error.slug)

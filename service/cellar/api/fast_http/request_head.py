@@ -14,6 +14,8 @@ from cellar.api.http.negotiation import answer_type
 from cellar.api.http.path_segments import SEGMENT, name_in_target
 from cellar.api.http.query_and_headers import TIMEOUT, deadline_s
 from cellar.api.limits.memoize import memoized
+from cellar.api.outcomes.request_id import NAME as REQUEST_ID
+from cellar.api.outcomes.request_id import accepted
 from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN
 from cellar.api.schemas.session.steps import StepQuery
 from cellar.errors import InvalidParameter, NotAcceptable, UnsupportedMediaType
@@ -27,7 +29,7 @@ KEY_HEADER, TIMEOUT_HEADER = IDEMPOTENCY_KEY.lower().encode(), TIMEOUT.lower().e
 PLAIN_HEADERS = frozenset(
     (
         *(b"host", b"user-agent", b"accept", b"accept-encoding", b"content-type", b"content-length", b"connection"),
-        *(b"authorization", KEY_HEADER, TIMEOUT_HEADER),
+        *(b"authorization", KEY_HEADER, TIMEOUT_HEADER, REQUEST_ID),
     )
 )
 """Headers that HTTP clients send by default, and those of steps. Any other may change what the request means."""
@@ -76,6 +78,7 @@ class Head(NamedTuple):
     session: str
     key: str | None
     terms: Terms
+    request_id: str | None = None
 
 
 def read_head(url: bytes, headers: Headers, most_bytes: int, caller: Caller) -> Head | None:
@@ -98,7 +101,7 @@ def read_head(url: bytes, headers: Headers, most_bytes: int, caller: Caller) -> 
     length = by_name.get(b"content-length", b"")
     if terms is None or not length.isdigit() or int(length) > min(terms.most_bytes, most_bytes):
         return None
-    return Head(session, None if key is None else key.decode(), terms)
+    return Head(session, None if key is None else key.decode(), terms, accepted(by_name.get(REQUEST_ID)))
 
 
 @memoized

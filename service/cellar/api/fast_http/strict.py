@@ -10,10 +10,9 @@ from functools import partial
 from typing import Any
 
 import httptools
-from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from cellar.api.errors.problems import internal_error, problem_of
+from cellar.api.errors.problems import Problem, internal_error, problem_of
 from cellar.api.fast_http.head_rules import check_head, split_target
 from cellar.errors import CellarError, MalformedRequest
 
@@ -170,7 +169,7 @@ class StrictProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         return self._final_action()
 
-    def _refuse(self, answer: Response) -> None:
+    def _refuse(self, answer: Problem) -> None:
         before = self._drop_unread()
         if not self.transport.is_closing():
             self._when_answered(partial(self._write_last, answer), wait=before)
@@ -207,7 +206,7 @@ class StrictProtocol(HttpToolsProtocol):
             self.transport.close()
         return False
 
-    def _write_last(self, answer: Response) -> None:
+    def _write_last(self, answer: Problem) -> None:
         headers = [*self.server_state.default_headers, *answer.raw_headers, (b"connection", b"close")]
         lines = [b"%s: %s\r\n" % header for header in headers]
         self.transport.write(b"".join((STATUS_LINE[answer.status_code], *lines, b"\r\n", bytes(answer.body))))
@@ -267,7 +266,7 @@ class _Unframed:
         await self._send(message)
 
 
-def _answer_to(error: httptools.HttpParserError, fault: BaseException | None) -> Response:
+def _answer_to(error: httptools.HttpParserError, fault: BaseException | None) -> Problem:
     """Return the answer to a request that the parser, or one of its callbacks, did not accept."""
     if isinstance(fault, CellarError):
         return problem_of(fault)

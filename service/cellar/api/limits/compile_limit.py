@@ -9,9 +9,11 @@ from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
+from cellar.api.outcomes.middleware import CALLER
 from cellar.engine import while_wanted
 from cellar.errors import CompileAbandoned, Overloaded
 from cellar.machine import processors
+from cellar.ports import ANYBODY
 
 Result = TypeVar("Result")
 
@@ -22,8 +24,10 @@ class CompileLimit:
     They have their own threads: on those of all other requests they would delay work of a millisecond by minutes.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, take: Callable[[str], None] = lambda _: None) -> None:
+        """`take` counts a compilation of a tenant, and raises QuotaExceeded for one too many."""
         self._most = most
+        self.take = take
         self._threads = ThreadPoolExecutor(processors(), thread_name_prefix="cellar-compile")
         self.count = 0
         """Requests that compile or wait."""
@@ -36,13 +40,16 @@ class CompileLimit:
         if self.count >= self._most:
             raise Overloaded(
                 f"{self._most} requests wait for the compiler, which is its limit (CELLAR_COMPILE_QUEUE)",
+                limit=self._most,
+                setting="CELLAR_COMPILE_QUEUE",
                 retry_after_s=5,
             )
         gone = threading.Event()
+        tenant: str = request.scope[CALLER].tenant if CALLER in request.scope else ANYBODY.tenant
 
         def guarded() -> Result:
             """Run the work unless the client has disconnected."""
-            with while_wanted(lambda: not gone.is_set()):
+            with while_wanted(lambda: not gone.is_set(), lambda: self.take(tenant)):
                 if gone.is_set():
                     raise CompileAbandoned("the client has disconnected")
                 return work()

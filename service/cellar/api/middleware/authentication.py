@@ -9,8 +9,8 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cellar.api.dependencies import CALLER
 from cellar.api.errors.problems import problem_of
+from cellar.api.outcomes.middleware import CALLER
 from cellar.errors import CellarError, ScopeMissing, Unauthenticated
 from cellar.ports import ANYBODY, Caller
 from cellar.ports import Scope as KeyScope
@@ -36,7 +36,7 @@ READING = ("GET", "HEAD", "OPTIONS")
 
 SCOPE_OF: tuple[tuple[re.Pattern[str], KeyScope, KeyScope], ...] = (
     (re.compile(r"/v1/keys(/.*)?"), "admin", "admin"),
-    (re.compile(r"/v1/(tickets|stats)"), "read", "read"),
+    (re.compile(r"/v1/(tickets|stats|limits)"), "read", "read"),
     (re.compile(r"/metrics"), "metrics", "metrics"),
     (re.compile(r"/v1/(models|cells|jobs)(/.*)?"), "read", "train"),
     (re.compile(r"/v1/(sessions|deletions|steps|stream)(/.*)?"), "read", "step"),

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from cellar.api.routes import history, snapshots
-from cellar.api.routes.catalogue import aliases, cells, health, jobs, keys, metrics, models, weights
+from cellar.api.routes.catalogue import aliases, cells, health, jobs, keys, limits, metrics, models, weights
 from cellar.api.routes.session import bulk, events, many, sequence_stream, sessions, state, steps
 
 
@@ -30,6 +30,7 @@ PARTS = (
     events,
     jobs,
     keys,
+    limits,
 )
 for part in (*PARTS, health, metrics):
     router.include_router(part.router)

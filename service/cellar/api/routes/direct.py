@@ -56,7 +56,7 @@ def direct_routes(app: Any) -> DirectRoutes:
 def _compiled(router: Any, endpoint: Callable[..., Any]) -> DirectRoute:
     (route,) = [each for each in router.routes if isinstance(each, APIRoute) and each.endpoint is endpoint]
     method = "".join(route.methods or ())
-    return DirectRoute(method.encode(), target_of(route.path), _binder(route))
+    return DirectRoute(method.encode(), target_of(route.path), _binder(route), route.path)
 
 
 def _binder(route: APIRoute) -> Bind:

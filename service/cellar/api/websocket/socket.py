@@ -8,12 +8,15 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
+from time import monotonic
 from typing import Any
 
 from anyio.to_thread import run_sync
 
 from cellar.api.dependencies import Services
+from cellar.api.errors.problems import status_of
 from cellar.api.http.body import PROMPT_BYTES, decode_in_thread
+from cellar.api.outcomes.outcome import Outcome, Outcomes
 from cellar.api.websocket.close_codes import BROKEN, STOPPING, Closing, closing_of, ends
 from cellar.api.websocket.connection.interface import BINARY, Connection, Message
 from cellar.api.websocket.in_flight import StepsInFlight
@@ -27,6 +30,9 @@ from cellar.ports import Caller, Position
 from cellar.sessions.values.position import parse_position
 
 logger = logging.getLogger(__name__)
+
+STREAM, STREAM_OF_SESSION = "/v1/stream", "/v1/sessions/{session}/stream"
+"""The paths of streams, with placeholders."""
 
 
 class DeferredWrites:
@@ -63,8 +69,11 @@ class Socket:
         *,
         window: int,
         max_bytes: int,
+        outcomes: Outcomes,
     ) -> None:
         self._services = services
+        self._caller = caller
+        self._outcomes = outcomes
         self._session = session
         self._names = SessionNames(caller, session)
         self._connection = connection
@@ -310,5 +319,24 @@ class Socket:
             submission.count_outcome()
             if submission.result is not None:
                 self._acknowledged[submission.session] = submission.result.position
-            if submission.error is not None and self._session is not None and ends(submission.error):
-                self.end(closing_of(submission.error))
+            if submission.error is not None:
+                self._report(submission, submission.error)
+                if self._session is not None and ends(submission.error):
+                    self.end(closing_of(submission.error))
+
+    def _report(self, submission: Submission | Several, error: CellarError) -> None:
+        """Report a step that has failed."""
+        began_s: float | None = getattr(submission.pending, "began_s", None)
+        self._outcomes.note(
+            Outcome(
+                "websocket",
+                "",
+                STREAM_OF_SESSION if self._session is not None else STREAM,
+                status_of(type(error)),
+                error.slug,
+                self._caller.tenant,
+                submission.session,
+                0.0 if began_s is None else monotonic() - began_s,
+                "",
+            )
+        )

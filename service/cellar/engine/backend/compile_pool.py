@@ -55,14 +55,30 @@ Wanted = Callable[[], bool]
 _wanted: ContextVar[Wanted] = ContextVar("wanted", default=lambda: True)
 
 
+_admit: ContextVar[Callable[[], None]] = ContextVar("admit", default=lambda: None)
+
+
 @contextmanager
-def while_wanted(wanted: Wanted) -> Iterator[None]:
-    """Abandon what this thread compiles in this context, with CompileAbandoned, once `wanted` returns False."""
-    token = _wanted.set(wanted)
+def while_wanted(wanted: Wanted, admit: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Abandon what this thread compiles in this context, with CompileAbandoned, once `wanted` returns False.
+
+    `admit` is called before the first kernel is compiled, and may raise an error.
+    """
+    is_admitted = False
+
+    def admit_once() -> None:
+        """Call `admit` the first time."""
+        nonlocal is_admitted
+        if not is_admitted:
+            is_admitted = True
+            admit()
+
+    tokens = _wanted.set(wanted), _admit.set(admit_once)
     try:
         yield
     finally:
-        _wanted.reset(token)
+        _wanted.reset(tokens[0])
+        _admit.reset(tokens[1])
 
 
 def is_wanted() -> bool:
@@ -77,11 +93,13 @@ Compiled = dict[str, bytes | CompileFailed]
 def compile_kernels(texts: Mapping[str, str], target: Target) -> Compiled:
     """Return the object files of kernel texts, by the keys of the texts. A text that fails does not stop the others.
 
-    Raise CompileAbandoned, CompileFailed for a target of another architecture than this machine's, or Overloaded if
-    no compiler can be started now.
+    Raise CompileAbandoned, CompileFailed for a target of another architecture than this machine's, Overloaded if no
+    compiler can be started now, or the error of `admit`.
     """
     if texts and target.architecture != platform.machine():
         raise CompileFailed(f"kernels for {target.architecture} cannot be compiled on {platform.machine()}")
+    if texts:
+        _admit.get()()
     shares, wanted = _partition(texts), _wanted.get()
     with ThreadPoolExecutor(len(shares) or 1) as threads:
         done = threads.map(lambda share: _compile_share(share, target, wanted), shares)

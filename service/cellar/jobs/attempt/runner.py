@@ -109,6 +109,7 @@ class JobAttempt:
 
     def fail(self, error: str, *, patience_s: float = PATIENCE_S) -> None:
         """End the job with an error for its owner, unless another attempt has it."""
+        logger.warning("job %s of tenant %s has failed: %s", self._lease.job, self._lease.tenant, error)
         try:
             self._report(patience_s)
             self._retry(lambda: self._jobs.finish(self._lease, "failed", error=error), patience_s)

@@ -38,8 +38,8 @@ class ForwardingSteps(Steps):
         """The owner of each bucket; None if it is this process, or takes no steps now."""
         self._in_flight: dict[SessionKey, _InFlight] = {}
 
-    def submit(self, command: StepCommand, after: PendingResult[Any] | None = None) -> PendingSteps:
-        """Queue or forward steps and return their pending result, as `Steps.submit`.
+    def queue(self, command: StepCommand, after: PendingResult[Any] | None = None) -> PendingSteps:
+        """Queue or forward steps and return their pending result, as `Steps.queue`.
 
         If the owner ends or hangs, steps that are recognised when they are repeated are submitted here. Others raise
         StoreUnavailable with the outcome `unknown`, unless they had not been sent.
@@ -50,10 +50,10 @@ class ForwardingSteps(Steps):
         if current is None and (
             owner is None or command.inputs.nbytes > MOST_FORWARDED_BYTES or self.scheduler.is_busy(key)
         ):
-            return super().submit(command, after)
+            return super().queue(command, after)
         assert owner is not None
         if after is not None and after.done() and after.failed:
-            return super().submit(command, after)  # which ends it
+            return super().queue(command, after)  # which ends it
         if current is None:
             step = owner.forward(command, after)
             self._in_flight[key] = _InFlight(owner)
@@ -78,11 +78,11 @@ class ForwardingSteps(Steps):
             del self._in_flight[key]
             for held in current.held:
                 if not held.done():
-                    held.submit_again(self.submit)
+                    held.submit_again(self.queue)
 
     def submit_here(self, command: StepCommand, after: PendingResult[Any] | None = None) -> PendingSteps:
         """Queue steps in this process, also those of a session that another one owns."""
-        return super().submit(command, after)
+        return super().queue(command, after)
 
     def _hold(self, current: _InFlight, command: StepCommand, after: PendingResult[Any] | None) -> ForwardedStep:
         """Keep a step until those in flight are answered: their process takes no others."""

@@ -40,6 +40,7 @@ from cellar.sessions.scheduling.commit_builder import check_finite
 from cellar.sessions.scheduling.scheduler import Scheduler
 from cellar.sessions.service import state_edits
 from cellar.sessions.service.options import MAX_TTL_S, SessionOptions, check_range, check_rows, is_as_asked, new_name
+from cellar.sessions.service.session_quota import NO_QUOTA, SessionQuota, admit_many, admit_one, outcome_of
 from cellar.sessions.service.steps import Steps
 from cellar.sessions.values.identity import check_identity, nonces
 from cellar.sessions.values.limits import SessionLimits
@@ -85,9 +86,9 @@ class Sessions:
         self._nonces = nonces()
         self.kernels = ThreadPoolExecutor(THREADS, thread_name_prefix="cellar-kernel")
         self._scheduler = Scheduler(store, uses, source, self.kernels, THREADS, limits, self.memory)
-        self.models = self._scheduler.models
-        self.aliases = self._scheduler.aliases
+        self.models, self.aliases = self._scheduler.models, self._scheduler.aliases
         self.recovery, self.recover = self._scheduler.recovery, self._scheduler.recover
+        self.quota: SessionQuota = NO_QUOTA
         self.steps = Steps(self._scheduler, self.memory, max_sequence_steps=limits.max_sequence_steps)
 
     def call_with_logged(self, logged: Callable[[Commit], None]) -> None:
@@ -162,6 +163,8 @@ class Sessions:
         self, records: Sequence[tuple[SessionRecord, str | None]]
     ) -> Sequence[SessionSummary | CellarError | None]:
         """Create sessions of one tenant with different names; return for each what `admit` returns or raises."""
+        if not await admit_many(self.quota, [record for record, _ in records]):
+            return [await outcome_of(self.admit(record)) for record, _ in records]
         found = await self._store.create_all(records)
         for (record, _), there in zip(records, found, strict=True):
             if there is None:
@@ -172,8 +175,10 @@ class Sessions:
     async def admit(self, record: SessionRecord, origin: Origin = "create") -> SessionSummary | None:
         """Create a session that is made elsewhere and return None; if its name is taken, return who has it.
 
-        `origin` says where its state is from: `create` where it is the initial one.
+        `origin` is where its state is from, `create` for the initial one. Raise QuotaExceeded if the name is free.
         """
+        if (there := await admit_one(self.quota, self._store, record)) is not None:
+            return there
         layout = None
         if record.meta.log:
             served = await self.models.fetch(record.key.tenant, record.meta)
@@ -236,6 +241,7 @@ class Sessions:
         """Delete the session."""
         self._scheduler.forget(key)
         await self._store.delete(key)
+        self.quota.forget()
 
     async def look(self, key: SessionKey) -> tuple[SessionRecord, Sizes, int]:
         """Return the session, the sizes of its model, and how many steps a sequence of it may have at most."""

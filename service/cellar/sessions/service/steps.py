@@ -2,11 +2,11 @@
 
 import os
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from cellar.errors import ShapeMismatch
+from cellar.errors import Overloaded, ShapeMismatch
 from cellar.memory.request_memory import RequestMemory
 from cellar.ports import APPEND, UNMARKED, Floats, RowFlags, SessionKey, StepCommand
 from cellar.sessions.requests.request import PendingResult, PendingSteps, StepRequest, too_late
@@ -21,6 +21,20 @@ USUAL_BYTES = 4 * 1024
 """Inputs up to this size are not counted: of as many requests as may wait they take 16 MiB."""
 
 
+class StepQuota(Protocol):
+    """Counts the steps of each tenant, and refuses those beyond its quotas."""
+
+    def begin_steps(self, tenant: str, steps: int) -> bool:
+        """Count steps; return whether `end_steps` must be called when they are answered. Raise QuotaExceeded."""
+        ...
+
+    def end_steps(self, tenant: str, steps: int) -> None:
+        """Note that steps are answered."""
+
+    def check_steps(self, tenant: str) -> None:
+        """Raise QuotaExceeded if no step is taken now. Nothing is counted."""
+
+
 class Steps:
     """Takes commands and queues them as requests. A sequence has `max_sequence_steps` at most."""
 
@@ -32,8 +46,31 @@ class Steps:
         self.together = scheduler.together
         """Returns a context for requests that came together: those of one session share a commit from the first."""
         self._nonces = nonces()
+        self.quota: StepQuota | None = None
+        """Counts the steps of each tenant; None while they need not be counted."""
 
     def submit(self, command: StepCommand, after: PendingResult[Any] | None = None) -> PendingSteps:
+        """Queue steps that a client has sent, as `queue` does. Raise QuotaExceeded as well."""
+        if self.quota is None:
+            return self.queue(command, after)
+        tenant, count = command.session.tenant, _steps_of(command)
+        quota = self.quota
+        try:
+            must_end = quota.begin_steps(tenant, count)
+        except Overloaded:
+            self.admission.is_refusing = True  # so that the next one is refused before it is decoded
+            raise
+        if not must_end:
+            return self.queue(command, after)
+        try:
+            pending = self.queue(command, after)
+        except BaseException:
+            quota.end_steps(tenant, count)
+            raise
+        pending.when_done(lambda _: quota.end_steps(tenant, count))
+        return pending
+
+    def queue(self, command: StepCommand, after: PendingResult[Any] | None = None) -> PendingSteps:
         """Queue steps and return their pending result, a `StepResult` or an error.
 
         Requests of a session are run in the order of the calls, and waiting steps are run together. If `after`, an
@@ -60,8 +97,12 @@ class Steps:
     def check_room(self, key: SessionKey, deadline_s: float | None, came_s: float | None = None) -> None:
         """Raise Overloaded if a step of the session would be refused for those that wait, as far as that is known.
 
+        Raise QuotaExceeded if its tenant may send none now.
+
         The deadline counts from `came_s` or from now. Raise DeadlineExceeded if it is past.
         """
+        if self.quota is not None:
+            self.quota.check_steps(key.tenant)
         self.scheduler.check_room(key, None if deadline_s is None else _left_s(deadline_s, came_s))
 
     def _request(self, command: StepCommand) -> StepRequest:
@@ -101,6 +142,11 @@ class Steps:
         """Reserve the memory of large inputs. Raise Overloaded."""
         command.memory = self.memory.reservation()
         command.memory.extend(command.inputs.nbytes)
+
+
+def _steps_of(command: StepCommand) -> int:
+    """Return the number of steps of a command: of a sequence, its length."""
+    return len(command.inputs)
 
 
 def _fingerprint(command: StepCommand, inputs: Floats, flags: RowFlags | None) -> bytes:

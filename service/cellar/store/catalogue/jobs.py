@@ -72,6 +72,10 @@ class RedisJobs:
 
     def unfinished(self, tenant: str, model: str) -> list[Job]:
         """Return the queued and running jobs that train a model or one version of it. Raise StoreUnavailable."""
+        return [job for job in self.unfinished_of(tenant) if _trains(job, model)]
+
+    def unfinished_of(self, tenant: str) -> list[Job]:
+        """Return the queued and running jobs of a tenant. Raise StoreUnavailable."""
         with redis_errors():
             members = [text(member) for member in self._client.zrange(self._active, 0, -1)]
         found = []
@@ -81,7 +85,7 @@ class RedisJobs:
                 continue
             with suppress(JobUnknown):
                 found.append(self.get(tenant, job))
-        return [job for job in found if _trains(job, model) and job.state in ("queued", "running")]
+        return [job for job in found if job.state in ("queued", "running")]
 
     def unended(self) -> Sequence[UnendedJob]:
         """Return the queued and running jobs of all tenants. Raise StoreUnavailable."""

@@ -8,10 +8,11 @@ twice here: the caller decides whether it may be repeated.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from cellar.errors import StoreUnavailable
-from cellar.store.connection import requirements, rights
+from cellar.store.connection import outages, requirements, rights
 from cellar.store.connection.router import CommandReplies, ReplyCallback, Router, Wait
 from cellar.store.connection.transaction import LEAST, grouped, ungrouped
 from cellar.store.protocol.errors import CONNECT_TIMEOUT_S, FULL, REPLY_TIMEOUT_S, lost, refusal, refusal_code
@@ -48,8 +49,6 @@ class RedisConnection:
         self._wire: RedisProtocol | None = None
         self._connecting: asyncio.Task[RedisProtocol] | None = None
         self._waiting: list[PendingReply] = []
-        self._is_down = False
-        """Whether the last attempt to connect failed."""
 
     async def call(self, commands: Sequence[Command]) -> list[Reply]:
         """Send all commands in one write and return their replies, a ReplyError where Redis refused one.
@@ -172,30 +171,22 @@ class RedisConnection:
                 await self._introduce(wire, where)
         except (OSError, TimeoutError) as error:
             wire.abort()
-            self._log_failure(where, _reason(error, self._connect_timeout_s))
+            outages.cannot_be_used(where, _reason(error, self._connect_timeout_s))
             raise lost("not_applied") from error
         except StoreUnavailable as error:  # no call has been sent yet
             closed = "it closes the connection, or does not speak the protocol of Redis"
-            self._log_failure(where, closed if wire.closed else error.detail)
+            outages.cannot_be_used(where, closed if wire.closed else error.detail)
             wire.abort()
-            raise StoreUnavailable(error.detail, outcome="not_applied") from error
+            raise replace(error, outcome="not_applied") from error
         except ReplyError as error:
             wire.abort()
-            self._log_failure(where, str(error))
+            outages.cannot_be_used(where, str(error))
             raise
         except BaseException:
             wire.abort()
             raise
-        if self._is_down:
-            self._is_down = False
-            logger.info("Redis at %s answers again", where)
+        outages.can_be_used(where)
         return wire
-
-    def _log_failure(self, where: Address, reason: str) -> None:
-        """Log which Redis cannot be used and why, once until there is a connection again."""
-        if not self._is_down:
-            logger.warning("Redis at %s cannot be used: %s", where, reason)
-        self._is_down = True
 
     async def _introduce(self, wire: RedisProtocol, where: Address) -> None:
         commands: list[Command] = []
@@ -224,8 +215,7 @@ class RedisConnection:
             raise named  # the connection was refused; another error of SETNAME does no harm
         if self._find is not None and not (isinstance(replies[-1], list) and replies[-1][0] == b"master"):
             raise lost("not_applied")  # the sentinels name different servers, or this one is not promoted yet
-        if (reason := requirements.unmet(requirements.facts(server, memory))) is not None:
-            raise StoreUnavailable(reason, outcome="not_applied")
+        requirements.check(requirements.facts(server, memory))
         if (reason := rights.missing(rights_reply)) is not None:
             raise StoreUnavailable(reason, outcome="not_applied")
 

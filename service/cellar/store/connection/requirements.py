@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from cellar.errors import StoreUnavailable
 from cellar.store.protocol.resp import Reply, ReplyError, raw
 
 FLOOR = (6, 2)
@@ -21,9 +22,8 @@ def facts(*replies: Reply) -> dict[str, str]:
 
 def unmet(info: Mapping[str, str]) -> str | None:
     """Return a text that says why a Redis with these INFO fields cannot keep sessions, None if it can."""
-    found = info.get("redis_version", "")
-    if found and version(found) < FLOOR:
-        return f"Redis {found} is too old: 6.2 or newer is needed"
+    if is_too_old(info):
+        return f"Redis {info['redis_version']} is too old: 6.2 or newer is needed"
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction" and info.get("maxmemory", "0") != "0":
         return (
@@ -31,6 +31,19 @@ def unmet(info: Mapping[str, str]) -> str | None:
             " set maxmemory-policy noeviction"
         )
     return None
+
+
+def check(info: Mapping[str, str]) -> None:
+    """Raise StoreUnavailable if a Redis with these INFO fields cannot keep sessions."""
+    reason = unmet(info)
+    if reason is not None:
+        raise StoreUnavailable(reason, outcome="not_applied", is_unfit=is_too_old(info))
+
+
+def is_too_old(info: Mapping[str, str]) -> bool:
+    """Return whether a Redis with these INFO fields lacks commands."""
+    found = info.get("redis_version", "")
+    return bool(found) and version(found) < FLOOR
 
 
 def version(text: str) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ change nothing. Both load scripts that a Redis has lost.
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import repeat
 from time import monotonic
 from typing import Any, NamedTuple, cast
@@ -81,7 +82,7 @@ class RetryingClient:
             first_time = tries.count == 0 and all(failure.outcome == "unknown" for *_, failure in failed)
             passing = all(self._is_passing(reply) for _, reply, _ in failed)
             if not (first_time or passing) or tries.over:
-                raise StoreUnavailable(failed[0][2].detail, outcome="not_applied")
+                raise replace(failed[0][2], outcome="not_applied")
             waiting = [index for index, *_ in failed]
             await tries.pause(now=first_time)
 
@@ -207,7 +208,7 @@ def _outcomes(found: Sequence[Any], copies: Sequence[int]) -> list[CommandOutcom
 
 
 def _given_up(failure: StoreUnavailable, sent: bool) -> CommandOutcome:
-    return CommandOutcome(StoreUnavailable(failure.detail, outcome="unknown" if sent else "not_applied"), sent)
+    return CommandOutcome(replace(failure, outcome="unknown" if sent else "not_applied"), sent)
 
 
 def _failure(reply: "Reply | StoreUnavailable") -> StoreUnavailable | None:

@@ -65,7 +65,7 @@ def refusal(message: str) -> StoreUnavailable | None:
 
 def lost(outcome: Outcome) -> StoreUnavailable:
     """Return the error of a Redis that cannot be reached or has not answered."""
-    return StoreUnavailable("Redis is not answering", outcome=outcome)
+    return StoreUnavailable("Redis is not answering", outcome=outcome, is_lost=True)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from cellar.errors import CellarError, InvalidInput
 from cellar.ports import EVERY_SESSION, MOST_NAME_BYTES, SessionFilter, SessionKey, SessionSummary
+from cellar.ports.catalogue.quotas import SessionUse
 from cellar.store.connection.retry import RetryingClient
 from cellar.store.keys import BUCKETS, SessionKeys
 from cellar.store.protocol.resp import Command, Reply, items, number, raw, text
@@ -33,6 +34,9 @@ bucket. Otherwise one is checked."""
 
 EXAMINED_AT_ONCE, MOST_EXAMINED = 256, 1024
 """Sessions that a page with a filter reads in one round trip, and sessions that a page reads at most."""
+
+MEASURED = 8
+"""Sessions of each bucket whose states are measured to estimate the bytes of all: 2,048 of a tenant."""
 
 MANY = 512
 """Names that `next_names` reads at most: to check them takes a millisecond."""
@@ -134,6 +138,21 @@ class SessionIndex:
             examined += len(some)
             bucket, last = some[-1] if len(some) < len(names) else (bucket + SPAN, "")
         return found, _cursor(bucket, last) if bucket < BUCKETS else ""
+
+    async def use(self, tenant: str) -> SessionUse:
+        """Return the number of names of a tenant, and the bytes of its states, estimated from a sample of many."""
+        buckets = [self._keys.bucket(tenant, each) for each in range(BUCKETS)]
+        counts = [number(count) for count in await self._client.read([(b"ZCARD", each) for each in buckets])]
+        filled = [(bucket, count) for bucket, count in zip(buckets, counts, strict=True) if count]
+        drawn = await self._client.read([(b"ZRANDMEMBER", bucket, b"%d" % MEASURED) for bucket, _ in filled])
+        names = [[text(name) for name in items(some)] for some in drawn]
+        keys = [SessionKey(tenant, name) for some in names for name in some]
+        sizes = iter(await self._client.read([(b"HSTRLEN", self._keys.record(key), b"s") for key in keys]))
+        state_bytes = 0.0
+        for (_, count), some in zip(filled, names, strict=True):
+            measured = sum(number(next(sizes)) for _ in some)
+            state_bytes += measured * count / max(1, len(some))
+        return SessionUse(sum(counts), round(state_bytes))
 
     async def next_names(self, tenant: str, cursor: str) -> tuple[list[SessionKey], str]:
         """Return at most MANY names after `cursor`, and the cursor that continues ("" at the end).

@@ -18,6 +18,8 @@ from redis.connection import SSLConnection
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelManagedConnection
 
+from cellar.errors import StartupError
+from cellar.store.connection import requirements
 from cellar.store.connection.connection import RedisConnection
 from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
@@ -72,6 +74,14 @@ def sync_client(url: str) -> "redis.Redis":
     if isinstance(address, SentinelAddress):
         return _by_sentinel(address)
     return redis.Redis.from_url(url, retry=_never(), **_PATIENCE)
+
+
+def check_version(client: "redis.Redis") -> None:
+    """Raise StartupError if the server of a client is too old, or redis.RedisError."""
+    found: Any = client.info("server")  # of a cluster, by node
+    for facts in found.values() if isinstance(client, _LazyCluster) else (found,):
+        if requirements.is_too_old(facts):
+            raise StartupError(f"{requirements.unmet(facts)} (CELLAR_REDIS_URL, CELLAR_QUEUE_URL)")
 
 
 _PATIENCE: dict[str, Any] = {

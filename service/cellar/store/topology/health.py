@@ -57,9 +57,11 @@ async def _ask(primary: Router, probe: bytes) -> dict[str, Any]:
         raise StoreUnavailable(reason, outcome="not_applied")
     wrote.result()
     facts = requirements.facts(info.result())
-    if (reason := requirements.unmet(facts)) is not None:
+    try:
+        requirements.check(facts)
+    except StoreUnavailable:
         primary.drop()  # a new connection is checked first, so steps are refused as well
-        raise StoreUnavailable(reason, outcome="not_applied")
+        raise
     policy = config.reply if isinstance(config.reply, list) else []  # some servers forbid CONFIG
     durability = raw(policy[1]).decode() if len(policy) > 1 else "unknown"
     return {

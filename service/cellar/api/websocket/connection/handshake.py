@@ -35,6 +35,8 @@ def shake_hands(parser: ServerProtocol, data: bytes, streams: StreamServer) -> S
             response = parser.reject(refusal.status_code, bytes(refusal.body).decode())
             del response.headers["Content-Type"]
             response.headers["Content-Type"] = refusal.headers["Content-Type"]
+            if "Retry-After" in refusal.headers:
+                response.headers["Retry-After"] = refusal.headers["Retry-After"]
         parser.send_response(response)
         return scope if is_accepted and refusal is None else None
     return None
