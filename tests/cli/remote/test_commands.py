@@ -22,9 +22,9 @@ Run = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def url(redis_url: str, kernel_directory: Path) -> Iterator[str]:
-    """Yield the URL of a service with a worker."""
+    """Yield the URL of a service."""
     prefix = f"test-{uuid.uuid4().hex}"
-    settings = environment(redis_url=redis_url, key_prefix=prefix, cache_dir=str(kernel_directory), workers="1")
+    settings = environment(redis_url=redis_url, key_prefix=prefix, cache_dir=str(kernel_directory))
     with serving(settings) as service:
         yield service.url
 
@@ -114,21 +114,43 @@ def test_a_file_goes_out_and_comes_in(run: Run, model: str, tmp_path: Path, caps
     assert [each.name for each in tmp_path.iterdir()] == ["out.safetensors"]
 
 
-def test_a_model_is_trained_on_files(run: Run, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_job_is_submitted_cancelled_and_deleted(
+    run: Run, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No worker runs, so that the job stays queued."""
     values = [[(number % 7) / 7] for number in range(60)]
     (tmp_path / "x.json").write_text(json.dumps(values))
     (tmp_path / "y.csv").write_text("value\n" + "\n".join(str(value) for [value] in values))
     data = ("--inputs", str(tmp_path / "x.json"), "--targets", str(tmp_path / "y.csv"))
-    job = run("train", model, *data, "--set", "epochs=1", "--set", "publish=always")
-    assert (job["state"], job["result"]) == ("succeeded", f"{model}@2")
-    assert run("jobs", "show", job["job"])["progress"]["epoch"] == 1
-    assert job["job"] in [each["job"] for each in run("jobs", "list", "--state", "succeeded")["jobs"]]
-    assert run("jobs", "wait", job["job"])["state"] == "succeeded"
+    submitted = run("train", model, *data, "--set", "epochs=1", "--no-wait", "--key", model)
+    job = submitted["job"]
+    assert run("train", model, *data, "--set", "epochs=1", "--no-wait", "--key", model)["job"] == job
+    assert (submitted["state"], submitted["training"]["epochs"]) == ("queued", 1)
+    assert job in [each["job"] for each in run("jobs", "list", "--state", "queued")["jobs"]]
+    assert "cancel it" in refused(capsys, "jobs", "delete", job, "--yes")
+    assert run("jobs", "cancel", job)["state"] == "cancelled"
+    assert main(["jobs", "wait", job, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["state"] == "cancelled"
+    assert run("jobs", "delete", "--model", model, "--dry-run")["jobs"] == [job]
+    assert run("jobs", "delete", "--model", model, "--older-than-s", "3600", "--yes")["jobs"] == []
+    assert "repeat the command with --yes" in refused(capsys, "jobs", "delete", job)
+    assert "--state" in refused(capsys, "jobs", "delete", "--yes")
+    assert run("jobs", "delete", "--model", model, "--state", "cancelled", "--yes")["deleted"]
+    assert "no job" in refused(capsys, "jobs", "show", job)
+
+
+def test_data_that_cannot_be_trained_on_are_refused(
+    run: Run, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("models", "show", model)["model"] == f"{model}@1"
+    (tmp_path / "x.json").write_text("[[0], [1], [0], [1]]")
+    data = ("--inputs", str(tmp_path / "x.json"), "--targets", str(tmp_path / "x.json"))
     assert "did you mean `epochs`" in refused(capsys, "train", model, *data, "--set", "epochz=1")
     assert "expected FIELD=VALUE" in refused(capsys, "train", model, *data, "--set", "epochs")
-    (tmp_path / "y.csv").write_text("a\nb\n")
+    (tmp_path / "x.json").write_text("[")
     assert "holds no numbers" in refused(capsys, "train", model, *data)
-    assert "no job 'abc'" in refused(capsys, "jobs", "show", "abc")
+    (tmp_path / "x.json").unlink()
+    assert "cannot be read" in refused(capsys, "train", model, *data)
 
 
 def test_a_measurement_leaves_nothing_behind(run: Run) -> None:

@@ -1,16 +1,17 @@
-"""The commands `cellar jobs list`, `show` and `cancel`, and how a job is followed until it has ended."""
+"""The commands `cellar jobs list`, `show`, `wait`, `cancel` and `delete`."""
 
 import time
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
-from cellar.cli.console import Mistake, progress, show_json, show_members, show_table
-from cellar.cli.options import ApiKey, Json, Url
-from cellar.cli.remote.connection import Service, path_of
+from cellar.cli.console import Mistake, confirm, progress, say, show_json, show_members, show_table
+from cellar.cli.options import ApiKey, Json, Url, Yes
+from cellar.cli.remote.connection import Service, pages, path_of
 
-app = typer.Typer(name="jobs", help="List, show and cancel training jobs.")
+app = typer.Typer(name="jobs", help="List, show, cancel and delete training jobs.")
 
 POLL_S = 0.5
 
@@ -33,7 +34,7 @@ Name = Annotated[str, typer.Argument(metavar="JOB", help="The name of the job.")
 @app.command(name="list")
 def list_jobs(
     state: Annotated[State | None, typer.Option(help="Only jobs in this state.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Most jobs.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="Most jobs.")] = 100,
     url: Url = None,
     api_key: ApiKey = None,
     *,
@@ -41,7 +42,8 @@ def list_jobs(
 ) -> None:
     """List training jobs, the newest first."""
     with Service(url, api_key) as service:
-        found = service.get("/v1/jobs", {"state": None if state is None else state.value, "limit": limit})["jobs"]
+        params = {"state": None if state is None else state.value}
+        found = list(pages(service, "/v1/jobs", "jobs", params, limit))
     if as_json:
         return show_json({"jobs": found})
     rows = [(job["job"], job["state"], job["model"], job["result"], job["created"]) for job in found]
@@ -69,6 +71,53 @@ def cancel(job: Name, url: Url = None, api_key: ApiKey = None, *, as_json: Json 
     with Service(url, api_key) as service:
         found = service.send("POST", path_of("jobs", job, "cancel"))
     _show(found, as_json=as_json)
+
+
+@app.command()
+def delete(
+    job: Annotated[str | None, typer.Argument(metavar="JOB", help="One job; or give a filter.")] = None,
+    state: Annotated[State | None, typer.Option(help="Only succeeded, failed or cancelled jobs.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only jobs that trained this model or version.")] = None,
+    older_than_s: Annotated[
+        float | None,
+        typer.Option("--older-than-s", min=0.0, help="Only jobs that ended this long ago, seconds."),
+    ] = None,
+    url: Url = None,
+    api_key: ApiKey = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list them.")] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Delete one job, or all ended jobs that fit all filters, and their data. Versions that they published stay."""
+    if (job is None) == (state is None and model is None and older_than_s is None):
+        raise Mistake("name one job, or give at least one of --state, --model and --older-than-s")
+    with Service(url, api_key) as service:
+        if job is not None:
+            found = [service.get(path_of("jobs", job))["job"]]
+        else:
+            params = {"state": None if state is None else state.value}
+            found = [
+                each["job"]
+                for each in pages(service, "/v1/jobs", "jobs", params)
+                if each["ended"] is not None
+                and (model is None or model in (each["model"], each["model"].partition("@")[0]))
+                and (older_than_s is None or _seconds_since(each["ended"]) >= older_than_s)
+            ]
+        if not dry_run:
+            confirm(f"Delete {len(found)} jobs and their data?", yes=yes)
+            with progress("delete", len(found)) as advance:
+                for name in found:
+                    service.send("DELETE", path_of("jobs", name))
+                    advance(1)
+    if as_json:
+        return show_json({"jobs": found, "deleted": not dry_run})
+    return say(f"{len(found)} jobs {'fit' if dry_run else 'are deleted'}")
+
+
+def _seconds_since(time_text: str) -> float:
+    """Return how long ago a time of the API was, seconds."""
+    return (datetime.now(UTC) - datetime.fromisoformat(time_text)).total_seconds()
 
 
 def _show(job: dict[str, Any], *, as_json: bool) -> None:
