@@ -41,7 +41,7 @@ from cellar.api.schemas.session.sessions import (
     StateRequest,
     StatesQuery,
 )
-from cellar.errors import BodyTooLarge, NotAcceptable
+from cellar.errors import BodyTooLarge, KernelRevisionMismatch, NotAcceptable
 from cellar.ports import SessionKey
 from cellar.sessions.values import results as runtime
 from cellar.wire.arrays import npy, tensors
@@ -93,7 +93,7 @@ async def reset_session(
 @router.get(
     "/state",
     response_model=StateAnswer,
-    responses={**answers(*SESSION, *MODEL, NotAcceptable, BodyTooLarge), **STATES},
+    responses={**answers(*SESSION, *MODEL, KernelRevisionMismatch, NotAcceptable, BodyTooLarge), **STATES},
 )
 async def read_state(
     session: SessionPath, request: Request, services: Parts, layer: Layer = None, name: StateName = None
