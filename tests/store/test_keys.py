@@ -38,7 +38,10 @@ def test_no_key_belongs_to_two_sessions(one: str, other: str, once: str, also: s
 def test_no_key_belongs_to_two_of_the_names_that_are_hard() -> None:
     names = {*ALLOWED, *(f"{name}}}{end}" for name in ALLOWED for end in ("", ":t", ":k:k", ":s"))}
     keys = [key for name in names for once in ("k", "k}", "}") for key in {*keys_of(name, once)}]
-    owners = {key: {name for name in names if key in keys_of(name)} for key in keys}
+    owners: dict[bytes, set[str]] = {key: set() for key in keys}
+    for name in names:
+        for key in keys_of(name):
+            owners[key].add(name)
     assert all(len(owner) <= 1 for owner in owners.values())
 
 

@@ -4,9 +4,8 @@
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
@@ -90,21 +89,23 @@ class Scheduler:
         elif len(queue.waiting) == 1:
             self._held.append(queue)
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self) -> "Together":
         """Take up requests that are submitted in this context at its end, so that those of a session share a commit."""
+        return Together(self)
+
+    def hold(self) -> bool:
+        """Take up no requests until `take_up_held`; return False if that is so already."""
         if self._held is not None:
-            yield
-            return
-        held: list[SessionQueue] = []
-        self._held = held
-        try:
-            yield
-        finally:
-            self._held = None
-            for queue in held:
-                if queue.waiting and not queue.current:
-                    self._lifecycle.take_up(queue)
+            return False
+        self._held = []
+        return True
+
+    def take_up_held(self) -> None:
+        """Take up the requests that were held."""
+        held, self._held = self._held, None
+        for queue in held or ():
+            if queue.waiting and not queue.current:
+                self._lifecycle.take_up(queue)
 
     def check_room(self, key: SessionKey, left_s: float | None) -> None:
         """Raise Overloaded if a step of the session with `left_s` seconds left would be refused now."""
@@ -125,23 +126,23 @@ class Scheduler:
             queue.waiting.remove(request)
             request.leave_admission(self.admission)
 
+    def admit_attempt(self) -> None:
+        """Count an attempt as waiting; the caller counts its end. Raise Overloaded."""
+        if self._stopping:
+            raise Overloaded("the service is stopping")
+        self.admission.enter(monotonic())
+
     async def attempt(self, record: SessionRecord, inputs: Floats, flags: RowFlags | None) -> DryRun:
         """Run a sequence on a session as it is given, in batches with other requests, and commit nothing.
 
         Raise the errors of steps.
         """
-        if self._stopping:
-            raise Overloaded("the service is stopping")
-        self.admission.enter(monotonic())
-        try:
-            record = await self.recovery.recover(record)
-            served = await self.models.fetch(record.key.tenant, record.meta)
-            self._rules.check_sequence(record, inputs, flags, served.model.network.network)
-            attempt = DryRun(record, served.model.network, inputs, flags, monotonic())
-            self._lifecycle.add(served, attempt, again=True)
-            await attempt.request
-        finally:
-            self.admission.leave()
+        record = await self.recovery.recover(record)
+        served = await self.models.fetch(record.key.tenant, record.meta)
+        self._rules.check_sequence(record, inputs, flags, served.model.network.network)
+        attempt = DryRun(record, served.model.network, inputs, flags, monotonic())
+        self._lifecycle.add(served, attempt, again=True)
+        await attempt.request
         return attempt
 
     async def follow(self, record: SessionRecord) -> SessionRecord:
@@ -172,3 +173,20 @@ class Scheduler:
         self.admission.on_empty = emptied.set
         if self.admission.waiting:
             await emptied.wait()
+
+
+class Together:
+    """The context of `Scheduler.together`. In another one it has no effect."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._is_outer = False
+
+    def __enter__(self) -> None:
+        """Hold requests."""
+        self._is_outer = self._scheduler.hold()
+
+    def __exit__(self, *_: object) -> None:
+        """Take them up."""
+        if self._is_outer:
+            self._scheduler.take_up_held()

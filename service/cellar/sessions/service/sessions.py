@@ -266,7 +266,11 @@ class Sessions:
     async def attempt(self, record: SessionRecord, inputs: Floats, flags: RowFlags | None = None) -> DryRun:
         """Run a sequence (T, batch_size, in_size) on a session as `record` has it, and commit nothing."""
         check_finite(inputs)
-        return await self._scheduler.attempt(record, inputs, flags)
+        self._scheduler.admit_attempt()
+        try:
+            return await self._scheduler.attempt(record, inputs, flags)
+        finally:
+            self._scheduler.admission.leave()
 
     async def reset(
         self, key: SessionKey, identity: Identity, *, rows: Sequence[int] | Sequence[bool] | None = None
