@@ -26,6 +26,7 @@ from cellar.memory import shares
 from cellar.memory.request_memory import RequestMemory
 from cellar.memory.temporary_files import TemporaryFiles
 from cellar.metrics.process_metrics import PUBLISH_S, ProcessMetrics
+from cellar.metrics.traces import TRACES
 from cellar.metrics.window import SAMPLE_S
 from cellar.ports import BlobStore, repeat
 from cellar.ports.clock import SystemClock
@@ -293,6 +294,7 @@ class Api(Parts):
                 await part.aclose()
             await asyncio.to_thread(sweeping.join)
             self.services.metrics.publish()  # the counts of the last requests
+            await asyncio.to_thread(TRACES.end)
 
 
 def _forwarding(sessions: Sessions, peers: Peers | None) -> Forwarding | None:

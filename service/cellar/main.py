@@ -91,9 +91,23 @@ def serve(settings: Settings, place: Place) -> None:
     app = create_app(settings, peers, ProcessMetrics(name, place.open_page(), place.region))
     server = make_server(app, settings, lambda: report(app.state.services, channel.send))
     server.follow(channel, peers, {slot: each for slot, each in enumerate(listeners) if each is not own})
+    if settings.traces:
+        _start_traces()
     server.run([own])
     if server.fault is not None:
         raise server.fault
+
+
+def _start_traces() -> None:
+    """Send traces from now on. Raise StartupError without OpenTelemetry."""
+    try:
+        from cellar import tracing  # an extra
+    except ModuleNotFoundError as error:
+        raise StartupError(
+            f"CELLAR_TRACES needs OpenTelemetry ({error.name} is not installed): pip install"
+            " 'cellar-serve[opentelemetry]'"
+        ) from error
+    tracing.start()
 
 
 def work(settings: Settings) -> None:

@@ -18,6 +18,11 @@ class LogSettings(BaseSettings):
         None, description="Form of the log: text or json, an object in each line. Default: text."
     )
     log_json: bool = Field(False, description="The older name of CELLAR_LOG_FORMAT=json. Default: false.")
+    traces: bool = Field(
+        False,
+        description="Whether to send traces of steps with OTLP over HTTP, to where the `OTEL_*` variables say. Needs"
+        " `cellar-serve[opentelemetry]`. Default: false.",
+    )
     log_requests: float = Field(
         0,
         ge=0,

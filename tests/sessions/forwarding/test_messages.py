@@ -127,6 +127,6 @@ def test_messages_are_found_however_they_are_cut() -> None:
 
 
 def test_another_version_is_refused_at_its_first_byte() -> None:
-    for greeting in (b"x", GREETING.replace(b"steps 1", b"steps 9"), b"cellar 0.0.1 steps 1 python 3.0\n"):
+    for greeting in (b"x", GREETING.replace(b"steps ", b"steps 9"), b"cellar 0.0.1 steps 1 python 3.0\n"):
         with pytest.raises(ValueError, match="another version"):
             [*MessageReader().feed(greeting)]

@@ -74,6 +74,8 @@ class StepCommand:
     """The rows that take part; None: all."""
     memory: Reservation | None = None
     """The memory that large inputs and outputs take until this object is dropped; None for those of a usual size."""
+    traceparent: str | None = None
+    """The trace that the request is part of (W3C Trace Context); None without one, or while traces are off."""
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ from cellar.ports import (
     StepResult,
 )
 
-FORMAT = 1
+FORMAT = 2
 """Number of the format of messages: to be raised with each change of it."""
 
 GREETING = f"cellar {__version__} steps {FORMAT} python {sys.version_info.major}.{sys.version_info.minor}\n".encode()
@@ -104,12 +104,14 @@ def pack_command(number: int, after: int, command: StepCommand) -> Plain:
         command.is_finite,
         command.came_s,
         None if rows is None else _pack_rows(rows),
+        command.traceparent,
     )
 
 
 def command_of(packed: Plain) -> StepCommand:
     """Return the command of a tuple, without its number, its predecessor and its pointer."""
-    _, _, tenant, session, shape, inputs, identity, reset, deadline_s, kind, layout, is_finite, came_s, rows = packed
+    _, _, tenant, session, shape, inputs, identity, reset, *options, rows, traceparent = packed
+    deadline_s, kind, layout, is_finite, came_s = options
     return StepCommand(
         _make(SessionKey, (tenant, session)),
         np.frombuffer(inputs, "<f4").reshape(shape),
@@ -122,6 +124,8 @@ def command_of(packed: Plain) -> StepCommand:
         is_finite,
         came_s,
         None if rows is None else _rows_of(rows),
+        None,
+        traceparent,
     )
 
 

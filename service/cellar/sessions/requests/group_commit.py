@@ -23,6 +23,7 @@ from time import monotonic
 from typing import Any, Final
 
 from cellar.metrics.counts import COUNTS, ModelCounts
+from cellar.metrics.traces import TRACES
 from cellar.ports import Commit
 
 logger = logging.getLogger(__name__)
@@ -90,12 +91,15 @@ class CommitInFlight:
         if not self.kernel_s:
             return
         model.requests += len(requests)
+        record = TRACES.record
         for request in requests:
             came_s: float = request.began_s
             _QUEUE.sum += self.kernel_s - came_s
             _QUEUE.counts[bisect_left(_QUEUE.bounds, self.kernel_s - came_s)] += 1
             _TOTAL.sum += self.ended_s - came_s
             _TOTAL.counts[bisect_left(_TOTAL.bounds, self.ended_s - came_s)] += 1
+            if record is not None:
+                record(request, self.kernel_s, self.began_s, self.ended_s)
 
 
 class GroupCommit:

@@ -35,6 +35,7 @@ from cellar.api.schemas.session.steps import (
     StepRequest,
 )
 from cellar.metrics.counts import COUNTS
+from cellar.metrics.traces import TRACES
 from cellar.ports import SessionKey, StepResult
 from cellar.wire.arrays import npy
 
@@ -95,6 +96,8 @@ async def _result(
     query = query_of(kind, media_type, request)
     command = await decode_in_thread(len(body), decoder_of(kind, media_type, query), body, session, key, within_s)
     end_decoding(request, len(body))
+    if TRACES.record is not None:
+        command.traceparent = request.headers.get("traceparent")
     with pointing(command):
         return await services.sessions.steps.submit(command)
 
