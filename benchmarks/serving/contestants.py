@@ -146,10 +146,13 @@ def ready_port(process: Process) -> int:
     raise RuntimeError("the service ended before it was ready")
 
 
-def create_model(cellar: Contestant, name: str = MODEL, case: Case = CASE) -> None:
+def create_model(
+    cellar: Contestant, name: str = MODEL, case: Case = CASE, headers: Mapping[str, str] | None = None
+) -> None:
     """Create a model in the service's Redis; the first time compiles it."""
     spec = network_spec(case).model_dump(mode="json")
-    answer = httpx.post(f"{cellar.url}/v1/models", json={"name": name, "network": spec, "seed": SEED}, timeout=READY_S)
+    body = {"name": name, "network": spec, "seed": SEED}
+    answer = httpx.post(f"{cellar.url}/v1/models", json=body, headers=headers, timeout=READY_S)
     answer.raise_for_status()
 
 

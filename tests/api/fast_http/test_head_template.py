@@ -1,5 +1,6 @@
 """A head that has the form of one that was taken is read to what a parser makes of it."""
 
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from cellar.api.decoding.step_body import NO_QUERY
 from cellar.api.fast_http.head_template import MOST_HEAD_BYTES, HeadTemplate, form_of
 from cellar.api.fast_http.request_head import Terms
-from cellar.ports import ANYBODY
+from cellar.ports import ANYBODY, Caller
 from tests.device_names import NAMES
 
 MOST_BYTES = 1 << 20
@@ -39,13 +40,37 @@ def encoded(session: str) -> bytes:
 
 @given(NAMES, st.binary(max_size=300))
 def test_session_and_body_are_found(session: str, body: bytes) -> None:
-    assert form().split(HEAD % (encoded(session), len(body)) + body) == (session, None, None, body)
+    assert form().split(HEAD % (encoded(session), len(body)) + body) == (session, None, TERMS, None, body)
 
 
 @given(NAMES, KEYS, st.binary(max_size=300))
 def test_session_key_and_body_are_found(session: str, key: str, body: bytes) -> None:
     one = form(KEYED % (b"s", b"k", 15), keyed=True)
-    assert one.split(KEYED % (encoded(session), key.encode(), len(body)) + body) == (session, key, None, body)
+    assert one.split(KEYED % (encoded(session), key.encode(), len(body)) + body) == (session, key, TERMS, None, body)
+
+
+CALLERS = {text: Caller(text, frozenset({"step"})) for text in ("cellar_0_a", "e30.e30.x", "b~+/==")}
+
+SHOWN = HEAD.replace(b"Host", b"authorization: BEARER %s\r\nHost")
+
+
+@given(NAMES, st.sampled_from(list(CALLERS)), st.binary(max_size=300))
+def test_the_caller_is_found(session: str, token: str, body: bytes) -> None:
+    found = form_of(SHOWN % (b"s", b"t", 15) + b"{", keyed=False, with_token=True)
+    assert found is not None
+    one = HeadTemplate(found, TERMS, MOST_BYTES, 0, CALLERS.get)
+    expected = (session, None, replace(TERMS, caller=CALLERS[token]), None, body)
+    for _ in range(2):
+        assert one.split(SHOWN % (encoded(session), token.encode(), len(body)) + body) == expected
+    for refused in (b"unknown", b"cellar_0_a ", b" cellar_0_a,", b"\xe9", b""):
+        assert one.split(SHOWN % (b"s", refused, 2) + b"{}") is None
+
+
+def test_credentials_that_are_written_in_another_way_are_no_part_of_a_form() -> None:
+    """They would be taken for those of the next request."""
+    for text in (SHOWN.replace(b"BEARER", b"Basic"), HEAD, SHOWN.replace(b"%s\r\nHost", b"%s \r\nHost")):
+        data = text % ((b"s", b"t", 2) if text.count(b"%") == 3 else (b"s", 2)) + b"{}"
+        assert form_of(data, keyed=False, with_token=True) is None
 
 
 @given(NAMES, KEYS, st.integers(0, 9_999_999))

@@ -70,12 +70,14 @@ class StepProtocol(BoundedProtocol):
         """Serve a whole request whose head fits the template, or else give the bytes to the parser."""
         if not self.reading:
             known = self._known
-            found = None if known is None or self._busy() else known.split(data)
-            if known is not None and found is not None and known.revision == self._credentials.revision:
+            found = None
+            if known is not None and known.revision == self._credentials.revision and not self._busy():
+                found = known.split(data)
+            if found is not None:
                 self.idle_since_s = None
                 self._load.round_robin.single += 1
-                session, key, request_id, body = found
-                cycle = StepCycle(self, session, key, known.terms, request_id, keep_alive=True)
+                session, key, terms, request_id, body = found
+                cycle = StepCycle(self, session, key, terms, request_id, keep_alive=True)
                 self.cycle = cycle  # type: ignore[assignment]
                 if self._held_s is not None:
                     cycle.came_s = self._came_s()
@@ -255,14 +257,16 @@ class StepProtocol(BoundedProtocol):
 
     def _remember(self, head: Head, data: bytes) -> None:
         """Make a template of the form of a head that was received twice in a row."""
-        form = form_of(data, keyed=head.key is not None, identified=head.request_id is not None)
+        has_key, has_id = head.key is not None, head.request_id is not None
+        form = form_of(data, keyed=has_key, identified=has_id, with_token=self._authenticator.needs_key)
         latest = self._forms.latest
         self._known = None
         revision = self._credentials.revision
         if form is not None and latest is not None and form == latest.form and latest.revision == revision:
             self._known = latest
         elif form is not None and form == self._form:
-            self._known = self._forms.latest = HeadTemplate(form, head.terms, self._most_bytes, revision)
+            caller_of = self._authenticator.caller_of_step
+            self._known = self._forms.latest = HeadTemplate(form, head.terms, self._most_bytes, revision, caller_of)
         self._form = form
 
     def _host(self) -> str:

@@ -87,11 +87,11 @@ class Authenticator:
 
     def __init__(self, credentials: Credentials | None = None) -> None:
         self.credentials: Credentials = credentials or NoCredentials()
-        self._needs_key = credentials is not None
+        self.needs_key = credentials is not None
 
     def caller(self, headers: Iterable[tuple[bytes, bytes]], query: bytes = b"") -> Caller:
         """Return who sends a request with these headers, whose names are in lower case. Raise Unauthenticated."""
-        if not self._needs_key:
+        if not self.needs_key:
             return ANYBODY
         for name, value in headers:
             if name == b"authorization":
@@ -107,6 +107,14 @@ class Authenticator:
             given = parse_qs(query.decode("latin-1")).get(TICKET, [""])
             return self.credentials.caller_of_ticket(given[0])
         raise Unauthenticated(MISSING)
+
+    def caller_of_step(self, text: str) -> Caller | None:
+        """Return the caller with a key or a token, None if it may not step: the parser's way says why."""
+        try:
+            caller = self.credentials.caller(text)
+        except CellarError:
+            return None
+        return caller if STREAM_SCOPE in caller.scopes else None
 
 
 def check_scope(caller: Caller, needed: KeyScope) -> None:
