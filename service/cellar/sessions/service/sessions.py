@@ -6,8 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import monotonic
 
-import numpy as np
-
 from cellar.errors import AlreadyExists, CellarError
 from cellar.machine import threads
 from cellar.memory.request_memory import LEAST_MEMORY_BYTES, RequestMemory
@@ -19,7 +17,6 @@ from cellar.ports import (
     Clock,
     Commit,
     Committed,
-    CommittedChange,
     Floats,
     Identity,
     ModelUses,
@@ -55,6 +52,7 @@ from cellar.sessions.values.results import (
     SinceAnswer,
     UpdateAnswer,
     WriterAnswer,
+    outputs_of,
 )
 
 THREADS = threads()
@@ -223,7 +221,7 @@ class Sessions:
         """
         record, changes = await self._store.since(key, position, writer)
         rows = record.meta.batch_size
-        missed = [Missed(each.position, each.steps, _outputs(each, rows), each.seq, each.model) for each in changes]
+        missed = [Missed(each.position, each.steps, outputs_of(each, rows), each.seq, each.model) for each in changes]
         return SinceAnswer(record.position, tuple(missed))
 
     async def list(
@@ -346,9 +344,3 @@ class Sessions:
 
     def _describe(self, summary: SessionSummary) -> SessionAnswer:
         return SessionAnswer(summary.key, summary.meta, summary.position, self._clock.now_s() + summary.left_s)
-
-
-def _outputs(change: CommittedChange, rows: int) -> Floats | None:
-    if change.output is None or not change.steps:
-        return None
-    return np.frombuffer(change.output, dtype="<f4").reshape(change.steps, rows, -1)

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from cellar.ports import Floats, Position, SessionKey, SessionMeta
+import numpy as np
+
+from cellar.ports import CommittedChange, Floats, Position, SessionKey, SessionMeta
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +101,10 @@ class SinceAnswer:
 
     position: Position
     missed: tuple[Missed, ...]
+
+
+def outputs_of(change: CommittedChange, rows: int) -> Floats | None:
+    """Return the outputs (steps, rows, features) of a change, None if they are not stored."""
+    if change.output is None or not change.steps:
+        return None
+    return np.frombuffer(change.output, dtype="<f4").reshape(change.steps, rows, -1)
