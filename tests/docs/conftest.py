@@ -22,6 +22,7 @@ def service_url(redis_url: str, kernel_directory: Path) -> Iterator[str]:
             environment.setenv("CELLAR_KEY_PREFIX", f"test-{uuid.uuid4().hex}")
             environment.setenv("CELLAR_CACHE_DIR", str(kernel_directory))
             environment.setenv("CELLAR_PORT", "0")
+            environment.setenv("CELLAR_JOB_NICE", "0")  # a job yields to all other tests too
             environment.setenv("PYTHONPATH", os.pathsep.join(sys.path))
             service = stack.enter_context(Service(Settings.load()))
         yield service.url

@@ -17,6 +17,7 @@ def environment(**settings: str) -> dict[str, str]:
     """Return the environment of a service of one process on a free port with these settings."""
     own = {f"CELLAR_{name.upper()}": value for name, value in settings.items()}
     usual = {"CELLAR_PORT": "0", "CELLAR_LOG_LEVEL": "warning", "CELLAR_PROCESSES": "1"}
+    usual["CELLAR_JOB_NICE"] = "0"  # a job yields to all other tests too, which may use every processor
     return os.environ | usual | own | {"PYTHONPATH": ":".join(sys.path)}
 
 
