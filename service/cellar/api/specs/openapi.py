@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from cellar import __version__
 from cellar.api.http.body import JSON
+from cellar.api.http.query_and_headers import check_query
 from cellar.api.routes import router
 from cellar.api.schemas.catalogue.models import ModelRequest, UploadForm, VersionRequest, WeightsAnswer
 from cellar.api.schemas.problems import Problem
@@ -116,8 +117,9 @@ class OpenApiDocument:
         self._content: bytes | None = None
         self._making = Lock()
 
-    async def answer(self, _: Request) -> Response:
-        """Return the document as JSON."""
+    async def answer(self, request: Request) -> Response:
+        """Return the document as JSON. Raise InvalidParameter if there is a query."""
+        check_query(request, ())
         async with self._making:
             if self._content is None:
                 self._content = await run_sync(lambda: orjson.dumps(document()))

@@ -348,6 +348,8 @@ def test_a_handshake_that_the_library_refuses_is_answered(change: tuple[bytes, b
         protocol.connection_made(transport)
         protocol.data_received(HEAD.replace(*change))
         assert transport.written.startswith(b"HTTP/1.1 %d " % status)
+        assert b"Content-Type: application/problem+json\r\n" in transport.written
+        assert transport.written.endswith(b"}\n")
         assert transport.closed
         protocol.connection_lost(None)
 

@@ -4,18 +4,32 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from urllib.parse import unquote
 
+from starlette.responses import Response
 from starlette.types import Scope
 from websockets.http11 import Request
+from websockets.http11 import Response as Answer
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from cellar.api.errors.problems import MEDIA_TYPE, problem, problem_of
 from cellar.api.middleware.authentication import SUBPROTOCOL
 from cellar.api.websocket.connection.interface import StreamServer
+from cellar.errors import HeadTooLarge, MalformedRequest
+
+
+class _Parser(ServerProtocol):
+    """The parser of the library, whose refusals of a handshake are problem documents."""
+
+    def send_response(self, response: Answer) -> None:
+        """Send the answer to a handshake."""
+        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS and response.headers["Content-Type"] != MEDIA_TYPE:
+            _set_problem(response, _problem_of(response))
+        super().send_response(response)
 
 
 def new_parser(most_bytes: int) -> ServerProtocol:
     """Return the parser of a connection whose messages have at most `most_bytes`."""
-    return ServerProtocol(max_size=most_bytes, select_subprotocol=_chosen)
+    return _Parser(max_size=most_bytes, select_subprotocol=_chosen)
 
 
 def _chosen(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
@@ -32,14 +46,31 @@ def shake_hands(parser: ServerProtocol, data: bytes, streams: StreamServer) -> S
         is_accepted = response.status_code == HTTPStatus.SWITCHING_PROTOCOLS
         refusal = streams.refusal(scope) if is_accepted else None
         if refusal is not None:
-            response = parser.reject(refusal.status_code, bytes(refusal.body).decode())
-            del response.headers["Content-Type"]
-            response.headers["Content-Type"] = refusal.headers["Content-Type"]
-            if "Retry-After" in refusal.headers:
-                response.headers["Retry-After"] = refusal.headers["Retry-After"]
+            response = parser.reject(refusal.status_code, "")
+            _set_problem(response, refusal)
         parser.send_response(response)
         return scope if is_accepted and refusal is None else None
     return None
+
+
+def _set_problem(response: Answer, problem: Response) -> None:
+    """Make a problem document of an answer to a handshake."""
+    response.body, response.status_code = bytes(problem.body), problem.status_code
+    response.reason_phrase = HTTPStatus(problem.status_code).phrase
+    for name in ("Content-Length", "Content-Type", "Retry-After"):
+        if name in problem.headers:
+            response.headers.pop(name, None)
+            response.headers[name] = problem.headers[name]
+
+
+def _problem_of(response: Answer) -> Response:
+    """Return a refusal of the parser as a problem document."""
+    status, detail = HTTPStatus(response.status_code), bytes(response.body or b"").decode().strip()
+    if status in (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, HTTPStatus.REQUEST_URI_TOO_LONG):
+        return problem_of(HeadTooLarge(detail))
+    if status is HTTPStatus.BAD_REQUEST:
+        return problem_of(MalformedRequest(detail))
+    return problem(status, status.name.lower(), status.phrase, detail)
 
 
 def _scope_of(request: Request) -> Scope:
