@@ -14,7 +14,7 @@ from cellar.api.dependencies import Services
 from cellar.api.limits.compile_limit import CompileLimit
 from cellar.engine import KERNEL_REV, KernelCache, self_test
 from cellar.errors import SettingsInvalid, StoreUnavailable
-from cellar.jobs.queue import JobQueue
+from cellar.jobs.queue import JobQueue, queue_name
 from cellar.jobs.submission import Jobs
 from cellar.jobs.sweeper import Sweeper
 from cellar.keys import key_ring
@@ -96,7 +96,7 @@ class Parts(Stores):
         super().__init__(settings)
         self.clock = SystemClock()
         self.queue_url = settings.queue_url or self.url
-        self.queue_name = f"{settings.key_prefix}.jobs"
+        self.queue_name = queue_name(settings.key_prefix)
         self.kernels = KernelCache(settings.cache_dir, beforehand=settings.warm_dir)
         self.registry = Registry(self.models, self.blobs, self.kernels, self.clock)
 

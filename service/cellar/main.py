@@ -139,12 +139,6 @@ def warm(settings: Settings, targets: Sequence[str], say: Callable[[str], None])
         say(f"{compiled} of {len(texts)} kernels compiled for {target.cpu} into {settings.cache_dir}")
 
 
-def worker_is_alive(settings: Settings) -> bool:
-    """Return whether a training worker of this host has sent a heartbeat recently. Raise StoreUnavailable."""
-    parts = Parts(settings)
-    return worker.is_alive(parts.job_queue(sync_client(parts.queue_url)))
-
-
 def run_job(tenant: str, job: str) -> None:
     """Run one training job, in a child process of a worker. rq calls this function by its name."""
     settings = Settings.load()

@@ -63,9 +63,8 @@ def tls_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsRedis]:
 @pytest.fixture(scope="module")
 def settings(tls_redis: TlsRedis, kernel_directory: Path) -> dict[str, str]:
     """Return the environment of services and commands on this Redis."""
-    return environment(
-        redis_url=tls_redis.secure_url, processes="2", workers="1", cache_dir=str(kernel_directory), key_pepper="p" * 16
-    )
+    own = {"processes": "2", "workers": "1", "job_nice": "0", "cache_dir": str(kernel_directory)}
+    return environment(redis_url=tls_redis.secure_url, key_pepper="p" * 16, **own)
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +86,7 @@ def ready(client: httpx.Client) -> bool:
     return client.get("/readyz").status_code == 200
 
 
+@pytest.mark.timeout(300)
 def test_everything_works_as_the_user_of_the_docs(
     service: Replica, settings: dict[str, str], tls_redis: TlsRedis
 ) -> None:
@@ -99,7 +99,7 @@ def test_everything_works_as_the_user_of_the_docs(
             client.post("/v1/sessions/s/step", json={"input": [1]}).raise_for_status()
             assert any('"step":1' in line.replace(" ", "") for line in events.iter_lines())
         job = client.post("/v1/jobs", json=JOB).raise_for_status().json()["job"]
-        wait_until(lambda: finished(client, job), 60, "the job has succeeded")
+        wait_until(lambda: finished(client, job), 180, "the job has succeeded")
         for command in (["worker", "--check"], ["keys", "list"]):
             subprocess.run([sys.executable, "-m", "cellar.cli", *command], env=settings, check=True, timeout=60)
         with tls_redis.client() as plain:

@@ -93,12 +93,17 @@ def run_worker(settings: "Settings", parent: int | None = None) -> int:
 
 
 def check_worker(settings: "Settings") -> int:
-    """Return 0 if a worker of this host is alive, else 1."""
-    from cellar import main
-    from cellar.errors import StoreUnavailable
+    """Return 0 if a worker of this host is alive, else 1. A container runs this often, so it imports little."""
+    from cellar.errors import SettingsInvalid, StoreUnavailable
+    from cellar.jobs import worker
+    from cellar.jobs.queue import JobQueue, queue_name
+    from cellar.store.topology.factory import sync_client
 
+    url = settings.queue_url or settings.redis_url
+    if url is None:
+        raise SettingsInvalid("CELLAR_REDIS_URL is not set: it names the Redis of the worker")
     try:
-        return 0 if main.worker_is_alive(settings) else 1
+        return 0 if worker.is_alive(JobQueue(sync_client(url), queue_name(settings.key_prefix))) else 1
     except StoreUnavailable:
         return 1
 

@@ -44,6 +44,11 @@ class JobQueue:
             raise StoreUnavailable(f"the job queue cannot be reached: {error}") from error
 
 
+def queue_name(prefix: str) -> str:
+    """Return the name of the queue of the installation with a key prefix."""
+    return f"{prefix}.jobs"
+
+
 def call_id(job: Job) -> str:
     """Return rq's id of the call that begins the next attempt (letters, digits, `_` and `-`).
 
