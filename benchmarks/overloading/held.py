@@ -40,7 +40,7 @@ def bars(case: Case, cores: Cores, seconds: float) -> Iterator[Bar]:
                 try:
                     assert flooder.stdout is not None
                     flooder.stdout.readline()  # all are open
-                    yield Bar(f"held.{name}.open", float(_files(cellar) - files), count * 0.9)
+                    yield Bar(f"held.{name}.open", float(_files(cellar) - files), count * 0.5)
                     during_s = p99_s(cellar.port, data, seconds)
                     yield Bar(f"held.{name}.p99", during_s / before_s, AT_MOST, at_most=True)
                     if flood == "idle sockets":
