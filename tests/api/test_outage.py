@@ -48,7 +48,7 @@ BULK = ("/v1/sessions/bulk", "post")
 
 LONG = ("/v1/sessions/{session}/sequence/stream", "post")
 
-WITHOUT_REDIS = {("/healthz", "get"), ("/v1/cells", "post"), LINES, BULK}
+WITHOUT_REDIS = {("/healthz", "get"), ("/metrics", "get"), ("/v1/stats", "get"), ("/v1/cells", "post"), LINES, BULK}
 
 
 async def call(client: httpx.AsyncClient, path: str, method: str, session: str = "session") -> httpx.Response:
