@@ -137,11 +137,11 @@ async def test_the_call_that_is_first_in_line_has_its_time_and_no_more() -> None
     """The one timer was set for another call: it looks again, or is set anew, when this one's time ends sooner."""
     wire, told, ended = RedisProtocol(asyncio.get_running_loop()), list[object](), asyncio.Event()
     wire.connection_made(Sink())
-    wire.send(PendingReply(b"", 1, 0.05, told.append))
+    wire.send(PendingReply(b"", 1, 0.5, told.append))
     await asyncio.sleep(0.03)
     wire.data_received(ZERO)
     wire.send(PendingReply(b"", 1, 60, told.append))
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.6)
     assert not wire.closed, "the timer of the first call is not the second one's"
     wire.data_received(ZERO)
     wire.send(PendingReply(b"", 1, 0.05, told.append))
