@@ -18,6 +18,7 @@ from cellar.api.fast_http.request_head import Head, Terms
 from cellar.api.limits.limits import Limits, Load
 from cellar.api.middleware.access import Access
 from cellar.api.middleware.authentication import Authenticator
+from cellar.api.outcomes.outcome import no_outcomes
 from tests.api.differential.readings import MOST_BODY_BYTES, End, Reading, Request
 
 MOST_TURNS = 1000
@@ -70,9 +71,17 @@ class StepCycle:
     message_event = SimpleNamespace(set=lambda: None)
 
     def __init__(
-        self, connection: protocol.StepProtocol, session: str, key: str | None, terms: Terms, *, keep_alive: bool
+        self,
+        connection: protocol.StepProtocol,
+        session: str,
+        key: str | None,
+        terms: Terms,
+        request_id: str | None,
+        *,
+        keep_alive: bool,
     ) -> None:
-        self.head = Head(session, key, terms)
+        self.head = Head(session, key, terms, request_id)
+        self.request_id = request_id
         self.pieces: list[bytes] = []
         self.keep_alive = keep_alive
         self.disconnected = self.response_complete = False
@@ -90,13 +99,14 @@ class App:
 
     def __init__(self) -> None:
         self.state = SimpleNamespace(
-            services=None,
+            services=SimpleNamespace(quotas=SimpleNamespace(limits_connections=False)),
             max_body_bytes=MOST_BODY_BYTES,
             forms=HeadTemplates(),
             direct=DirectRoutes(),
             access=Access(["*"], []),
             authenticator=Authenticator(),
             load=Load(Limits()),
+            outcomes=no_outcomes(),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
