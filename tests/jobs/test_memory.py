@@ -123,4 +123,4 @@ def test_a_job_that_needs_too_much_is_refused(workshop: Workshop) -> None:
     with pytest.raises(JobTooLarge, match="CELLAR_JOB_MEMORY_BYTES") as caught:
         jobs.submit("default", "walk", walks(), TRAINING)
     assert caught.value.pointer == "/batch_size"
-    assert not jobs.list("default")
+    assert jobs.list("default") == ([], "")

@@ -232,7 +232,9 @@ class BoundedProtocol(KeepAliveProtocol):
 
     def _write_last(self, answer: Problem) -> None:
         """Write the answer to a request that is refused while it is read, with an id, and report it."""
-        request_id = accepted(dict(self.headers).get(REQUEST_ID)) or new_request_id()
+        request_id = (
+            accepted(dict(self.headers or ()).get(REQUEST_ID)) or new_request_id()
+        )  # None before the first head
         answer.headers[ID_HEADER] = request_id
         method = str(self.scope.get("method", "")) if self.head_read else ""
         outcome = Outcome("http", method, "", answer.status_code, answer.slug, "", "", 0.0, request_id)
