@@ -3,6 +3,8 @@
 import ctypes
 import gc
 import hashlib
+import subprocess
+import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from cellar.engine import KernelCache
 from cellar.engine.backend.loader import NativeFunction, builtin, link
 from cellar.engine.codegen.kernel_source import KERNEL_ENTRY
+from cellar.engine.native_calls.programs import product_texts
 from cellar.errors import CompileFailed
 
 Prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
@@ -40,6 +43,17 @@ def test_code_that_nobody_holds_is_unloaded(object_file: bytes) -> None:
     assert is_executable(place)
     del code
     assert not is_executable(place)
+
+
+def test_code_is_near_its_constants_wherever_there_is_memory(cache: KernelCache, tmp_path: Path) -> None:
+    """LLVM ended the process if they were two gigabytes apart."""
+    (text, *_) = product_texts(cache.target.registers)
+    cache.warm([text])
+    assert cache.directory
+    (tmp_path / "code.o").write_bytes((cache.directory / f"{cache.key(text)}.o").read_bytes()[32:])  # behind the digest
+    command = [sys.executable, "-m", "tests.engine.backend.scattered_memory", str(tmp_path / "code.o")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "7 copies\n"), done.stderr
 
 
 def test_code_that_runs_is_held(object_file: bytes) -> None:

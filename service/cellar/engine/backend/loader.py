@@ -46,7 +46,8 @@ def link(code: bytes) -> NativeFunction:
     with _lock:
         _initialise()
         machine = llvm.Target.from_default_triple().create_target_machine(opt=3, jit=True)
-        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        # LLVM's own manager may place code and constants further apart than code can reach, and ends the process then.
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine, use_lmm=True)
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
         return NativeFunction(engine, len(code))
