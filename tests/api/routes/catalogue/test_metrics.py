@@ -77,7 +77,7 @@ async def test_stats_of_a_service_without_keys_have_everything(client: httpx.Asy
 async def keyed(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, dict[str, str]]]:
     """Yield a client of a service with keys, and a key of each kind, by its tenant and scope."""
     own = with_keys(settings)
-    wanted: list[tuple[str, Scope]] = [("acme", "admin"), ("emca", "read"), ("ops", "metrics")]
+    wanted: list[tuple[str, Scope]] = [("mixer", "admin"), ("quiet", "read"), ("ops", "metrics")]
     made = {f"{tenant} {scope}": administration(own).create(tenant, scope, [scope]).text for tenant, scope in wanted}
     async with running(create_app(own)) as client:
         requests = {
@@ -86,7 +86,7 @@ async def keyed(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, di
             "sessions/s/step": {"input": [1]},
         }
         for path, body in requests.items():
-            answer = await client.post(f"/v1/{path}", json=body, headers=bearer(made["acme admin"]))
+            answer = await client.post(f"/v1/{path}", json=body, headers=bearer(made["mixer admin"]))
             answer.raise_for_status()
         yield client, made
 
@@ -99,12 +99,12 @@ def bearer(key: str) -> dict[str, str]:
 async def test_metrics_need_a_key_that_no_tenant_can_make(keyed: tuple[httpx.AsyncClient, dict[str, str]]) -> None:
     client, made = keyed
     assert (await client.get("/metrics")).status_code == 401
-    refused = await client.get("/metrics", headers=bearer(made["acme admin"]))
+    refused = await client.get("/metrics", headers=bearer(made["mixer admin"]))
     assert (refused.status_code, refused.json()["scope"]) == (403, "metrics")
     body = {"name": "mine", "scopes": ["metrics"]}
-    assert (await client.post("/v1/keys", json=body, headers=bearer(made["acme admin"]))).status_code == 422
+    assert (await client.post("/v1/keys", json=body, headers=bearer(made["mixer admin"]))).status_code == 422
     found = values((await client.get("/metrics", headers=bearer(made["ops metrics"]))).raise_for_status().text)
-    assert found['cellar_model_steps_total{tenant="acme",model="secret"}'] == 1
+    assert found['cellar_model_steps_total{tenant="mixer",model="secret"}'] == 1
 
 
 async def test_a_tenant_sees_its_own_models_and_no_counts_of_others(
@@ -114,11 +114,11 @@ async def test_a_tenant_sees_its_own_models_and_no_counts_of_others(
     stats = {}
     for name, key in made.items():
         stats[name] = (await client.get("/v1/stats", headers=bearer(key))).raise_for_status().json()
-    assert [(model["model"], model["steps"]) for model in stats["acme admin"]["models"]] == [("secret", 1)]
-    assert stats["emca read"]["models"] == []
-    assert stats["emca read"]["steps"] == {"total": 0, "per_second": 0}
-    for name in ("acme admin", "emca read"):
+    assert [(model["model"], model["steps"]) for model in stats["mixer admin"]["models"]] == [("secret", 1)]
+    assert stats["quiet read"]["models"] == []
+    assert stats["quiet read"]["steps"] == {"total": 0, "per_second": 0}
+    for name in ("mixer admin", "quiet read"):
         assert stats[name]["scope"] == "tenant"
         assert {stats[name][member] for member in ("requests", "sessions", "traffic", "processes")} == {None}
     assert stats["ops metrics"]["scope"] == "service"
-    assert [model["tenant"] for model in stats["ops metrics"]["models"] if model["model"] == "secret"] == ["acme"]
+    assert [model["tenant"] for model in stats["ops metrics"]["models"] if model["model"] == "secret"] == ["mixer"]
