@@ -1,7 +1,7 @@
 # What people and CI run. Needs make and Python 3.11 or newer with venv; everything else is installed into .venv.
 
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3.14 python3,$(shell command -v $(p))))
-JOBS ?= 2
+JOBS ?= 3
 PROCESSOR = $(if $(LEVEL),NUMBA_CPU_NAME=$(LEVEL))
 MACHINE_CODE := tests/engine tests/nn tests/sessions/test_bits.py tests/sessions/values/test_digest_chain.py tests/e2e/test_bits.py
 STEP_PATH := tests/wire tests/sessions tests/store/sessions tests/store/connection tests/e2e/test_bits.py tests/api/bulk tests/api/decoding \

@@ -11,6 +11,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+import cellar
 from cellar.errors import StartupError
 from cellar.main import _start_traces
 from cellar.metrics.traces import TRACES
@@ -84,6 +85,7 @@ def test_a_step_has_a_span_for_each_part_in_the_trace_of_its_client(private: dic
 
 def test_without_opentelemetry_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "cellar.tracing", raising=False)
+    monkeypatch.delattr(cellar, "tracing", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.resources", None)
     with pytest.raises(StartupError, match=r"pip install 'cellar-serve\[opentelemetry\]'"):
         _start_traces()

@@ -87,9 +87,7 @@ def test_it_runs_in_an_environment_of_its_own(wheel: Path, tmp_path: Path, kerne
     python = tmp_path / "clean" / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "--python", str(python)]
     subprocess.run([*pip, "install", "--no-deps", "--no-index", str(wheel)], check=True)
-    assert {path.name for path in packages.glob("cellar*")} == {
-        "cellar",
-        f"{wheel.name.partition('-py3')[0]}.dist-info",
-    }
+    name, version, *_ = wheel.name.split("-")
+    assert {path.name for path in packages.glob("cellar*")} == {"cellar", f"{name}-{version}.dist-info"}
     own = {"CELLAR_CACHE_DIR": str(kernel_directory), "CELLAR_PROCESSES": "1", "CELLAR_WORKER": "false"}
     check_first_requests(python.with_name("cellar"), tmp_path, **own)

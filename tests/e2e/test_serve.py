@@ -131,7 +131,7 @@ def test_a_killed_worker_is_replaced_and_its_job_goes_on(private: dict[str, str]
         "model": "m",
         "data": {"inputs": data, "targets": data, "layout": "TF"},
         "window": 20,
-        "epochs": 1000,
+        "epochs": 100_000,
         "optimiser": "sgd",
     }
     network = {"in_size": 1, "layers": [{"type": "recurrent", "cell": "rnn", "hidden_size": 1}]}

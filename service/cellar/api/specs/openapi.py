@@ -59,6 +59,8 @@ TAGS = {
     "past": "Earlier states, logs, replays and other versions.",
     "jobs": "Training jobs.",
     "keys": "API keys, and tickets that stand for one for some seconds.",
+    "limits": "Quotas of tenants, and limits of the service.",
+    "metrics": "Metrics for Prometheus, and statistics for people.",
     "health": "Checks of the service for operators.",
 }
 
