@@ -57,6 +57,7 @@ def furnished(data: Path, kernels: Path) -> Iterator[Furnished]:
         made = subprocess.run(command, env=settings, capture_output=True, text=True, check=True).stdout
         key = next(word for word in made.split() if word.startswith("cellar_"))
         with httpx.Client(base_url=replica.url, headers={"Authorization": f"Bearer {key}"}, timeout=120) as api:
+            wait_until(lambda: api.get("/v1/models").is_success, 30, "the service knows the key")
             service = Furnished(replica, key, api)
             _furnish(service)
             yield service

@@ -4,11 +4,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from re import fullmatch
+from time import sleep
 
 from cellar.cli.console import say, show_json, show_table
 from cellar.cli.installation.redis import running_redis
 from cellar.errors import InvalidInput, StartupError
 from cellar.keys.administration import KeyAdministration, NewKey
+from cellar.keys.key_ring import EVERY_S
 from cellar.keys.pepper import pepper_of
 from cellar.ports import SCOPES, TENANT, TENANT_IN_WORDS, ApiKey
 from cellar.ports.clock import SystemClock
@@ -66,13 +68,19 @@ def create(settings: Settings, tenant: str, name: str, scopes: str, expires_in: 
         raise InvalidInput(f"{scopes!r} are no scopes: expected some of {', '.join(SCOPES)}, with commas between")
     with administration(settings) as keys:
         lasts_s = None if expires_in is None else seconds_of(expires_in)
-        _show(keys.create(tenant, name, known, lasts_s=lasts_s), as_json=as_json)
+        _show(_known(keys.create(tenant, name, known, lasts_s=lasts_s)), as_json=as_json)
 
 
 def rotate(settings: Settings, key_id: str, overlap: str, *, as_json: bool) -> None:
     """Make a key in the place of another and print it. Raise KeyUnknown or InvalidInput."""
     with administration(settings) as keys:
-        _show(keys.rotate(keys.find(key_id).tenant, key_id, overlap_s=seconds_of(overlap)), as_json=as_json)
+        _show(_known(keys.rotate(keys.find(key_id).tenant, key_id, overlap_s=seconds_of(overlap))), as_json=as_json)
+
+
+def _known(new: NewKey) -> NewKey:
+    """Return a key when running services have read it: a script may use it at once."""
+    sleep(EVERY_S)
+    return new
 
 
 def revoke(settings: Settings, key_id: str, *, as_json: bool) -> None:
