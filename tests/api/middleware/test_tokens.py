@@ -1,4 +1,4 @@
-"""JSON Web Tokens in place of keys: who is let in, with which rights, until when, and what a change of keys does."""
+"""JSON Web Tokens in place of API keys: which are accepted, with which rights, and when they end."""
 
 import asyncio
 import base64

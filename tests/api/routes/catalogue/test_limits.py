@@ -112,7 +112,7 @@ async def test_steps_a_second_on_every_path(served: Served, own: Settings) -> No
                 return answer.status == 200 and answer.body["step"] == applied + 1
 
             async with asyncio.timeout(30):
-                while not await is_served_again():  # noqa: ASYNC110  # the bucket tells nobody
+                while not await is_served_again():  # noqa: ASYNC110  # the bucket has no event to wait for
                     await asyncio.sleep(0.05)
     finally:
         await change(served, own)

@@ -1,4 +1,4 @@
-"""`/metrics` and `/v1/stats`: what they say, and to whom."""
+"""The contents of `/metrics` and `/v1/stats`, and which callers may read them."""
 
 from collections.abc import AsyncIterator
 
