@@ -1,0 +1,1 @@
+"""Forecasts: their metrics, and the naive forecasts that they are compared with."""
