@@ -23,7 +23,7 @@ def _differentiated() -> Iterator[Cell]:
     for layer in LAYERS:
         yield from layer.cells(_SIZE)
     for loss in LOSSES:
-        yield cell(loss.equations, {"x": _SIZE, "target": _SIZE})
+        yield cell(loss.equations, dict.fromkeys((*loss.inputs, "target"), _SIZE))
 
 
 def _plain() -> Iterator[Cell]:

@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from cellar.engine import KernelCache
 from cellar.nn.spec.kinds import types_of
-from cellar.nn.training.losses import LOSSES
+from cellar.nn.training.losses import LOSSES, LossSpec
 from cellar.nn.training.optimisers import OPTIMISERS
 from cellar.nn.training.schedules import SCHEDULES
+from tests.nn.golden.cases import dense, recurrent
 from tests.nn.training.small import losses
 
 REQUIRED: dict[str, dict[str, Any]] = {"step": {"every": 3}, "exponential": {"factor": 0.9}}
@@ -17,9 +19,10 @@ REQUIRED: dict[str, dict[str, Any]] = {"step": {"every": 3}, "exponential": {"fa
 
 @pytest.mark.parametrize("loss", [name for kind in LOSSES for name in types_of(kind)])
 def test_a_loss_falls(loss: str, cache: KernelCache) -> None:
-    found = losses(
-        cache, loss={"type": loss, **REQUIRED.get(loss, {})}, optimiser={"type": "adam", "learning_rate": 0.02}
-    )
+    spec = {"type": loss, **REQUIRED.get(loss, {})}
+    each = TypeAdapter[Any](LossSpec).validate_python(spec).outputs_per_target
+    network = (recurrent("gru", 4), dense(2 * each))
+    found = losses(cache, network, loss=spec, optimiser={"type": "adam", "learning_rate": 0.02})
     assert found[-1] < 0.9 * found[0]
 
 

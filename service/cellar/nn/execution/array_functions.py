@@ -1,7 +1,7 @@
 """Sums, norms and clips arrays for training with kernels, so that sums have the engine's fixed order."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -59,7 +59,7 @@ class Arithmetic:
     def apply(self, text: str, arrays: Mapping[str, Floats], params: Mapping[str, float]) -> Forward:
         """Run a cell without a state on vectors (n,), one for each input, with scalar parameters."""
         kernel = self.kernel(text, {name: array.size for name, array in arrays.items()})
-        packed = kernel.pack(scalars(params)) if params else self._without_params(kernel)
+        packed = kernel.pack(constants(params)) if params else self._without_params(kernel)
         return kernel.forward(packed, [array.reshape(1, 1, -1) for array in arrays.values()], _no_state(1))
 
     def _without_params(self, kernel: CompiledCell) -> PackedWeights:
@@ -111,8 +111,8 @@ def scaled_by_power(vector: Floats, exponent: int) -> Floats:
     return found
 
 
-def scalars(params: Mapping[str, float]) -> dict[str, Floats]:
-    """Return numbers as scalar parameters, rounded once to float32."""
+def constants(params: Mapping[str, float | Sequence[float]]) -> dict[str, Floats]:
+    """Return numbers and vectors as parameters, rounded once to float32."""
     return {name: np.array(value, dtype=np.float32) for name, value in params.items()}
 
 

@@ -32,8 +32,7 @@ def run_bytes(
 
     Windows are divided if they need more than `window_bytes`. `plans` are those of training and validation.
     """
-    size = network.out_size
-    windows = WindowMemory(network, cell(spec.loss.equations, {"x": size, "target": size}), window_bytes)
+    windows = WindowMemory(network, cell(spec.loss.equations, spec.loss.sizes(network.out_size)), window_bytes)
     training, validation = plans
     found = PROCESS_BYTES + WEIGHT_COPIES * 4 * network.parameter_count + DATA_COPIES * _data_bytes(data, plans)
     steps, rows = largest_batch(training)

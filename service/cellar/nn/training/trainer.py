@@ -125,7 +125,7 @@ class _Trainer:
         self.plan, self.validation = plans(network, data, spec)
         size, count = network.out_size, network.parameter_count
         compiled.prepare_training(
-            differentiated=[cell(spec.loss.equations, {"x": size, "target": size})],
+            differentiated=[cell(spec.loss.equations, spec.loss.sizes(size))],
             plain=[cell(spec.optimiser.equations, {"x": count, "w": count}), cell(SUM, {"x": count})],
         )
         self.loss = CompiledLoss(spec.loss, size, compiled.arithmetic, spec.recompute)

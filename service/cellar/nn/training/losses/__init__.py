@@ -11,6 +11,10 @@ NAMES = (
     "binary_cross_entropy",
     "cross_entropy",
     "huber",
+    "quantile",
+    "gaussian",
+    "student",
+    "negative_binomial",
 )
 
 LOSSES = load(__name__, Loss, NAMES)

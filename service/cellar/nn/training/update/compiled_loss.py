@@ -1,11 +1,14 @@
-"""Compiles a loss as a cell: from an output `x` and its `target`, both of one step and row, to one number."""
+"""Compiles a loss as a cell: from an output `x` and its `target`, both of one step and row, to one number.
+
+Outputs of a loss with several inputs are divided: of three outputs for each target, every third goes to each input.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from cellar.engine import CommandList, Floats, Ints, Invocation, Workspace
-from cellar.nn.execution.array_functions import Arithmetic, scalars
+from cellar.nn.execution.array_functions import Arithmetic, constants
 from cellar.nn.training.data.batches import cut, lengths_in
 from cellar.nn.training.loss import Loss
 
@@ -29,7 +32,7 @@ class RecordedLoss:
 
 
 class CompiledLoss:
-    """A loss of `size` outputs with as many targets, computed for `steps` steps at once, or for all if None.
+    """A loss of `size` outputs and their targets, computed for `steps` steps at once, or for all if None.
 
     Each step is scored by itself, so `steps` limits the memory and does not change a bit.
     """
@@ -37,16 +40,19 @@ class CompiledLoss:
     def __init__(self, loss: Loss, size: int, arithmetic: Arithmetic, steps: int | None = None) -> None:
         self.forecasts = loss.forecasts
         self._steps = steps
-        self._kernel = arithmetic.kernel(loss.equations, {"x": size, "target": size})
+        self._kernel = arithmetic.kernel(loss.equations, loss.sizes(size))
         self.cell = self._kernel.cell
-        self._packed = self._kernel.pack(scalars(loss.scalars()))
+        self._packed = self._kernel.pack(constants(loss.parameters(size)))
+        self._inputs = len(loss.inputs)
 
     def measure(self, outputs: Floats, targets: Floats, lengths: Ints | None) -> Floats:
-        """Return the losses (T, B, 1) of outputs and targets, (T, B, size) each; 0 after the length of a row."""
+        """Return the losses (T, B, 1) of outputs and targets, (T, B, ...) each; 0 after the length of a row."""
         segments = cut(len(outputs), self._steps)
         none = np.empty((outputs.shape[1], 0), np.float32)
         parts = [
-            self._kernel.forward(self._packed, [outputs[s], targets[s]], none, lengths_in(s, lengths)).outputs
+            self._kernel.forward(
+                self._packed, [*self._divided(outputs[s]), targets[s]], none, lengths_in(s, lengths)
+            ).outputs
             for s in segments
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -66,12 +72,24 @@ class CompiledLoss:
         workspace = workspace or Workspace(0)
         losses, d_losses = (workspace.floats((steps, rows, 1)) for _ in range(2))
         none = np.empty((rows, 0), np.float32)
+        reads, writes = self._divided(outputs), self._divided(d_outputs)
+        if self._inputs > 1:
+            dense = [workspace.floats(part.shape) for part in (*reads, *writes)]
+            for part, copy in zip(reads, dense, strict=False):
+                recording.copy(part, copy)
+            reads, writes = dense[: self._inputs], dense[self._inputs :]
         forward = self._kernel.bound(
-            self._packed, [outputs, targets], none, losses, none, ragged=ragged, save=True, workspace=workspace
+            self._packed, [*reads, targets], none, losses, none, ragged=ragged, save=True, workspace=workspace
         )
         back = self._kernel.bound_adjoint(
-            self._packed, forward, d_losses, none, [d_outputs, None], none, want_params=False, workspace=workspace
+            self._packed, forward, d_losses, none, [*writes, None], none, want_params=False, workspace=workspace
         )
         recording.call(forward)
         recording.call(back)
+        for part, copy in zip(self._divided(d_outputs), writes, strict=True) if self._inputs > 1 else ():
+            recording.copy(copy, part)
         return RecordedLoss(losses, d_losses, (forward, back))
+
+    def _divided(self, outputs: Floats) -> list[Floats]:
+        """Return views of outputs (T, B, size), one for each input of the equations."""
+        return [outputs] if self._inputs == 1 else [outputs[:, :, part :: self._inputs] for part in range(self._inputs)]

@@ -31,6 +31,7 @@ class WindowMemory:
         self._network = network
         self._scratch = [TrainingScratch(layer.cell) for layer in network.layers]
         self._loss = TrainingScratch(loss)
+        self._loss_inputs = loss.in_sizes
         self._most_bytes = most_bytes
         self._lengths: dict[tuple[int, int], int] = {}
         self._phase = max([scratch.phase for scratch in self._scratch], default=1)
@@ -78,7 +79,8 @@ class WindowMemory:
         """Return the bytes of a forward pass that keeps nothing for a backward one, and of the loss, at most."""
         outputs = sum(4 * steps * rows * layer.cell.out_size for layer in self._network.layers)
         calls = [scratch.parts(steps, rows)[0] for scratch in (*self._scratch, self._loss)]
-        return 2 * outputs + 2 * max(calls)  # the pool keeps memory of sizes that are powers of two
+        divided = 4 * steps * rows * sum(self._loss_inputs) if len(self._loss_inputs) > 2 else 0
+        return 2 * outputs + divided + 2 * max(calls)  # the pool keeps memory of sizes that are powers of two
 
     @property
     def state_size(self) -> int:
@@ -110,6 +112,8 @@ class WindowMemory:
         if len(network.output) > 1:
             yield network.out_size
         yield from (network.out_size, 1, 1)  # the gradient of the outputs, the losses and their gradients
+        if len(self._loss_inputs) > 2:
+            yield from 2 * self._loss_inputs[:-1]  # the outputs in parts, and their gradients
 
     def _size(self, signal: Signal) -> int:
         """Return the size of the concatenated outputs of a signal."""
