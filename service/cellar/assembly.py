@@ -14,6 +14,7 @@ from cellar.api.dependencies import Services
 from cellar.api.limits.compile_limit import CompileLimit
 from cellar.engine import KERNEL_REV, KernelCache, self_test
 from cellar.errors import SettingsInvalid, StoreUnavailable
+from cellar.jobs.following import JobFollowing
 from cellar.jobs.queue import JobQueue, queue_name
 from cellar.jobs.submission import Jobs
 from cellar.jobs.sweeper import Sweeper
@@ -56,6 +57,7 @@ from cellar.sessions.values.limits import SessionLimits
 from cellar.settings import Settings
 from cellar.store.catalogue.blobs_directory import FileBlobs
 from cellar.store.catalogue.blobs_redis import RedisBlobs
+from cellar.store.catalogue.job_events import RedisJobEvents
 from cellar.store.catalogue.jobs import RedisJobs
 from cellar.store.catalogue.keys import RedisKeys
 from cellar.store.catalogue.models import RedisModels
@@ -83,7 +85,8 @@ class Stores:
         self.url = _redis_url(settings)
         client = sync_client(self.url)
         self.blobs = _blobs(settings, client)
-        self.jobs = RedisJobs(client, settings.key_prefix)
+        self.jobs = RedisJobs(client, settings.key_prefix, settings.job_retained_s)
+        self.job_events = RedisJobEvents(client, settings.key_prefix)
         self.models = RedisModels(client, settings.key_prefix)
         self.keys = RedisKeys(client, settings.key_prefix)
         self.quota_store = RedisQuotas(client, settings.key_prefix)
@@ -152,6 +155,7 @@ class Api(Parts):
             deletions=Deletions(self.registry, uses, shadows, jobs, self._sessions.models),
             bulk_deletions=self._bulk_deletions(settings),
             jobs=jobs,
+            job_following=JobFollowing(self.job_events),
             keys=keys,
             quotas=self.quotas,
             ready=self._store.ping,
@@ -290,7 +294,13 @@ class Api(Parts):
             await self._sessions.aclose(SETTLE_S)
             if self._forwarding is not None:
                 await self._forwarding.aclose()
-            for part in (self._store, self.services.event_hub, self._events, self._second_router):
+            for part in (
+                self._store,
+                self.services.event_hub,
+                self.services.job_following,
+                self._events,
+                self._second_router,
+            ):
                 await part.aclose()
             await asyncio.to_thread(sweeping.join)
             self.services.metrics.publish()  # the counts of the last requests

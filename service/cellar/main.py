@@ -67,7 +67,7 @@ def _gauges(app: FastAPI) -> dict[str, float]:
     return services.sessions.steps.scheduler.gauges | {
         "cellar_request_memory_bytes": load.memory.held_bytes,
         "cellar_websockets": load.streams,
-        "cellar_event_subscribers": services.event_hub.subscribers,
+        "cellar_event_subscribers": services.event_hub.subscribers + services.job_following.followers,
     }
 
 

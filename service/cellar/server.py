@@ -147,6 +147,7 @@ class ApiServer(uvicorn.Server):
         streams: Streams = self._app.state.streams
         sequences.stop()
         await services.event_hub.aclose()
+        await services.job_following.aclose()
         await streams.stop()
 
     async def _accept_on(self, listener: socket.socket) -> asyncio.base_events.Server:

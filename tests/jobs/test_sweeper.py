@@ -2,6 +2,9 @@
 
 import threading
 
+import pytest
+
+from cellar.errors import BlobUnknown, JobActive, JobNotRetryable, Superseded
 from cellar.store.catalogue.jobs import RedisJobs
 from cellar.store.topology.factory import sync_client
 from tests.jobs.conftest import Room
@@ -53,7 +56,33 @@ def test_an_ended_job_leaves_its_record_only(room: Room) -> None:
     room.store.finish(lease, "failed", error="no")
     room.sweeper.sweep()
     tag = f"{room.prefix}:{{jobs}}"
-    assert room.keys() == [f"{tag}:default/j1", f"{tag}:default/j1:history", f"{tag}:index:default"]
+    of_job = [f"{tag}:default/j1", f"{tag}:default/j1:events", f"{tag}:default/j1:history"]
+    assert room.keys() == [*of_job, f"{tag}:index:default", f"{tag}:outcomes"]
+
+
+def test_the_data_of_a_failed_job_is_kept_as_long_as_it_can_be_tried_again(room: Room) -> None:
+    room.submit()
+    lease = room.store.acquire("default", "j1", 60)
+    assert lease is not None
+    checkpoint = room.blobs.put(b"checkpoint")
+    room.store.report(lease, {"epoch": 1}, checkpoint)
+    room.store.finish(lease, "failed", error="no")
+    patient = RedisJobs(room.client, room.prefix, retained_s=60)
+    sweeper = type(room.sweeper)(patient, room.blobs, room.job_queue)
+    sweeper.sweep()
+    again = patient.retry("default", "j1")
+    assert (again.state, again.checkpoint, again.error) == ("queued", checkpoint, None)
+    with pytest.raises(Superseded):
+        room.store.finish(lease, "failed", error="a repetition of the end of the first attempt")
+    assert room.blobs.get(checkpoint) == b"checkpoint"
+    with pytest.raises(JobActive):
+        patient.retry("default", "j1")
+    room.store.cancel("default", "j1")
+    room.sweeper.sweep()  # keeps nothing
+    with pytest.raises(JobNotRetryable, match="deleted"):
+        patient.retry("default", "j1")
+    with pytest.raises(BlobUnknown):
+        room.blobs.get(checkpoint)
 
 
 def test_a_store_that_is_away_is_waited_for(room: Room) -> None:

@@ -201,7 +201,8 @@ def test_a_running_job_is_cancelled_and_leaves_only_its_record(workshop: Worksho
     assert workshop.jobs.cancel("default", job.job).state == "running"
     assert wait_until(ended(workshop, job), 10, "the job has ended").state == "cancelled"
     tag = f"{workshop.room.prefix}:{{jobs}}"
-    left = {f"{tag}:default/{job.job}", f"{tag}:default/{job.job}:history", f"{tag}:index:default"}
+    record = f"{tag}:default/{job.job}"
+    left = {record, f"{record}:events", f"{record}:history", f"{tag}:index:default", f"{tag}:outcomes"}
     wait_until(lambda: left == {*workshop.room.keys()} - {*before}, 10, "its blobs are gone")
 
 

@@ -13,6 +13,7 @@ Errors are in `cellar_client.errors`, a class for each type.
 """
 
 from cellar_client.aio.client import AsyncClient, AsyncJob, AsyncKeys, AsyncModels, AsyncSession, AsyncStream
+from cellar_client.catalogue.job_events import JobEvent
 from cellar_client.catalogue.models import Check
 from cellar_client.errors import CellarError, ConnectionFailed, JobFailed, Problem, StateFileInvalid
 from cellar_client.sync.client import Client, Job, Keys, Models, Session, Stream
@@ -34,6 +35,7 @@ __all__ = [
     "ConnectionFailed",
     "Event",
     "Job",
+    "JobEvent",
     "JobFailed",
     "Keys",
     "LogEntry",

@@ -152,7 +152,11 @@ class AliasesFull(Conflict, type="aliases_full"):
 
 
 class JobActive(Conflict, type="job_active"):
-    """The training job has not ended, and cannot be deleted before."""
+    """The training job has not ended, and can be neither deleted nor tried again before."""
+
+
+class JobNotRetryable(Conflict, type="job_not_retryable"):
+    """The training job cannot be tried again: it has succeeded, or its data are deleted."""
 
 
 class ModelInUse(Conflict, type="model_in_use"):

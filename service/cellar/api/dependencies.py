@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from cellar.api.limits.compile_limit import CompileLimit
 from cellar.api.outcomes.middleware import CALLER
+from cellar.jobs.following import JobFollowing
 from cellar.jobs.submission import Jobs
 from cellar.keys.key_ring import KeyRing
 from cellar.metrics.process_metrics import ProcessMetrics
@@ -44,6 +45,7 @@ class Services:
     deletions: Deletions
     bulk_deletions: BulkDeletions
     jobs: Jobs
+    job_following: JobFollowing
     keys: KeyRing | None
     """The API keys; None if the service has no pepper for them."""
     quotas: Quotas

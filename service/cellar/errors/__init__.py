@@ -50,7 +50,8 @@
     │   └── ModelDeleted             the session exists, and its model was deleted by force
     ├── Conflict                     the resource is not in the state that the request assumes
     │   ├── AlreadyExists
-    │   ├── JobActive                a job that is to be deleted has not ended
+    │   ├── JobActive                a job that is to be deleted or tried again has not ended
+    │   ├── JobNotRetryable          a job that has succeeded, or whose data are deleted, is to be tried again
     │   ├── ModelInUse               something depends on a model that is to be deleted; has the numbers of dependents
     │   ├── AliasMoved               the alias has another version than the request expects; has its version
     │   ├── KeysNotUsed              the service has no pepper for API keys
@@ -147,6 +148,7 @@ from cellar.errors.resources import (
     DeletionUnknown,
     Gone,
     JobActive,
+    JobNotRetryable,
     JobUnknown,
     KernelRevisionMismatch,
     KeysFull,

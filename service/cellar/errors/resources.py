@@ -68,7 +68,11 @@ class AlreadyExists(Conflict, slug="already_exists", title="Already exists"):
 
 
 class JobActive(Conflict, slug="job_active", title="Job active"):
-    """The training job has not ended, and cannot be deleted before."""
+    """The training job has not ended, and can be neither deleted nor tried again before."""
+
+
+class JobNotRetryable(Conflict, slug="job_not_retryable", title="Job not retryable"):
+    """The training job cannot be tried again: it has succeeded, or its data are deleted."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

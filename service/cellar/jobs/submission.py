@@ -124,11 +124,15 @@ class Jobs:
             if (found := self._made(job, model)) is None:
                 raise
             return JobSubmission(found, replayed=True)
+        self._push(job)
+        return JobSubmission(job, replayed=False)
+
+    def _push(self, job: Job) -> None:
+        """Queue a job; if the queue cannot be reached, a sweeper does it later."""
         try:
             self._job_queue.push(job)
         except StoreUnavailable:
-            logger.warning("job %s waits for the queue, which cannot be reached now", name)
-        return JobSubmission(job, replayed=False)
+            logger.warning("job %s waits for the queue, which cannot be reached now", job.job)
 
     def _check_limits(self, tenant: str, extent: Extent, dataset_bytes: int) -> None:
         """Raise JobTooLarge for a run that needs more memory than a job may have, or QuotaExceeded."""
@@ -181,6 +185,19 @@ class Jobs:
     def cancel(self, tenant: str, job: str) -> Job:
         """Ask a job to end and return it; a running job ends a moment later. Raise JobUnknown."""
         return self._store.cancel(tenant, job)
+
+    def retry(self, tenant: str, job: str) -> Job:
+        """Queue a failed or cancelled job again; it continues from its checkpoint if it has one.
+
+        Raise JobUnknown, JobActive, JobNotRetryable if it has succeeded or its data are deleted, QuotaExceeded,
+        Overloaded or StoreUnavailable.
+        """
+        found = self._store.get(tenant, job)
+        if self.quota is not None and found.state in ("failed", "cancelled"):
+            self.quota.admit_job(tenant, found.spec.get("dataset_bytes", 0))
+        made = self._store.retry(tenant, job)
+        self._push(made)
+        return made
 
     def delete(self, tenant: str, job: str) -> None:
         """Delete an ended job with its dataset and its history. Raise JobUnknown or JobActive.

@@ -36,7 +36,7 @@ class Metric:
     bounds: tuple[float, ...] = ()
     """The upper bounds of the buckets of a histogram."""
     is_summed: bool = True
-    """Whether a gauge is the sum over all processes; else it is of each process, or of the service."""
+    """Whether it is the sum over all processes; else it is of each process, or of the service."""
 
 
 COUNTS = ProcessCounts()
@@ -176,6 +176,13 @@ METRICS: tuple[Metric, ...] = (
     _fact("cellar_redis_memory_bytes", "Memory that the fullest Redis primary uses."),
     _fact("cellar_redis_memory_limit_bytes", "The limit of its memory, 0 without one."),
     _fact("cellar_jobs", "Training jobs of all tenants that are queued or running.", "state"),
+    Metric(
+        "cellar_jobs_ended_total",
+        "counter",
+        "Training jobs of all tenants that have ended, by their state, since the installation was new.",
+        ("outcome",),
+        is_summed=False,
+    ),
     _fact("cellar_job_queue_age_seconds", "Age of the oldest queued job, 0 without one."),
     _fact("cellar_build_info", "1, with the version of Cellar and the form of its code.", "version", "build"),
 )

@@ -7,7 +7,17 @@ Every implementation of a protocol passes the same tests (`tests/store`).
 
 from cellar.ports.caller import ANYBODY, SCOPES, TENANT_SCOPES, Caller, Scope, TenantScope, granted
 from cellar.ports.catalogue.blobs import BlobStore
-from cellar.ports.catalogue.jobs import Job, JobState, JobStore, Lease, UnendedJob
+from cellar.ports.catalogue.jobs import (
+    Job,
+    JobEvent,
+    JobEventPage,
+    JobEventStore,
+    JobPlace,
+    JobState,
+    JobStore,
+    Lease,
+    UnendedJob,
+)
 from cellar.ports.catalogue.keys import ApiKey, KeyChanges, KeyStore
 from cellar.ports.catalogue.models import (
     ANY_VERSION,

@@ -243,6 +243,12 @@ class Settings(LogSettings, QuotaSettings, AccessSettings):
         le=60,
         description="Interval at which the service looks for jobs without a worker, seconds. Default: 1.",
     )
+    job_retained_s: float = Field(
+        86400,
+        ge=0,
+        description="How long the data and checkpoints of a failed or cancelled job are kept, so that it can be tried"
+        " again, seconds. Default: 86400.",
+    )
     drain_s: float = Field(
         20, ge=0, description="Longest time that a stopping service waits for running requests, seconds. Default: 20."
     )

@@ -59,7 +59,7 @@ def test_the_next_attempt_goes_on_where_the_newest_checkpoint_was(room: Room) ->
     _, recorder = begin(room)
     assert recorder.resume() == b"two"
     job = room.store.get("default", "j1")
-    assert job.progress == {"epoch": 3, "epochs": 9, "update": 1, "updates": 4, "loss": 0.5}
+    assert job.progress.items() >= {"epoch": 3, "epochs": 9, "update": 1, "updates": 4, "loss": 0.5}.items()
     assert [record["epoch"] for record in room.store.history("default", "j1")] == [1, 2]
 
 

@@ -239,6 +239,8 @@ class AsyncJob(JobHandle, AsyncPerformer):
     wait = awaiting(JobCore.wait)
     refresh = awaiting(JobCore.refresh)
     cancel = awaiting(JobCore.cancel)
+    retry = awaiting(JobCore.retry)
+    events = iterating(JobCore.events)
     delete = awaiting(JobCore.delete)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from cellar_client.arrays.inputs import Inputs, as_array
+from cellar_client.catalogue.job_events import JobEvent, watch_job
 from cellar_client.core.effects import Emission, Emit, Operation, Pause
 from cellar_client.core.exchange import call, new_key
 from cellar_client.documents import Document, JobDocument, TrainingSettings
@@ -31,6 +32,13 @@ class JobCore:
         while self.document["state"] not in ENDED:
             yield Emit((yield from self._await_change()))
 
+    def events(self, *, after: str | None = None) -> Emission[JobEvent]:
+        """Yield the events of the job until its end: from the first that is kept, or behind the one with an id.
+
+        A lost connection is made again.
+        """
+        yield from watch_job(f"{self._path}/events", after=after, give_up_s=self._give_up_s)
+
     def wait(self) -> Operation[str]:
         """Wait until the job has ended, and return the version that it has published, `co2@3`. Raise JobFailed."""
         while self.document["state"] not in ENDED:
@@ -48,6 +56,14 @@ class JobCore:
     def cancel(self) -> Operation[JobDocument]:
         """End the job: a queued one at once, a running one a moment later."""
         self.document = yield from call("POST", f"{self._path}/cancel", give_up_s=self._give_up_s)
+        return self.document
+
+    def retry(self) -> Operation[JobDocument]:
+        """Run the job again, which has failed or was cancelled: from its last checkpoint if it has one.
+
+        Raise JobActive, or JobNotRetryable.
+        """
+        self.document = yield from call("POST", f"{self._path}/retry", give_up_s=self._give_up_s)
         return self.document
 
     def delete(self) -> Operation[None]:

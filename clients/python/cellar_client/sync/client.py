@@ -181,6 +181,8 @@ class Job(JobHandle, Performer):
     wait = blocking(JobCore.wait)
     refresh = blocking(JobCore.refresh)
     cancel = blocking(JobCore.cancel)
+    retry = blocking(JobCore.retry)
+    events = iterating(JobCore.events)
     delete = blocking(JobCore.delete)
 
 

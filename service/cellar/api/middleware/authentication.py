@@ -29,7 +29,7 @@ MISSING = "the request has no API key: send the header `Authorization: Bearer ce
 PUBLIC = re.compile(r"/(healthz|readyz|openapi\.json|docs(/.*)?|page/.*)?")
 """Paths that need no key. They tell nothing about a tenant."""
 
-ENDLESS = re.compile(r"/v1/sessions/[^/]+/(events|sequence/stream)")
+ENDLESS = re.compile(r"/v1/(sessions/[^/]+/(events|sequence/stream)|jobs/[^/]+/events)")
 """Paths whose answers end when the key ends; all others end soon."""
 
 READING = ("GET", "HEAD", "OPTIONS")

@@ -4,8 +4,10 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from cellar.api.routes import history, snapshots
-from cellar.api.routes.catalogue import aliases, cells, health, jobs, keys, limits, metrics, models, weights
+from cellar.api.routes.catalogue import aliases, cells, health, keys, limits, metrics, models, weights
 from cellar.api.routes.session import bulk, events, many, sequence_stream, sessions, state, steps
+from cellar.api.routes.training import events as job_events
+from cellar.api.routes.training import jobs
 
 
 def _operation_id(route: APIRoute) -> str:
@@ -29,6 +31,7 @@ PARTS = (
     history,
     events,
     jobs,
+    job_events,
     keys,
     limits,
 )

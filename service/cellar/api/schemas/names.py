@@ -70,6 +70,7 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 IDEMPOTENCY_KEY_PATTERN = r"^[ -~]{1,255}$"
 DELETION_PATTERN = "^[0-9a-f]{24}$"
 LAST_EVENT_ID_PATTERN = r"^[0-9a-f]{16}-(0|[1-9][0-9]{0,15})$"
+JOB_EVENT_ID_PATTERN = r"^[1-9][0-9]{0,15}-(0|[1-9][0-9]{0,15})$"
 KEY_ID_PATTERN = r"^[0-9a-f]{12}$"
 NUMBER_CURSOR_PATTERN = r"^([0-9]{1,15})?$"
 JOB_CURSOR_PATTERN = rf"^([0-9]{{1,16}}\.[0-9]{{1,16}}~{MODEL_NAME})?$"
@@ -99,6 +100,7 @@ IN_WORDS = {
     RESET_PATTERN: "true, false, or a digit 0 or 1 for each row, of several steps with a comma between",
     COUNTS_PATTERN: "numbers with a comma between, as 0,2",
     LAST_EVENT_ID_PATTERN: "the id of an event, unchanged",
+    JOB_EVENT_ID_PATTERN: "the id of an event, unchanged",
     KEY_ID_PATTERN: "12 hexadecimal digits, the part of an API key between its underscores",
     NUMBER_CURSOR_PATTERN: "the cursor of the last answer, or nothing for the first page",
     JOB_CURSOR_PATTERN: "the cursor of the last answer, or nothing for the first page",

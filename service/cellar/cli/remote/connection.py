@@ -90,9 +90,11 @@ class Service:
         return found
 
     @contextmanager
-    def download(self, path: str, params: Params) -> "Iterator[httpx.Response]":
+    def download(
+        self, path: str, params: Params, headers: Mapping[str, str] | None = None
+    ) -> "Iterator[httpx.Response]":
         """Return an answer whose body is still to be read. Raise Mistake as `get`."""
-        with self._answering(), self._http.stream("GET", path, params=dict(params)) as answer:
+        with self._answering(), self._http.stream("GET", path, params=dict(params), headers=headers) as answer:
             if not answer.is_success:
                 answer.read()
                 self._document(answer)

@@ -1,5 +1,6 @@
-"""The commands `cellar jobs list`, `show`, `wait`, `cancel` and `delete`."""
+"""The commands `cellar jobs list`, `show`, `follow`, `wait`, `cancel`, `retry` and `delete`."""
 
+import json
 import time
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -10,8 +11,9 @@ import typer
 from cellar.cli.console import Mistake, confirm, progress, say, show_json, show_members, show_table
 from cellar.cli.options import ApiKey, Json, Url, Yes
 from cellar.cli.remote.connection import Service, pages, path_of
+from cellar.cli.remote.job_events import events, line_of
 
-app = typer.Typer(name="jobs", help="List, show, cancel and delete training jobs.")
+app = typer.Typer(name="jobs", help="List, show, follow, cancel, retry and delete training jobs.")
 
 POLL_S = 0.5
 
@@ -55,6 +57,28 @@ def show(job: Name, url: Url = None, api_key: ApiKey = None, *, as_json: Json = 
     """Show a job with its progress and the reason of a failure."""
     with Service(url, api_key) as service:
         found = service.get(path_of("jobs", job))
+    _show(found, as_json=as_json)
+
+
+@app.command()
+def follow(job: Name, url: Url = None, api_key: ApiKey = None, *, as_json: Json = False) -> int:
+    """Show the events of a job until it has ended: losses, speed, and the time that is left.
+
+    With --json each event is a line. The exit code is 1 if the job has not succeeded.
+    """
+    state = ""
+    with Service(url, api_key) as service:
+        for kind, data in events(service, path_of("jobs", job, "events")):
+            say(json.dumps({"event": kind, **data}) if as_json else line_of(kind, data))
+            state = data.get("state", state)
+    return 0 if state == State.SUCCEEDED else 1
+
+
+@app.command()
+def retry(job: Name, url: Url = None, api_key: ApiKey = None, *, as_json: Json = False) -> None:
+    """Run a failed or cancelled job again, from its last checkpoint if it has one."""
+    with Service(url, api_key) as service:
+        found = service.send("POST", path_of("jobs", job, "retry"))
     _show(found, as_json=as_json)
 
 

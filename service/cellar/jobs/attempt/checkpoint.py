@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from cellar.errors import BlobUnknown, KernelRevisionMismatch, StoreCorrupt
+from cellar.jobs.attempt.speed import Speedometer
 from cellar.nn.training.progress import Evaluation, Progress
 from cellar.ports import BlobStore, Job, JobStore, Lease
 
@@ -51,6 +52,7 @@ class Recorder:
         self._reported = job.progress
         self._clock = clock
         self._due = clock()
+        self.speed = Speedometer(clock)
         self._told = 0
         """Number of the newest epoch in the job's history."""
 
@@ -98,7 +100,7 @@ class Recorder:
 
     def _tell(self, progress: Progress, checkpoint: str | None, evaluation: Evaluation | None = None) -> None:
         new = [asdict(record) for record in progress.history if record.epoch > self._told]
-        self._reported = _progress(progress)
+        self._reported = _progress(progress) | self.speed.members(progress)
         told = self._reported if evaluation is None else self._reported | {EVALUATION: asdict(evaluation)}
         self._jobs.report(self._lease, told, checkpoint, history=new)
         self._told = _epochs_done(self._reported)
@@ -115,4 +117,9 @@ def _epochs_done(progress: Mapping[str, Any]) -> int:
 
 
 def _progress(progress: Progress) -> dict[str, Any]:
-    return {name: getattr(progress, name) for name in ("epoch", "epochs", "update", "updates", "loss")}
+    found = {name: getattr(progress, name) for name in ("epoch", "epochs", "update", "updates", "loss")}
+    last = progress.history[-1] if progress.history else None
+    return found | {
+        "validation_loss": None if last is None else last.validation_loss,
+        "learning_rate": None if last is None else last.learning_rate,
+    }

@@ -141,6 +141,7 @@ class JobAttempt:
         version = self._retry(lambda: self._registry.get(job.tenant, job.spec["model"]))
         weights = self._retry(lambda: self._registry.weights(version))
         data = self._dataset(job)
+        recorder.speed.steps_per_epoch = data.inputs.shape[0] * data.inputs.shape[1]
         checkpoint = self._retry(lambda: recorder.resume(check_revision))
         network, spec = self._registry.compile(self._registry.network(version)), training_spec(job)
         bound = {name: job.spec[name] for name in ("window_bytes",) if name in job.spec}

@@ -43,6 +43,36 @@ class UnendedJob(NamedTuple):
     created_s: float
 
 
+class JobPlace(NamedTuple):
+    """A place in the events of a job."""
+
+    tenant: str
+    job: str
+    after: str = ""
+    """The id of the last event before it; "": the place before the first event that is kept."""
+
+
+class JobEvent(NamedTuple):
+    """An event of a job: a change of its state, progress, or its end."""
+
+    id: str
+    """The time of the job's creation in ms and the number of the event, from 1: `1700000000250-3`."""
+    kind: str
+    """`state`, `progress` or `end`."""
+    data: str
+    """JSON."""
+
+
+class JobEventPage(NamedTuple):
+    """The next events of a job, and the state of the job behind the last event."""
+
+    state: JobState | None
+    """None if there is no such job."""
+    events: Sequence[JobEvent]
+    result: str | None = None
+    error: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The right of one attempt to write; every write of a worker needs it."""
@@ -113,6 +143,9 @@ class JobStore(Protocol):
     def cancel(self, tenant: str, job: str) -> Job:
         """Ask the job to end; a job without a live lease ends at once. Raise JobUnknown."""
 
+    def retry(self, tenant: str, job: str) -> Job:
+        """Queue a failed or cancelled job again. Raise JobUnknown, JobActive or JobNotRetryable."""
+
     def delete(self, tenant: str, job: str) -> None:
         """Delete an ended job, whose blobs are deleted already. Raise JobUnknown or JobActive."""
 
@@ -126,7 +159,10 @@ class JobStore(Protocol):
         """
 
     def ended(self) -> Iterator[Job]:
-        """Yield the ended jobs whose blobs (dataset, checkpoints) have not been deleted."""
+        """Yield the ended jobs whose blobs (dataset, checkpoints) are to be deleted.
+
+        Those of failed and cancelled jobs are kept for some time, so that the jobs can be tried again.
+        """
 
     def cleared(self, tenant: str, job: str) -> None:
         """Record that the blobs of an ended job are deleted."""
@@ -142,3 +178,13 @@ class JobStore(Protocol):
 
         `after` is the cursor of the page before, "" for the first page; the last page has the cursor "".
         """
+
+
+class JobEventStore(Protocol):
+    """Reads the events of jobs. Synchronous and safe to call from several threads."""
+
+    def events(self, places: Sequence[JobPlace]) -> list[JobEventPage]:
+        """Return the events behind each of these places; of a long list the first ones."""
+
+    def outcomes(self) -> dict[JobState, int]:
+        """Return how many jobs of all tenants have ended in each state."""

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, get_args
+from typing import Any
 
 import redis
 
-from cellar.errors import AlreadyExists, JobActive, JobUnknown, StoreCorrupt, Superseded
+from cellar.errors import AlreadyExists, JobActive, JobNotRetryable, JobUnknown, StoreCorrupt, Superseded
 from cellar.ports import Job, JobState, Lease, UnendedJob
+from cellar.store.catalogue.job_events import STATES, events_key, outcomes_key
 from cellar.store.connection.scripts import Scripts
 from cellar.store.protocol.errors import redis_errors
 from cellar.store.protocol.resp import text
@@ -31,16 +32,21 @@ DUE_AT_ONCE = 100
 READ_AT_ONCE = 100
 """Jobs that a list reads in one round trip."""
 
-STATES: dict[str, JobState] = {state: state for state in get_args(JobState)}
+EPOCHS_IN_EVENT = 100
+"""Most epochs in one event; the history has those that finished before them since the last event."""
+
 TIMES = ("started_s", "ended_s", "cancel_asked_s")
 
 
 class RedisJobs:
     """JobStore in Redis. Leases use the clock of the server."""
 
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
+    def __init__(self, client: redis.Redis, prefix: str, retained_s: float = 0.0) -> None:
+        """Keep the blobs of failed and cancelled jobs for `retained_s`."""
         self._client = client
         self._tag = f"{prefix}:{{jobs}}"
+        self._retained_s = retained_s
+        self._outcomes = outcomes_key(prefix)
         self._scripts = Scripts(client, "job", "common")
 
     def create(self, job: Job) -> None:
@@ -154,7 +160,8 @@ class RedisJobs:
     ) -> None:
         """Record progress, finished epochs and the newest checkpoint. Raise Superseded or StoreUnavailable."""
         epochs = [part for epoch in history for part in (int(epoch["epoch"]), _dump(epoch))]
-        self._held("report", lease, [_dump(progress), checkpoint or "", HISTORY_EPOCHS, *epochs])
+        event = _dump(progress | {"history": history[-EPOCHS_IN_EVENT:]})
+        self._held("report", lease, [_dump(progress), checkpoint or "", HISTORY_EPOCHS, event, *epochs])
 
     def seal(self, lease: Lease, outcome: dict[str, Any]) -> bool:
         """Set what the job will publish; False if it was cancelled. Raise Superseded or StoreUnavailable."""
@@ -169,6 +176,19 @@ class RedisJobs:
         """Ask the job to end and return it. Raise JobUnknown or StoreUnavailable."""
         if not self._run("cancel", tenant, job, []):
             raise JobUnknown(f"no job {job!r}")
+        return self.get(tenant, job)
+
+    def retry(self, tenant: str, job: str) -> Job:
+        """Queue an ended job again. Raise JobUnknown, JobActive, JobNotRetryable or StoreUnavailable."""
+        answer = self._run("retry", tenant, job, [RESEND_MS])
+        if answer == 0:
+            raise JobUnknown(f"no job {job!r}")
+        if answer == 2:  # as the script says
+            raise JobActive(f"the job {job!r} has not ended: only a failed or cancelled one can be tried again")
+        if answer == 3:
+            raise JobNotRetryable(f"the job {job!r} has succeeded: send a new one with the same data to train further")
+        if answer == 4:
+            raise JobNotRetryable(f"the data of the job {job!r} are deleted already: send it again as a new job")
         return self.get(tenant, job)
 
     def delete(self, tenant: str, job: str) -> None:
@@ -191,8 +211,9 @@ class RedisJobs:
                 yield self.get(tenant, job)
 
     def ended(self) -> Iterator[Job]:
-        """Yield the ended jobs whose blobs are not deleted yet. Raise StoreUnavailable."""
+        """Yield the ended jobs whose blobs are to be deleted. Raise StoreUnavailable."""
         with redis_errors():
+            self._scripts.run("lapse", [self._retained, self._ended], [_ms(self._retained_s), DUE_AT_ONCE])
             members = self._client.srandmember(self._ended, DUE_AT_ONCE)
         for member in members if isinstance(members, list) else ():
             tenant, job = text(member).split("/", 1)
@@ -243,8 +264,9 @@ class RedisJobs:
         with redis_errors(outcome="unknown"):
             return self._scripts.run(script, self._keys(tenant, job), [_member(tenant, job), *args])
 
-    def _keys(self, tenant: str, job: str) -> tuple[str, str, str, str]:
-        return self._record(tenant, job), self._history(tenant, job), self._active, self._ended
+    def _keys(self, tenant: str, job: str) -> tuple[str, ...]:
+        of_job = self._record(tenant, job), self._history(tenant, job)
+        return *of_job, self._active, self._ended, events_key(self._record(tenant, job)), self._retained, self._outcomes
 
     def _record(self, tenant: str, job: str) -> str:
         return f"{self._tag}:{_member(tenant, job)}"
@@ -262,6 +284,10 @@ class RedisJobs:
     @property
     def _ended(self) -> str:
         return f"{self._tag}:ended"
+
+    @property
+    def _retained(self) -> str:
+        return f"{self._tag}:retained"
 
 
 def _trains(job: Job, model: str) -> bool:

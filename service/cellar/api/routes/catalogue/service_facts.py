@@ -1,7 +1,7 @@
 """Facts about a service now: its metrics, its Redis and its training jobs. `/metrics` and `/v1/stats` answer them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -25,10 +25,11 @@ from cellar.api.schemas.catalogue.stats import (
 from cellar.api.schemas.names import time_of
 from cellar.errors import CellarError, StoreUnavailable
 from cellar.extension_modules import FORM
+from cellar.jobs.following import ENDED
 from cellar.metrics.catalogue import Labels, Value
 from cellar.metrics.snapshot import Series, Snapshot, merged
 from cellar.metrics.window import Change
-from cellar.ports import UnendedJob
+from cellar.ports import JobState, UnendedJob
 
 SHARES = (0.5, 0.9, 0.99)
 """The quantiles of `/v1/stats`."""
@@ -45,6 +46,8 @@ class ServiceFacts(NamedTuple):
     store: StoreStats
     jobs: Sequence[UnendedJob] | None
     """The jobs that have not ended; None if Redis does not answer."""
+    jobs_ended: Mapping[JobState, int]
+    """The number of jobs that have ended in each state."""
     now_s: float
     """Seconds since the Unix epoch."""
 
@@ -54,10 +57,13 @@ async def facts_of(services: Services) -> ServiceFacts:
     snapshots = services.metrics.all()
     series = merged(snapshots)
     change = services.metrics.window.since(time.monotonic(), series)
-    store, jobs = await _store_of(services), None
+    jobs: Sequence[UnendedJob] | None = None
+    store = await _store_of(services)
+    ended: Mapping[JobState, int] = {}
     with suppress(StoreUnavailable):
-        jobs = await run_sync(services.jobs.unended) if store.ready else None
-    return ServiceFacts(snapshots, series, change, store, jobs, time.time())
+        if store.ready:
+            jobs, ended = await run_sync(services.jobs.unended), await services.job_following.outcomes()
+    return ServiceFacts(snapshots, series, change, store, jobs, ended, time.time())
 
 
 async def _store_of(services: Services) -> StoreStats:
@@ -87,6 +93,7 @@ def all_series(facts: ServiceFacts) -> Series:
     if facts.jobs is not None:
         jobs = _jobs(facts.jobs, facts.now_s)
         found["cellar_jobs"] = {("queued",): jobs.queued, ("running",): jobs.running}
+        found["cellar_jobs_ended_total"] = {(state,): facts.jobs_ended.get(state, 0) for state in ENDED}
         found["cellar_job_queue_age_seconds"] = {(): jobs.oldest_queued_s or 0.0}
     return found
 

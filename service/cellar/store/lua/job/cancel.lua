@@ -9,7 +9,9 @@ end
 if open() and not get('outcome') then
   local now = now_ms()
   if leased(now) then
-    redis.call('HSETNX', KEYS[1], 'cancel_asked_s', seconds(now))
+    if redis.call('HSETNX', KEYS[1], 'cancel_asked_s', seconds(now)) == 1 then
+      tell_state(',"cancelling":true')
+    end
   else
     close(now, 'cancelled', '', '')
   end

@@ -20,6 +20,9 @@ if get('cancel_asked_s') and not get('outcome') then
   close(now, 'cancelled', '', '')
   return 0
 end
-redis.call('HSET', KEYS[1], 'state', 'queued')
+if get('state') ~= 'queued' then
+  redis.call('HSET', KEYS[1], 'state', 'queued')
+  tell_state()
+end
 look(now + ARGV[2])
 return 1

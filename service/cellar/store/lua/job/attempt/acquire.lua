@@ -25,5 +25,6 @@ local until_ms = now + ARGV[2]
 redis.call('HSET', KEYS[1], 'state', 'running', 'lease_ms', milliseconds(until_ms))
 redis.call('HSETNX', KEYS[1], 'started_s', seconds(now))
 redis.call('HDEL', KEYS[1], 'death')
+tell_state()
 look(until_ms)
 return attempt

@@ -7,5 +7,6 @@ if not mine(ARGV[2]) then
   return SUPERSEDED
 end
 redis.call('HSET', KEYS[1], 'state', 'queued', 'lease_ms', '0', 'barren', '0')
+tell_state()
 look(now_ms())
 return 1

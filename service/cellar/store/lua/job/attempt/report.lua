@@ -3,7 +3,8 @@
 -- ARGV[3] progress    JSON
 -- ARGV[4] checkpoint  digest, or ''
 -- ARGV[5] number of epochs that the history keeps
--- ARGV[6...] epoch, its record (JSON), epoch, ...
+-- ARGV[6] event       JSON
+-- ARGV[7...] epoch, its record (JSON), epoch, ...
 --
 -- Returns 1, or -1 if the attempt is superseded.
 
@@ -11,10 +12,11 @@ if not mine(ARGV[2]) then
   return SUPERSEDED
 end
 redis.call('HSET', KEYS[1], 'progress', ARGV[3])
-for index = 6, #ARGV, 2 do
+tell('progress', ARGV[6])
+for index = 7, #ARGV, 2 do
   redis.call('HSET', KEYS[2], ARGV[index], ARGV[index + 1])
 end
-if #ARGV > 6 and redis.call('HLEN', KEYS[2]) > tonumber(ARGV[5]) then
+if #ARGV > 7 and redis.call('HLEN', KEYS[2]) > tonumber(ARGV[5]) then
   for _, epoch in ipairs(redis.call('HKEYS', KEYS[2])) do
     if tonumber(epoch) <= ARGV[#ARGV - 1] - ARGV[5] then
       redis.call('HDEL', KEYS[2], epoch)

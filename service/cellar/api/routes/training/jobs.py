@@ -23,7 +23,15 @@ from cellar.api.http.parameters import (
 from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.catalogue.jobs import JobAnswer, JobRequest, JobsAnswer
 from cellar.api.schemas.names import JOB_CURSOR_PATTERN
-from cellar.errors import FingerprintMismatch, IdUnknown, JobActive, JobTooLarge, JobUnknown, ModelUnknown
+from cellar.errors import (
+    FingerprintMismatch,
+    IdUnknown,
+    JobActive,
+    JobNotRetryable,
+    JobTooLarge,
+    JobUnknown,
+    ModelUnknown,
+)
 from cellar.ports import JobState
 
 JobCursor = Annotated[
@@ -107,3 +115,26 @@ async def cancel_job(job: JobName, caller: CallerOf, services: Parts) -> JobAnsw
         return JobAnswer.of(services.jobs.cancel(caller.tenant, job), services.jobs.history(caller.tenant, job))
 
     return await run_sync(cancel)
+
+
+@router.post(
+    "/{job}/retry",
+    status_code=202,
+    response_description="Queued",
+    responses={
+        **answers(*STORE, *PARAMETER, JobUnknown, JobActive, JobNotRetryable),
+        202: {"headers": LOCATION_HEADERS},
+    },
+)
+async def retry_job(job: JobName, caller: CallerOf, services: Parts, response: Response) -> JobAnswer:
+    """Run a failed or cancelled job again: from its last checkpoint if it has one, else from the beginning.
+
+    Its data and checkpoints are kept for a day after its end, or as long as CELLAR_JOB_RETAINED_S says.
+    """
+
+    def retry() -> JobAnswer:
+        """Queue the job and read its history on a thread."""
+        return JobAnswer.of(services.jobs.retry(caller.tenant, job), services.jobs.history(caller.tenant, job))
+
+    response.headers["Location"] = f"/v1/jobs/{job}"
+    return await run_sync(retry)

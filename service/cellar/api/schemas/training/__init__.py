@@ -1,0 +1,1 @@
+"""Requests and answers about the events of jobs and about sweeps."""
