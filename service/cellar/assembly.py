@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -12,6 +13,7 @@ from fastapi import FastAPI
 
 from cellar.api.dependencies import Services
 from cellar.api.limits.compile_limit import CompileLimit
+from cellar.datasets.datasets import Datasets
 from cellar.engine import KERNEL_REV, KernelCache, self_test
 from cellar.errors import SettingsInvalid, StoreUnavailable
 from cellar.jobs.following import JobFollowing
@@ -57,6 +59,7 @@ from cellar.sessions.values.limits import SessionLimits
 from cellar.settings import Settings
 from cellar.store.catalogue.blobs_directory import FileBlobs
 from cellar.store.catalogue.blobs_redis import RedisBlobs
+from cellar.store.catalogue.datasets import RedisDatasets
 from cellar.store.catalogue.job_events import RedisJobEvents
 from cellar.store.catalogue.jobs import RedisJobs
 from cellar.store.catalogue.keys import RedisKeys
@@ -84,12 +87,17 @@ class Stores:
     def __init__(self, settings: Settings) -> None:
         self.url = _redis_url(settings)
         client = sync_client(self.url)
-        self.blobs = _blobs(settings, client)
+        self.blobs = _blobs(settings.blob_dir, "CELLAR_BLOB_DIR", settings, client)
+        directory = settings.dataset_dir or settings.blob_dir
+        self.dataset_blobs = _blobs(directory, "CELLAR_DATASET_DIR", settings, client)
         self.jobs = RedisJobs(client, settings.key_prefix, settings.job_retained_s)
         self.job_events = RedisJobEvents(client, settings.key_prefix)
         self.models = RedisModels(client, settings.key_prefix)
         self.keys = RedisKeys(client, settings.key_prefix)
         self.quota_store = RedisQuotas(client, settings.key_prefix)
+        self.clock = SystemClock()
+        records = RedisDatasets(client, settings.key_prefix, self.clock)
+        self.datasets = Datasets(records, self.dataset_blobs, self.jobs, self.clock)
 
 
 class Parts(Stores):
@@ -97,7 +105,6 @@ class Parts(Stores):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self.clock = SystemClock()
         self.queue_url = settings.queue_url or self.url
         self.queue_name = queue_name(settings.key_prefix)
         self.kernels = KernelCache(settings.cache_dir, beforehand=settings.warm_dir)
@@ -320,13 +327,13 @@ async def _nothing() -> None:
     """Do nothing: there is no other process."""
 
 
-def _blobs(settings: Settings, client: redis.Redis) -> BlobStore:
-    if settings.blob_dir is None:
-        return RedisBlobs(client, settings.key_prefix)
+def _blobs(directory: Path | None, setting: str, settings: Settings, client: redis.Redis) -> BlobStore:
+    if directory is None:
+        return RedisBlobs(client, settings.key_prefix, directory_setting=setting)
     try:
-        return FileBlobs(settings.blob_dir)
+        return FileBlobs(directory)
     except StoreUnavailable as error:
-        raise SettingsInvalid(f"CELLAR_BLOB_DIR: {error.detail}") from error
+        raise SettingsInvalid(f"{setting}: {error.detail}") from error
 
 
 def _wait(settings: Settings) -> Wait | None:

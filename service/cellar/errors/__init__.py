@@ -16,6 +16,7 @@
     │   ├── WholeSequencesOnly       a single step of a network that reads sequences from both ends
     │   ├── InvalidParameter         a path, query or header value, which no JSON pointer can name
     │   ├── TooManyFaults            too many lines of a body in a row cannot be read
+    │   ├── DatasetInvalid           a file of readings that cannot be read as asked; carries row and column
     │   ├── ImportRefused            a file of a network that cannot be read or expressed; carries place and remedy
     │   ├── JobTooLarge              a training job with more memory than it may have
     │   ├── ForkTooLarge             children with more state than one request may write
@@ -42,6 +43,7 @@
     │   ├── SnapshotUnknown
     │   ├── ShadowUnknown
     │   ├── DeletionUnknown
+    │   ├── DatasetUnknown
     │   ├── JobUnknown
     │   ├── KeyUnknown
     │   └── BlobUnknown
@@ -52,6 +54,7 @@
     │   ├── AlreadyExists
     │   ├── JobActive                a job that is to be deleted or tried again has not ended
     │   ├── JobNotRetryable          a job that has succeeded, or whose data are deleted, is to be tried again
+    │   ├── DatasetInUse             jobs that have not ended need the dataset; has their number
     │   ├── ModelInUse               something depends on a model that is to be deleted; has the numbers of dependents
     │   ├── AliasMoved               the alias has another version than the request expects; has its version
     │   ├── KeysNotUsed              the service has no pepper for API keys
@@ -97,6 +100,7 @@ from cellar.errors.inputs import (
     CellNameError,
     CellShapeError,
     CellSyntaxError,
+    DatasetInvalid,
     FingerprintMismatch,
     ForkTooLarge,
     IdUnknown,
@@ -145,6 +149,8 @@ from cellar.errors.resources import (
     AlreadyExists,
     BlobUnknown,
     Conflict,
+    DatasetInUse,
+    DatasetUnknown,
     DeletionUnknown,
     Gone,
     JobActive,

@@ -98,6 +98,18 @@ class ImportRefused(InvalidInput, slug="import_refused", title="Cannot be import
     remedy: str | None = None
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
+class DatasetInvalid(InvalidInput, slug="dataset_invalid", title="Invalid dataset"):
+    """A file of readings that cannot be read as asked.
+
+    `row` counts from 1 with the header, as a spreadsheet does; `column` is a name.
+    """
+
+    members = ("row", "column", *InvalidInput.members)
+    row: int | None = None
+    column: str | None = None
+
+
 class StepFailed(InvalidInput, slug="step_failed", title="Step failed"):
     """A step that the model cannot compute, such as an index that its graph does not have."""
 

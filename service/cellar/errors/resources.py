@@ -39,6 +39,10 @@ class JobUnknown(NotFound, slug="job_unknown", title="Unknown job"):
     """No job has that name."""
 
 
+class DatasetUnknown(NotFound, slug="dataset_unknown", title="Unknown dataset"):
+    """No dataset has that name."""
+
+
 class KeyUnknown(NotFound, slug="key_unknown", title="Unknown key"):
     """No API key of the tenant has that id, or it has ended."""
 
@@ -88,6 +92,14 @@ class ModelInUse(Conflict, slug="model_in_use", title="Model in use"):
     shadows: int = 0
     snapshots: int = 0
     aliases: int = 0
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class DatasetInUse(Conflict, slug="dataset_in_use", title="Dataset in use"):
+    """Training jobs that have not ended need the dataset; `jobs` is their number."""
+
+    members: ClassVar[tuple[str, ...]] = ("jobs",)
+    jobs: int
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -7,6 +7,7 @@ Every implementation of a protocol passes the same tests (`tests/store`).
 
 from cellar.ports.caller import ANYBODY, SCOPES, TENANT_SCOPES, Caller, Scope, TenantScope, granted
 from cellar.ports.catalogue.blobs import BlobStore
+from cellar.ports.catalogue.datasets import Column, DatasetStore, StoredDataset, Table
 from cellar.ports.catalogue.jobs import (
     Job,
     JobEvent,

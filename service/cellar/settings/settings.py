@@ -76,6 +76,12 @@ class Settings(LogSettings, QuotaSettings, AccessSettings):
         description="Directory for weights, datasets and checkpoints; every api and worker must mount it."
         " Unset: they are stored in Redis.",
     )
+    dataset_dir: Path | None = Field(
+        None,
+        description="Directory for datasets, whose files processes map; every api and worker must mount it. Default:"
+        " that of CELLAR_BLOB_DIR, or CELLAR_DATA_DIR/datasets beside the private Redis. With neither, datasets of up"
+        " to 64 MiB are stored in Redis, and larger ones are refused.",
+    )
 
     max_body_bytes: int = Field(16 * MEBIBYTE, ge=1024, description="Largest request body, bytes. Default: 16 MiB.")
     max_weights_bytes: int = Field(
@@ -255,7 +261,7 @@ class Settings(LogSettings, QuotaSettings, AccessSettings):
 
     @model_validator(mode="after")
     def _paths_are_absolute(self) -> Self:
-        for name in ("data_dir", "runtime_dir", "cache_dir", "warm_dir", "blob_dir"):
+        for name in ("data_dir", "runtime_dir", "cache_dir", "warm_dir", "blob_dir", "dataset_dir"):
             path: Path | None = getattr(self, name)
             if path is not None and not path.is_absolute():
                 raise ValueError(f"CELLAR_{name.upper()} must be an absolute path, not {str(path)!r}")

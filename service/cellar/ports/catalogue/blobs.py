@@ -1,6 +1,9 @@
 """Blobs, which hold weights, checkpoints and datasets under their SHA-256: protocol of their store."""
 
-from typing import Protocol
+from typing import IO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cellar.memory.file_mapping import Memory
 
@@ -10,6 +13,17 @@ class BlobStore(Protocol):
 
     def put(self, data: bytes | memoryview) -> str:
         """Store the bytes and return their digest (lower-case hex). Bytes that are stored are not written again."""
+
+    def put_file(self, file: IO[bytes]) -> str:
+        """Store the bytes of a file and return their digest; the store may keep the file itself."""
+        ...
+
+    def map(self, digest: str) -> NDArray[np.uint8]:
+        """Return the bytes, mapped from a file where that is possible. Raise BlobUnknown.
+
+        Bytes that are mapped are not checked against the digest, because that would read all of them.
+        """
+        ...
 
     def get(self, digest: str) -> bytes:
         """Return the bytes, checked against the digest. Raise BlobUnknown."""

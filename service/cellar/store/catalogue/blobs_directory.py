@@ -1,5 +1,6 @@
 """Blobs as files in a directory that every API process and every worker mounts (CELLAR_BLOB_DIR)."""
 
+import mmap
 import os
 import re
 import tempfile
@@ -7,9 +8,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cellar.errors import BlobUnknown, StoreUnavailable
-from cellar.memory.file_mapping import PIECE_BYTES, Memory, pieces, sha256
+from cellar.memory.file_mapping import PIECE_BYTES, FileMapping, Memory, pieces, sha256
 from cellar.store.catalogue.blob_parts import checked, read_parts
 
 ABANDONED_S = 24 * 3600.0
@@ -40,6 +45,39 @@ class FileBlobs:
                 path.parent.mkdir(mode=0o700, exist_ok=True)
                 self._write(path, data)
         return digest
+
+    def put_file(self, file: IO[bytes]) -> str:
+        """Store a file and return its digest. Raise StoreUnavailable.
+
+        A nameless file of the same file system gets a name; another one is copied.
+        """
+        with _file_errors():
+            data = memoryview(FileMapping(file.fileno(), 0, prot=mmap.PROT_READ))
+            digest = sha256(data)
+            path = self._path(digest)
+            if not _holds(path, len(data)):
+                path.parent.mkdir(mode=0o700, exist_ok=True)
+                os.fsync(file.fileno())
+                try:
+                    os.link(f"/proc/self/fd/{file.fileno()}", path, follow_symlinks=True)
+                except FileExistsError:  # another process has stored it meanwhile
+                    pass
+                except OSError:
+                    self._write(path, data)
+                else:
+                    _sync_directory(path.parent)
+                    _sync_directory(self._directory)
+        return digest
+
+    def map(self, digest: str) -> NDArray[np.uint8]:
+        """Return the bytes, mapped from their file and not checked. Raise BlobUnknown or StoreUnavailable."""
+        with _file_errors():
+            try:
+                file = self._path(digest).open("rb", buffering=0)
+            except FileNotFoundError:
+                raise BlobUnknown(f"no blob {digest}") from None
+            with file:
+                return np.frombuffer(FileMapping(file.fileno(), 0, prot=mmap.PROT_READ), np.uint8)
 
     def get(self, digest: str) -> bytes:
         """Return the bytes, checked against the digest. Raise BlobUnknown, StoreCorrupt or StoreUnavailable."""

@@ -1,13 +1,16 @@
 """Blobs in Redis: chunks in keys that contain the digest, and a head key that is written last."""
 
+import mmap
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from typing import IO, Any
 
+import numpy as np
 import redis
+from numpy.typing import NDArray
 
 from cellar.errors import BlobUnknown, BodyTooLarge, StoreUnavailable
-from cellar.memory.file_mapping import Memory, pieces, sha256
+from cellar.memory.file_mapping import FileMapping, Memory, in_memory, pieces, sha256
 from cellar.store.catalogue.blob_parts import joined, read_parts
 from cellar.store.connection.scripts import Scripts
 from cellar.store.protocol.errors import redis_errors
@@ -31,9 +34,11 @@ MAX_BLOB_BYTES = 64 * 1024 * 1024
 class RedisBlobs:
     """BlobStore in Redis. Keys: `{blob/<digest>}` holds the number of bytes, `{blob/<digest>}:<i>` the chunks."""
 
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
+    def __init__(self, client: redis.Redis, prefix: str, *, directory_setting: str = "CELLAR_BLOB_DIR") -> None:
+        """`directory_setting` names the directory in which blobs may be larger, for errors."""
         self._client = client
         self._prefix = prefix
+        self._setting = directory_setting
         self._scripts = Scripts(client, "blob")
 
     def put(self, data: bytes | memoryview) -> str:
@@ -41,7 +46,7 @@ class RedisBlobs:
         if len(data) > MAX_BLOB_BYTES:
             limit = MAX_BLOB_BYTES // 1024**2
             raise BodyTooLarge(
-                f"a blob of {len(data) / 1024**2:.0f} MiB, and Redis keeps up to {limit} MiB: set CELLAR_BLOB_DIR"
+                f"a blob of {len(data) / 1024**2:.0f} MiB, and Redis keeps up to {limit} MiB: set {self._setting}"
             )
         digest = sha256(data)
         keys = [self._head(digest), *self._chunks(digest, len(data))]
@@ -49,6 +54,14 @@ class RedisBlobs:
             if self._client.exists(*keys) == len(keys) or self._store(data, keys):
                 return digest
         raise StoreUnavailable("the blob is being deleted again and again", outcome="not_applied")
+
+    def put_file(self, file: IO[bytes]) -> str:
+        """Store the bytes of a file and return their digest. Raise BodyTooLarge or StoreUnavailable."""
+        return self.put(memoryview(FileMapping(file.fileno(), 0, prot=mmap.PROT_READ)))
+
+    def map(self, digest: str) -> NDArray[np.uint8]:
+        """Return the bytes in memory. Raise as `get`."""
+        return np.frombuffer(self.read(digest, in_memory), np.uint8)
 
     def _store(self, data: bytes | memoryview, keys: list[str]) -> bool:
         """Write the chunks, then the head; return False if chunks were deleted in between each time."""

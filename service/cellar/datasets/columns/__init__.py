@@ -1,0 +1,1 @@
+"""Reads the cells of one column: numbers, categories, series and times."""

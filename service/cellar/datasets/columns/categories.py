@@ -1,0 +1,95 @@
+"""Reads categories and series from cells: each different text has a code."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.datasets.columns.numbers import is_number
+from cellar.datasets.faults import fault
+from cellar.datasets.source import Cells
+
+MOST_CATEGORIES = 10_000
+"""Most different texts of a column of categories."""
+
+MOST_SERIES = 10_000_000
+
+LONGEST = 256
+"""Most characters of a category or of the id of a series."""
+
+
+class CodeReader:
+    """Reads cells of one column as int32 codes, in the order in which their texts appear; -1 if one is missing."""
+
+    def __init__(self, name: str, missing_cells: frozenset[str], *, is_series: bool = False) -> None:
+        self._name = name
+        self._missing_cells = missing_cells
+        self._is_series = is_series
+        self._most = MOST_SERIES if is_series else MOST_CATEGORIES
+        self.codes: dict[str, int] = {}
+        """The code of each text, in their order."""
+        self._first_rows: list[int] = []
+        self._counts = np.zeros(0, np.int64)
+        self.missing = 0
+
+    def read(self, cells: Cells, rows: Sequence[int]) -> NDArray[np.int32]:
+        """Return the codes of cells. Raise DatasetInvalid."""
+        texts = [_text(value) for value in cells.tolist()] if isinstance(cells, np.ndarray) else cells
+        codes = self.codes
+        found = list(map(codes.get, texts))
+        for at in (index for index, code in enumerate(found) if code is None):
+            found[at] = self._code(texts[at].strip(), rows[at])
+        result = np.array(found, np.int32)
+        if (missing := int(np.count_nonzero(result < 0))) or not self._is_series:
+            self._count(result, missing)
+        return result
+
+    def _code(self, text: str, row: int) -> int:
+        if text in self._missing_cells:
+            if self._is_series:
+                raise fault("the series has no name", row=row, column=self._name)
+            return -1
+        if len(text) > LONGEST:
+            raise fault(f"a text of {len(text)} characters; at most {LONGEST} are allowed", row=row, column=self._name)
+        if (code := self.codes.get(text)) is not None:
+            return code
+        if len(self.codes) == self._most:
+            raise fault(
+                f"the column has more than {self._most:,} different texts",
+                row=row,
+                column=self._name,
+                remedy=f"leave it out (ignore={self._name}), or say that it names the series (series={self._name})",
+            )
+        if not self._is_series:
+            self._first_rows.append(row)
+        return self.codes.setdefault(text, len(self.codes))
+
+    def _count(self, result: NDArray[np.int32], missing: int) -> None:
+        self.missing += missing
+        counts = np.bincount(result[result >= 0], minlength=len(self.codes))
+        counts[: len(self._counts)] += self._counts
+        self._counts = counts
+
+    def first_text_among_numbers(self) -> tuple[int, str] | None:
+        """Return row and text of the first cell that is no number, if most cells are numbers; else None."""
+        texts = list(self.codes)
+        numeric = np.array([is_number(text) for text in texts], bool)
+        if 2 * int(self._counts[numeric].sum()) <= int(self._counts.sum()):
+            return None
+        row, at = min((self._first_rows[at], at) for at in np.flatnonzero(~numeric))
+        return row, texts[at]
+
+    def sorted_order(self) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+        """Return the texts sorted, and for each code its place among them, with one more for -1."""
+        texts = tuple(sorted(self.codes))
+        places = np.full(len(texts) + 1, -1, np.int32)
+        for place, text in enumerate(texts):
+            places[self.codes[text]] = place
+        return texts, places
+
+
+def _text(value: object) -> str:
+    """Return a number of a typed file as a text; those without a fraction as integers."""
+    if isinstance(value, float):
+        return "" if value != value else str(int(value)) if value.is_integer() else repr(value)
+    return "" if value is None else str(value)

@@ -1,0 +1,91 @@
+"""Datasets under their names: adds, opens, lists and deletes them."""
+
+from contextlib import suppress
+from typing import NamedTuple
+
+from cellar.datasets.ingest import BuiltTable
+from cellar.datasets.storage.table_file import open_table
+from cellar.errors import AlreadyExists, BlobUnknown, DatasetInUse, DatasetUnknown, JobUnknown
+from cellar.ports import BlobStore, Clock, JobStore
+from cellar.ports.catalogue.datasets import DatasetStore, StoredDataset, Table
+
+SUBMITTED_S = 60.0
+"""Time after which a job that needs a dataset and is not stored will not be: its submission has failed."""
+
+
+class AddedDataset(NamedTuple):
+    """A dataset, and whether the same request had added it before."""
+
+    stored: StoredDataset
+    replayed: bool
+
+
+class Datasets:
+    """Datasets of all tenants. Synchronous and safe to call from several threads."""
+
+    def __init__(self, store: DatasetStore, blobs: BlobStore, jobs: JobStore, clock: Clock) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._jobs = jobs
+        self._clock = clock
+
+    def add(self, tenant: str, dataset: str, built: BuiltTable, source: str) -> AddedDataset:
+        """Keep a table under a name. The same table again under the same name returns the one that is there.
+
+        Raise AlreadyExists, BodyTooLarge or StoreUnavailable; then nothing is kept.
+        """
+        blob = self._blobs.put_file(built.file)
+        found = {name: value for name, value in built._asdict().items() if name != "file"}
+        stored = StoredDataset(
+            tenant=tenant, dataset=dataset, blob=blob, created_s=self._clock.now_s(), source=source, **found
+        )
+        other = self._store.create(stored)
+        if other is None:
+            return AddedDataset(stored, replayed=False)
+        self._blobs.delete(blob)
+        if other.digest != stored.digest:
+            raise AlreadyExists(f"there is a dataset {dataset!r} with other readings: delete it, or send another name")
+        return AddedDataset(other, replayed=True)
+
+    def get(self, tenant: str, dataset: str) -> StoredDataset:
+        """Return the record of a dataset. Raise DatasetUnknown."""
+        return self._store.get(tenant, dataset)
+
+    def open(self, tenant: str, dataset: str) -> Table:
+        """Return the table of a dataset, mapped from its file. Raise DatasetUnknown."""
+        return self.table(self._store.get(tenant, dataset))
+
+    def table(self, stored: StoredDataset) -> Table:
+        """Return the table of a record, mapped from its file. Raise DatasetUnknown if it was deleted meanwhile."""
+        try:
+            return open_table(self._blobs.map(stored.blob))
+        except BlobUnknown:
+            raise DatasetUnknown(f"no dataset {stored.dataset!r}: it was deleted") from None
+
+    def pin(self, tenant: str, dataset: str, job: str) -> StoredDataset:
+        """Return the record of a dataset, which cannot be deleted until the job has ended. Raise DatasetUnknown.
+
+        Call this before the job is stored. A job that is not stored within SUBMITTED_S does not count.
+        """
+        return self._store.pin(tenant, dataset, job)
+
+    def delete(self, tenant: str, dataset: str) -> None:
+        """Delete a dataset. Raise DatasetUnknown, or DatasetInUse if jobs that have not ended need it."""
+        stored = self._store.get(tenant, dataset)
+        pins = self._store.pins(tenant, dataset)
+        ended = frozenset(job for job, since_s in pins.items() if not self._is_active(tenant, job, since_s))
+        if len(ended) < len(pins) or not self._store.delete(tenant, dataset, ended):
+            count = max(1, len(pins) - len(ended))
+            raise DatasetInUse(
+                f"the dataset {dataset!r} is used by {count} jobs that have not ended: cancel them first", jobs=count
+            )
+        self._blobs.delete(stored.blob)
+
+    def _is_active(self, tenant: str, job: str, since_s: float) -> bool:
+        with suppress(JobUnknown):
+            return self._jobs.get(tenant, job).state in ("queued", "running")
+        return self._clock.now_s() - since_s < SUBMITTED_S
+
+    def list(self, tenant: str, limit: int = 100, after: str = "") -> tuple[list[StoredDataset], str]:
+        """Return a page of datasets by name, and the cursor that continues ("" at the end)."""
+        return self._store.list(tenant, limit, after)

@@ -1,0 +1,137 @@
+"""Columns in the order of series and time, with one row where several have the same time."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.datasets.faults import fault
+from cellar.datasets.options import Duplicates
+from cellar.datasets.storage.raw_columns import RawColumns
+from cellar.datasets.storage.row_order import sort_rows
+from cellar.memory.file_mapping import Memory, release_pages
+
+BLOCK_ROWS = 256 * 1024
+
+
+class OrderedColumns:
+    """The columns of a file. If its rows are sorted already, they are read as they are."""
+
+    def __init__(self, raw: RawColumns, memory: Memory) -> None:
+        self._raw = raw
+        self._memory = memory
+        self._order: NDArray[np.int64] | None = None
+        self._is_first: NDArray[np.uint8] | None = None
+        """Whether each row begins another time; None if all do."""
+        self._rule: Duplicates = "error"
+        self.rows = raw.rows
+
+    def sort(self, series: int | None, times: int | None, rule: Duplicates) -> None:
+        """Sort by the columns of these numbers. Raise DatasetInvalid for two rows that have the same time."""
+        count = self._raw.rows
+
+        def codes() -> Iterator[NDArray[Any]]:
+            """Yield the codes of the series."""
+            return self._zeros(np.int32) if series is None else self._raw.column(series)
+
+        def seconds() -> Iterator[NDArray[Any]]:
+            """Yield the times."""
+            return self._zeros(np.float64) if times is None else self._raw.column(times)
+
+        self._rule = rule
+        self._order = sort_rows(codes, seconds, count, self._memory)
+        if times is not None:
+            self._find_duplicates(None if series is None else self._whole(series), self._whole(times), rule)
+
+    def _zeros(self, kind: type[np.generic]) -> Iterator[NDArray[Any]]:
+        for rows in self._raw.chunk_rows:
+            yield np.zeros(rows, kind)
+
+    def _find_duplicates(self, codes: NDArray[Any] | None, times: NDArray[Any], rule: Duplicates) -> None:
+        assert self._order is not None
+        is_first = self._memory(len(self._order))
+        last: tuple[Any, Any] | None = None
+        for begin in range(0, len(self._order), BLOCK_ROWS):
+            rows = self._order[begin : begin + BLOCK_ROWS]
+            here = times[rows]
+            same = np.zeros(len(rows), bool)
+            same[1:] = here[1:] == here[:-1]
+            series = np.zeros(len(rows), np.int32) if codes is None else codes[rows]
+            same[1:] &= series[1:] == series[:-1]
+            same[0] = last == (series[0], here[0])
+            last = series[-1], here[-1]
+            is_first[begin : begin + len(rows)] = ~same
+            if rule == "error" and same.any():
+                at = begin + int(np.flatnonzero(same)[0])
+                raise self._duplicate(int(self._order[at - 1]), int(self._order[at]))
+            for array in (times, self._order, is_first):
+                release_pages(array)
+        self.rows = sum(int(np.count_nonzero(each)) for each in _blocks(is_first))
+        self._is_first = None if self.rows == len(self._order) else is_first
+
+    def _duplicate(self, first: int, second: int) -> Exception:
+        numbers = sorted((self._raw.row_number(first), self._raw.row_number(second)))
+        return fault(
+            f"the time is that of row {numbers[0]:,} in the same series",
+            row=numbers[1],
+            remedy="say what to do: duplicates=first, last or mean; or name the column of the series (series=...)",
+        )
+
+    def column(self, index: int, *, is_key: bool = False) -> Iterator[NDArray[Any]]:
+        """Yield the parts of a column. `is_key` is whether rows of the same time have the same value."""
+        if self._order is None:
+            yield from self._raw.column(index)
+            return
+        whole = self._whole(index)
+        begin = 0
+        while begin < len(self._order):
+            end = self._end(begin + BLOCK_ROWS)
+            part = whole[self._order[begin:end]]
+            if self._is_first is not None:
+                part = _reduced(part, np.flatnonzero(self._is_first[begin:end]), "first" if is_key else self._rule)
+            for array in (whole, self._order):
+                release_pages(array)
+            yield part
+            begin = end
+
+    def _end(self, place: int) -> int:
+        """Return the first place from there on at which another time begins."""
+        if self._is_first is None:
+            return min(place, len(self._order if self._order is not None else ()))
+        while place < len(self._is_first):
+            ahead = np.flatnonzero(self._is_first[place : place + BLOCK_ROWS])
+            if ahead.size:
+                return place + int(ahead[0])
+            place += BLOCK_ROWS
+        return len(self._is_first)
+
+    def _whole(self, index: int) -> NDArray[Any]:
+        """Return a column in the order of the file, in a temporary file."""
+        kind = self._raw.type(index)
+        whole = self._memory(self._raw.rows * kind.itemsize).view(kind)
+        begin = 0
+        for part in self._raw.column(index):
+            whole[begin : begin + len(part)] = part
+            begin += len(part)
+            release_pages(whole)
+        return whole
+
+
+def _reduced(part: NDArray[Any], starts: NDArray[np.intp], rule: Duplicates) -> NDArray[Any]:
+    """Return one value for each group of values that begin at `starts`. The mean of categories is the last one."""
+    if rule == "first":
+        return part[starts]
+    if rule == "mean" and part.dtype.kind == "f":
+        present = ~np.isnan(part)
+        sums = np.add.reduceat(np.where(present, part, 0).astype(np.float64), starts)
+        counts = np.add.reduceat(present.astype(np.int64), starts)
+        means: NDArray[Any] = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).astype(part.dtype)
+        return means
+    last: NDArray[Any] = part[np.append(starts[1:], len(part)) - 1]
+    return last
+
+
+def _blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    for begin in range(0, len(array), BLOCK_ROWS):
+        yield array[begin : begin + BLOCK_ROWS]

@@ -1,0 +1,1 @@
+"""Reads files of text: their encoding, dialect, header and rows."""

@@ -1,0 +1,126 @@
+"""Reads files of text with separated values, chunk by chunk."""
+
+import codecs
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import IO
+
+from cellar.datasets.faults import fault
+from cellar.datasets.options import ReadOptions
+from cellar.datasets.source import Chunk, rows_at_once
+from cellar.datasets.text.dialect import Dialect, find_dialect
+from cellar.errors import InvalidInput
+
+SAMPLE_LINES = 1000
+SAMPLE_BYTES = 1024 * 1024
+
+MOST_COLUMNS = 4096
+
+ENCODINGS = ("utf-8", "utf-16", "latin-1", "cp1252")
+"""UTF-16 is also found by its byte order mark."""
+
+csv.field_size_limit(SAMPLE_BYTES)
+
+
+class CsvFile:
+    """A Source of separated values in a file."""
+
+    def __init__(self, file: IO[bytes], options: ReadOptions) -> None:
+        """Read the beginning of the file. Raise DatasetInvalid or InvalidInput."""
+        self._file = file
+        self._encoding = _encoding(file, options.encoding)
+        self._rows_read = 0
+        file.seek(0)
+        try:
+            with self._text() as text:
+                lines = [line for line in islice(text, SAMPLE_LINES) if line.strip()]
+        except UnicodeDecodeError as error:
+            raise self._undecodable(error) from None
+        if any("\0" in line for line in lines):
+            raise fault("the file contains zero bytes", remedy="send text, or the Content-Type of what it is")
+        self._dialect: Dialect = find_dialect(lines, options)
+        self.names = self._dialect.names
+        self.decimal = self._dialect.decimal
+        if len(self.names) > MOST_COLUMNS:
+            raise fault(f"the file has {len(self.names):,} columns; at most {MOST_COLUMNS:,} are allowed", row=1)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield the rows. Raise DatasetInvalid."""
+        with self._text() as text:
+            reader = csv.reader(text, delimiter=self._dialect.delimiter, strict=True)
+            self._rows_read = 0
+            try:
+                if self._dialect.has_header:
+                    while not next(reader):
+                        self._rows_read += 1
+                    self._rows_read += 1
+                yield from self._chunks(reader)
+            except csv.Error as error:
+                raise fault(f"not a row of separated values ({error})", row=self._rows_read + 1) from None
+            except UnicodeDecodeError as error:
+                raise self._undecodable(error) from None
+
+    def _chunks(self, reader: Iterator[list[str]]) -> Iterator[Chunk]:
+        width = len(self.names)
+        at_once = rows_at_once(width)
+        while True:
+            records: list[list[str]] = []
+            first = self._rows_read + 1
+            try:
+                records.extend(islice(reader, at_once))
+            finally:
+                self._rows_read += len(records)
+            if not records:
+                return
+            rows: Sequence[int] = range(first, first + len(records))
+            if [] in records:
+                rows = [row for row, record in zip(rows, records, strict=True) if record]
+                records = [record for record in records if record]
+            columns = self._columns(records, rows, width)
+            if columns:
+                yield Chunk(rows, columns)
+
+    def _columns(self, records: list[list[str]], rows: Sequence[int], width: int) -> list[tuple[str, ...]]:
+        """Return the columns of rows. Raise DatasetInvalid for a row of another length."""
+        try:
+            columns = list(zip(*records, strict=True))
+        except ValueError:
+            columns = []
+        if records and len(columns) != width:
+            row, found = next((row, len(r)) for row, r in zip(rows, records, strict=True) if len(r) != width)
+            what = "the header has" if self._dialect.has_header else "the first row has"
+            raise fault(
+                f"the row has {found} cells, and {what} {width}",
+                row=row,
+                remedy="quote cells that contain the delimiter, or send the delimiter as `delimiter`",
+            )
+        return columns
+
+    def _text(self) -> io.TextIOWrapper:
+        duplicate = io.FileIO(self._file.fileno(), "rb", closefd=False)
+        duplicate.seek(0)
+        return io.TextIOWrapper(io.BufferedReader(duplicate, SAMPLE_BYTES), self._encoding, newline="")
+
+    def _undecodable(self, error: UnicodeDecodeError) -> Exception:
+        encoding = self._encoding.removesuffix("-sig")
+        others = " or ".join(name for name in ENCODINGS if name != encoding)
+        where = f"after row {self._rows_read:,}" if self._rows_read else "in the first rows"
+        return fault(
+            f"a byte {error.object[error.start]:#04x}, which is not {encoding}, occurs {where}",
+            remedy=f"send the encoding: encoding={others}",
+        )
+
+
+def _encoding(file: IO[bytes], given: str | None) -> str:
+    """Return the encoding for a file, without its byte order mark. Raise InvalidInput."""
+    file.seek(0)
+    head = file.read(4)
+    if given not in (None, *ENCODINGS):
+        raise InvalidInput(
+            f"no encoding {given!r}", pointer="/encoding", expected=f"one of {', '.join(ENCODINGS)}", actual=str(given)
+        )
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    return "utf-8-sig" if given in (None, "utf-8") else str(given)

@@ -1,0 +1,66 @@
+"""Datasets, which are tables of readings under a name: values and protocol of the store of their records."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from cellar.table import Column, ColumnType, Role, Table
+
+__all__ = ["Column", "ColumnType", "DatasetStore", "Role", "StoredDataset", "Table"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDataset:
+    """The record of a dataset. A dataset never changes."""
+
+    tenant: str
+    dataset: str
+    """Its name."""
+    digest: str
+    """SHA-256 of its columns and values: the same readings have the same."""
+    blob: str
+    """Digest of the file with the table, which belongs to this dataset alone."""
+    columns: tuple[Column, ...]
+    rows: int
+    series: int
+    """Number of series."""
+    size_bytes: int
+    """Bytes of the file."""
+    created_s: float
+    first_s: float | None = None
+    """The earliest time, seconds since the Unix epoch; None without a time column."""
+    last_s: float | None = None
+    interval_s: float | None = None
+    """The median time between two rows of a series; None without a time column, or if no series has two rows."""
+    source: str = "text/csv"
+    """The media type that it was read from, or `sessions`."""
+
+
+class DatasetStore(Protocol):
+    """Stores the records of datasets, and which jobs need them. Synchronous and safe to call from several threads."""
+
+    def create(self, dataset: StoredDataset) -> StoredDataset | None:
+        """Store a dataset. Return None, or, if the name is taken, the dataset that has it."""
+
+    def get(self, tenant: str, dataset: str) -> StoredDataset:
+        """Return a dataset. Raise DatasetUnknown."""
+
+    def size_bytes(self, tenant: str) -> int:
+        """Return the bytes of all datasets of a tenant."""
+        ...
+
+    def pin(self, tenant: str, dataset: str, job: str) -> StoredDataset:
+        """Return a dataset, which cannot be deleted from now on until `unpin`. Raise DatasetUnknown."""
+
+    def unpin(self, tenant: str, dataset: str, job: str) -> None:
+        """Record that a job does not need the dataset any more; unknown ones are no error."""
+
+    def pins(self, tenant: str, dataset: str) -> dict[str, float]:
+        """Return the jobs that need the dataset, and when each began to, seconds since the Unix epoch."""
+        ...
+
+    def delete(self, tenant: str, dataset: str, pins: frozenset[str]) -> bool:
+        """Delete a record if no other jobs than these need it; return whether it is deleted. Raise DatasetUnknown."""
+        ...
+
+    def list(self, tenant: str, limit: int, after: str = "") -> tuple[list[StoredDataset], str]:
+        """Return up to `limit` datasets by name, and the cursor that continues ("" at the end)."""
