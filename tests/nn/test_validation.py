@@ -116,7 +116,7 @@ def test_a_long_way_to_the_held_out_steps_is_run_in_pieces(
 @pytest.mark.parametrize("fields", [{"window": 9}, {"window": 9, "state": "carry"}, {"warmup": 2, "skip": 5}, {}])
 def test_windows_are_measured_in_segments_to_the_same_bits(compiled: CompiledNetwork, fields: dict[str, Any]) -> None:
     values = np.random.default_rng(3).normal(size=(50, 2, 1)).astype(np.float32)
-    data = Dataset(values[:-1], values[1:], (values[5:-1], values[6:]))
+    data = Dataset(values[:-1], values[1:], Dataset(values[5:-1], values[6:]))
     whole, cut = (only_epoch(compiled, data, **fields, recompute=steps) for steps in (None, 4))
     assert cut.validation_loss == whole.validation_loss
 

@@ -1,11 +1,17 @@
 """Packs the dataset of a job as one safetensors blob."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from cellar.errors import StoreCorrupt
 from cellar.nn.training.data.dataset import Dataset
+
+_VALIDATION = "validation_"
 
 
 def pack_dataset(job: str, data: Dataset) -> bytes:
@@ -13,10 +19,10 @@ def pack_dataset(job: str, data: Dataset) -> bytes:
 
     They contain the name of the job, so that two jobs with equal data have different blobs and each can delete its own.
     """
-    arrays = {"inputs": data.inputs, "targets": data.targets}
-    if data.validation is not None:
-        arrays["validation_inputs"], arrays["validation_targets"] = data.validation
-    packed = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}
+    packed: dict[str, NDArray[Any]] = {
+        name: np.ascontiguousarray(array, dtype=np.int32 if name.endswith("lengths") else np.float32)
+        for name, array in data.arrays
+    }
     return save(packed, metadata={"job": job})
 
 
@@ -24,8 +30,11 @@ def unpack_dataset(data: bytes) -> Dataset:
     """Return the dataset that `pack_dataset` packed. Raise StoreCorrupt for other bytes."""
     try:
         arrays = load(data)
-        held_out = "validation_inputs" in arrays
-        validation = (arrays["validation_inputs"], arrays["validation_targets"]) if held_out else None
-        return Dataset(inputs=arrays["inputs"], targets=arrays["targets"], validation=validation)
+        held_out = {name.removeprefix(_VALIDATION): each for name, each in arrays.items() if _VALIDATION in name}
+        return _dataset(arrays, _dataset(held_out) if held_out else None)
     except (SafetensorError, KeyError) as error:
         raise StoreCorrupt(f"unreadable dataset: {error}") from error
+
+
+def _dataset(arrays: Mapping[str, NDArray[Any]], validation: Dataset | None = None) -> Dataset:
+    return Dataset(arrays["inputs"], arrays["targets"], validation, arrays.get("lengths"), arrays.get("weights"))

@@ -21,7 +21,7 @@ def targets(*steps: list[float]) -> Array:
 
 def read(given: Array, loss: str, out_size: int = 3, validation: Array | None = None, **fields: Any) -> Plan:
     """Return the plan of one row with these targets."""
-    held_out = None if validation is None else (np.zeros((validation.shape[0], 1, 1), np.float32), validation)
+    held_out = None if validation is None else Dataset(np.zeros((validation.shape[0], 1, 1), np.float32), validation)
     data = Dataset(np.zeros((given.shape[0], 1, 1), np.float32), given, held_out)
     return split(data, out_size, 1, TrainingSpec.model_validate({"loss": loss, **fields}))[0]
 

@@ -146,7 +146,7 @@ def test_the_reported_loss_is_the_mean_over_scored_steps(reduce: str, compiled: 
 def test_validation_measures_the_held_out_part(state: str, compiled: CompiledNetwork) -> None:
     data = wave()
     training = spec(epochs=1, state=state, window=None, optimiser={"type": "sgd", "learning_rate": 1e-12})
-    separate = Dataset(data.inputs, data.targets, (data.inputs[:20], data.targets[:20]))
+    separate = Dataset(data.inputs, data.targets, Dataset(data.inputs[:20], data.targets[:20]))
     *_, last = fit(compiled, compiled.network.init(0), separate, training)
     outputs = oracle.forward(compiled.network, compiled.network.init(0), data.inputs[:20], np.zeros((3, 4))).outputs
     expected = ((outputs - data.targets[:20]) ** 2).mean()
@@ -155,7 +155,7 @@ def test_validation_measures_the_held_out_part(state: str, compiled: CompiledNet
 
 def test_validation_does_not_change_what_is_learnt(compiled: CompiledNetwork) -> None:
     data = wave()
-    with_it = Dataset(data.inputs, data.targets, (data.inputs[:9], data.targets[:9]))
+    with_it = Dataset(data.inputs, data.targets, Dataset(data.inputs[:9], data.targets[:9]))
     results = [list(fit(compiled, compiled.network.init(0), d, spec()))[-1] for d in (data, with_it)]
     assert result(results[0]) == result(results[1])
     assert results[0].history[-1].validation_loss is None
@@ -261,7 +261,7 @@ def test_a_run_that_diverges_says_where(cache: KernelCache) -> None:
     with pytest.raises(StateNotFinite, match=where):
         list(fit(growing, growing.network.init(0), wave(), spec()))
     data = wave()
-    distant = Dataset(data.inputs, data.targets, (data.inputs, 1e30 * data.targets))
+    distant = Dataset(data.inputs, data.targets, Dataset(data.inputs, 1e30 * data.targets))
     with pytest.raises(OutputNotFinite, match=r"the validation loss became .* in epoch 1, at its end"):
         list(fit(line, line.network.init(0), distant, spec()))
 
@@ -409,7 +409,7 @@ def test_worse_is_more_than_a_hundredth(loss: float | None, before: float | None
 def test_dropout_is_at_work_in_training_and_not_in_validation(cache: KernelCache) -> None:
     """The rate is so small that the weights stay; without dropout both losses would be the same."""
     data = wave()
-    measured = Dataset(data.inputs, data.targets, (data.inputs, data.targets))
+    measured = Dataset(data.inputs, data.targets, Dataset(data.inputs, data.targets))
     training = spec(epochs=2, window=None, optimiser={"type": "sgd", "learning_rate": 1e-12})
     plain = CompiledNetwork(oracle.make_network(network(1, recurrent("gru", 4), dense(1))), cache)
     dropping = CompiledNetwork(oracle.make_network(network(1, recurrent("gru", 4), dropout(0.5), dense(1))), cache)
@@ -468,5 +468,5 @@ def test_ids_of_a_dataset_are_checked() -> None:
         check(built, Dataset(3 * ids, targets), TrainingSpec())
     assert caught.value.pointer == "/data/inputs"
     with pytest.raises(IdUnknown) as caught:
-        check(built, Dataset(ids, targets, (-ids, targets)), TrainingSpec())
+        check(built, Dataset(ids, targets, Dataset(-ids, targets)), TrainingSpec())
     assert caught.value.pointer == "/data/validation/inputs"

@@ -4,12 +4,12 @@ All arithmetic is in kernels of `cellar.engine`, with two exceptions: if several
 added, those of later layers first; and the gradient of an embedding.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from cellar.engine import INPUT, CommandList, Floats, GradientBuffers, Ints, Invocation, Signal, Workspace
+from cellar.engine import CommandList, Floats, GradientBuffers, Ints, Invocation, Signal, Workspace
 from cellar.nn.execution.array_functions import Arithmetic
 from cellar.nn.execution.dropout import Masks
 from cellar.nn.execution.executable import BoundNetwork, Part
@@ -45,13 +45,15 @@ class Backprop:
         accumulate: bool = False,
         memory: "PassMemory | None" = None,
         joins: bool = False,
+        frozen: Collection[str] = (),
     ) -> None:
         """Read `inputs` (T, B, in_size) from this array in every run, and write `gradients` by name.
 
         If `ragged`, rows have lengths. `want_inputs` requests the gradient of the inputs. With `accumulate` the
         gradients are added to the contents of `gradients`, except those of initial states. Recordings that share
         their `memory` must not run at the same time. If it `joins`, several of them sum the gradients of one window
-        (`continues`). Raise ValueError for a network that was bound for inference or has rounded weights.
+        (`continues`). Gradients of `frozen` parameters are not computed where this saves work. Raise ValueError for a
+        network that was bound for inference or has rounded weights.
         """
         if network.inference:
             raise ValueError("a network for inference, or whose matrices are kept as bfloat16, has no gradients")
@@ -62,7 +64,8 @@ class Backprop:
         self._steps, self._rows = inputs.shape[:2]
         self._lengths: Ints | None = np.zeros(self._rows, np.int32) if ragged else None
         self._found = inputs if self._embedding is None else self._array(self._embedding.out_size)
-        self._want_inputs = want_inputs or self._embedding is not None
+        self._want_inputs = want_inputs or (self._embedding is not None and self._embedding.name not in frozen)
+        self._frozen, self._learning = frozen, self._layers_before_gradients(frozen)
         self.before, self.after, self.d_after, self.d_before = (
             np.zeros((self._rows, network.network.state_size), np.float32) for _ in range(4)
         )
@@ -73,9 +76,20 @@ class Backprop:
         """(T, B, in_size) after `record_backward`, if it was requested."""
         self._own_d_before: dict[str, Floats] = {}
         """The gradients of the initial states of layers that begin every call with them, by the name of the layer."""
-        self._masks: Masks = {}
-        self._outputs = list[Floats]()
-        self._forward, self._backward = list[Invocation](), list[Invocation]()
+        self._masks, self._outputs = Masks(), list[Floats]()
+        self._forward, self._backward, self._summing = list[Invocation](), list[Invocation](), list[Invocation]()
+
+    def _layers_before_gradients(self, frozen: Collection[str]) -> set[int]:
+        """Return the numbers of the layers through which gradients pass: what is trained is in them or before them.
+
+        The input of the network is -1.
+        """
+        found = {-1} if self._want_inputs else set[int]()
+        for index, part in enumerate(self._network.parts):
+            trained = any(f"{part.layer.name}.{name}" not in frozen for name in part.layer.shapes)
+            if trained or any(number in found for signal in part.layer.reads for number in signal):
+                found.add(index)
+        return found
 
     def _array(self, size: int) -> Floats:
         return self._memory.workspace.floats((self._steps, self._rows, size))
@@ -91,9 +105,9 @@ class Backprop:
                 reads.append(self._masks[index])
             outputs = self._array(part.kernel.cell.out_size)
             before, after = self._states(part)
-            ragged = self._lengths is not None
+            ways = {"ragged": self._lengths is not None, "save": index in self._learning}
             call = part.kernel.bound(
-                part.packed, reads, before, outputs, after, ragged=ragged, save=True, workspace=self._memory.workspace
+                part.packed, reads, before, outputs, after, workspace=self._memory.workspace, **ways
             )
             self._forward.append(call)
             self._commands.call(call)
@@ -142,10 +156,12 @@ class Backprop:
         """
         sums: dict[int, Floats] = {}
         self._add(sums, self._network.network.output, d_outputs)
-        for index in reversed(range(len(self._network.parts))):
+        for index in sorted(self._learning - {-1}, reverse=True):
             self._record_adjoint(index, sums)
         self.d_inputs = sums[-1] if self._want_inputs else None
         for part in self._network.parts:
+            if not any(name not in self._frozen for name, _ in part.layer.starts):
+                continue
             if part.columns is None:
                 self._record_initial(part, self._own_d_before[part.layer.name], arithmetic)
             elif begins:
@@ -157,7 +173,7 @@ class Backprop:
     def _record_adjoint(self, index: int, sums: dict[int, Floats]) -> None:
         """Record the adjoint of a layer: remove the gradient of its outputs from `sums`, add those of its inputs."""
         part = self._network.parts[index]
-        wanted = self._want_inputs or any(signal != INPUT for signal in part.layer.reads)
+        wanted = any(number in self._learning for signal in part.layer.reads for number in signal)
         read = len(part.layer.reads) if wanted else 0  # without a mask
         sizes = part.kernel.cell.in_sizes
         d_inputs = [self._array(size) if index < read else None for index, size in enumerate(sizes)]
@@ -165,6 +181,8 @@ class Backprop:
         d_after, d_before = self._d_states(part)
         if part.layer.name not in self._memory.sums:
             self._memory.sums[part.layer.name] = GradientBuffers(part.kernel.cell.params)
+        params = part.kernel.cell.params
+        trained = not params or any(f"{part.layer.name}.{param.name}" not in self._frozen for param in params)
         call = part.kernel.bound_adjoint(
             part.packed,
             self._forward[index],
@@ -172,11 +190,16 @@ class Backprop:
             d_after,
             d_inputs,
             d_before,
+            want_params=trained,
             workspace=self._memory.workspace,
             sums=self._memory.sums[part.layer.name],
         )
         self._backward.append(call)
-        self._record_sums(part.layer.name, call)
+        if trained:
+            self._summing.append(call)
+            self._record_sums(part.layer.name, call)
+        else:
+            self._commands.call(call)
         for signal, d_input in zip(part.layer.reads, d_inputs, strict=False):
             if d_input is not None:
                 self._add(sums, signal, self._turned(part, d_input))
@@ -192,6 +215,8 @@ class Backprop:
     def _add(self, sums: dict[int, Floats], signal: Signal, gradient: Floats) -> None:
         """Add the gradient of a signal to those of the layers in it."""
         for number, part in zip(signal, self._split(signal, gradient), strict=True):
+            if number not in self._learning:
+                continue
             if number in sums:
                 self._commands.add(sums[number], part)
             sums[number] = part
@@ -236,14 +261,14 @@ class Backprop:
 
     def continues(self, *, continued: bool, unfinished: bool) -> None:
         """Say of the next run whether it continues the sums of another recording, and whether one follows."""
-        for call in self._backward:
+        for call in self._summing:
             if not continued:
                 call.sums.memory[:] = 0
             call.continues(continued=continued, unfinished=unfinished)
 
     def finish(self) -> None:
         """Compute the gradient of the embedding, if there is one."""
-        if self._embedding is not None:
+        if self._embedding is not None and self._embedding.name not in self._frozen:
             assert self.d_inputs is not None
             gradient = self._gradients[self._embedding.name]
             if not self._accumulate:

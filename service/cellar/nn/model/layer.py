@@ -35,6 +35,8 @@ class Layer:
     """Whether each row is read from its end to its start."""
     dropout: float | None = None
     """The rate of a dropout layer, which exists only in training; otherwise later layers read its input."""
+    frozen: bool = False
+    """Whether its parameters are never trained, because its kind computes them otherwise."""
 
     @property
     def starts(self) -> list[tuple[str, slice]]:

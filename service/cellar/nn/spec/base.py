@@ -19,6 +19,14 @@ PARAMETER_PATTERN = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
 ParameterName = Annotated[str, Field(pattern=PARAMETER_PATTERN)]
 
 
+def is_unused(value: Any) -> bool:
+    """Return whether a field is left out of documents (`exclude_if`), because it is not set.
+
+    Fields that were added later are left out, so that earlier documents and their digests stay the same.
+    """
+    return value is None or value == ()
+
+
 _DIGITS = re.compile(r"[+-]?[0-9]{1,18}")
 """An integer in a query."""
 

@@ -50,7 +50,8 @@ class RunState:
     """(B, state_size): the states of the present rows, if states are carried between windows."""
     loss_sum: float = 0.0
     """The sum of the losses of the present epoch, over scored steps."""
-    scored: int = 0
+    scored: float = 0
+    """The number of scored steps of the present epoch, or the sum of their weights."""
     history: tuple[EpochRecord, ...] = field(default=())
     """The newest HISTORY_EPOCHS finished epochs."""
     best: Best | None = None

@@ -8,8 +8,8 @@ from cellar.engine import Floats
 from cellar.nn.execution.array_functions import Arithmetic
 from cellar.nn.execution.executable import BoundNetwork
 from cellar.nn.training.data import last_value
-from cellar.nn.training.data.batches import Batch, Plan, cut
-from cellar.nn.training.update.compiled_loss import CompiledLoss
+from cellar.nn.training.data.batches import Batch, Plan, cut, lengths_in
+from cellar.nn.training.update.compiled_loss import CompiledLoss, weighted
 from cellar.nn.training.update.window_memory import WindowMemory
 
 WARMUP_STEPS = 1024
@@ -30,7 +30,7 @@ def mean_loss(
     Windows are run in the segments of training, so that this takes no more memory.
     """
     order = plan.order(None)
-    loss_sum, scored, carried = 0.0, 0, None
+    loss_sum, scored, carried = 0.0, 0.0, None
     for index in range(plan.updates):
         batch = plan.batch(order, index)
         losses = []
@@ -42,7 +42,8 @@ def mean_loss(
             if run.bad_step is not None:
                 return math.inf
             if len(part.targets):
-                losses.append(loss.measure(run.outputs[part.skip :], part.targets, part.scored_lengths))
+                found = loss.measure(run.outputs[part.skip :], part.targets, part.scored_lengths)
+                losses.append(weighted(found, part.weights))
             carried = run.state
         loss_sum += arithmetic.total(np.concatenate(losses))
         scored += batch.scored
@@ -60,8 +61,9 @@ def last_value_loss(loss: CompiledLoss, arithmetic: Arithmetic, training: Plan, 
     loss_sum, outputs = 0.0, last_value.forecast(plan, features)
     for begin in range(0, len(outputs), WARMUP_STEPS):
         part = slice(begin, begin + WARMUP_STEPS)
-        loss_sum += arithmetic.total(loss.measure(outputs[part], plan.targets[part], None))
-    mean = loss_sum / (outputs.shape[0] * outputs.shape[1])
+        found = loss.measure(outputs[part], plan.targets[part], lengths_in(part, plan.lengths))
+        loss_sum += arithmetic.total(weighted(found, None if plan.weights is None else plan.weights[part]))
+    mean = loss_sum / plan.scored
     return mean if math.isfinite(mean) else None
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import Floats
+from cellar.engine import Floats, Mask
 from cellar.errors import InvalidInput
 from cellar.nn.spec.base import Frozen
 
@@ -70,16 +70,22 @@ class Loss(Frozen):
         """Return valid targets (T, B, size) in the form that the equations read, of the size in `sizes`."""
         return targets
 
-    def read_targets(self, targets: Floats, out_size: int, *, first: int, pointer: str) -> Floats:
+    def read_targets(
+        self, targets: Floats, out_size: int, *, first: int, pointer: str, ignored: Mask | None = None
+    ) -> Floats:
         """Return the targets (T, B, size) of all steps as the equations read them, those of steps from `first` on.
 
-        Steps before `first` are not scored and may have any values. Raise InvalidInput with that pointer for the
-        earliest fault, without the number, which may be private.
+        Steps before `first` are not scored and may have any values, and so may those under the mask `ignored`
+        (T - first, B). Raise InvalidInput with that pointer for the earliest fault, without the number, which may be
+        private.
         """
         scored = targets[first:]
         for fault in self.faults(scored, out_size):
-            if fault.places.any():
-                step, row = np.argwhere(fault.places)[0, :2].tolist()
+            places = fault.places.reshape(*scored.shape[:2], -1).any(axis=2)
+            if ignored is not None:
+                places &= ~ignored
+            if places.any():
+                step, row = np.argwhere(places)[0].tolist()
                 detail = f"{fault.detail}: step {first + step}, row {row}, from 0"
                 raise InvalidInput(detail, pointer=pointer, expected=fault.expected)
         return self.compared(scored, out_size)

@@ -54,7 +54,7 @@ def largest_batch(plan: Plan) -> tuple[int, int]:
 
 
 def _data_bytes(data: Dataset, plans: tuple[Plan, Plan | None]) -> int:
-    arrays = [data.inputs, data.targets, *(data.validation or ())]
+    arrays = [array for _, array in data.arrays]
     targets = [plan.targets for plan in plans if plan is not None]  # perhaps wider than those that were sent
     wider = max(0, sum(array.nbytes for array in targets) - data.targets.nbytes)
     return int(sum(array.nbytes for array in arrays) + wider)
@@ -64,7 +64,7 @@ def _batch_bytes(plan: Plan) -> int:
     """Return the bytes of the inputs and targets of the batches of a plan, of two lengths."""
     steps, rows = largest_batch(plan)
     features, outputs = int(plan.inputs.shape[2]), int(plan.targets.shape[2])
-    return 2 * 4 * rows * ((plan.spec.warmup + steps) * features + steps * outputs)
+    return 2 * 4 * rows * ((plan.spec.warmup + steps) * features + steps * (outputs + (plan.weights is not None)))
 
 
 def _kept_states(windows: WindowMemory, plan: Plan, spec: TrainingSpec) -> int:

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from cellar.nn.spec.base import Count, Frozen, Positive
+from cellar.nn.spec.base import Count, Frozen, Positive, is_unused
 from cellar.nn.training.losses import LossSpec
 from cellar.nn.training.losses.mse import MeanSquaredError
 from cellar.nn.training.optimisers import OptimiserSpec
@@ -33,6 +33,14 @@ class EarlyStopping(Frozen):
         description="By how much the watched loss must fall below that of the last improvement to count as one."
         " It does not decide which weights are the best.",
     )
+
+
+ParameterPath = Annotated[str, Field(pattern=r"^[0-9]{1,4}(\.[A-Za-z0-9_]{1,64})*$")]
+"""The name of a parameter, or of all parameters of a layer: "1.Wi_r", "1.reverse" or "1"."""
+
+ParameterPaths = Annotated[
+    tuple[Annotated[int, Field(ge=0, le=9999)] | ParameterPath, ...], Field(strict=False, max_length=1000)
+]
 
 
 class TrainingSpec(Frozen):
@@ -81,6 +89,12 @@ class TrainingSpec(Frozen):
         " be sent instead.",
     )
     early_stopping: EarlyStopping | None = None
+    freeze: ParameterPaths = Field(
+        (),
+        exclude_if=is_unused,
+        description="Layers and parameters that are not trained: numbers of layers, from 0, or names of parameters."
+        " Their weights stay bit for bit.",
+    )
 
     @field_validator("skip")
     @classmethod

@@ -31,7 +31,8 @@ from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.update.compiled_loss import CompiledLoss
 from cellar.nn.training.update.compiled_optimiser import CompiledOptimiser
 from cellar.nn.training.update.divergence import diverged, fault, not_finite
-from cellar.nn.training.update.loss_gradient import ForwardFault, LossGradient
+from cellar.nn.training.update.loss_gradient import ForwardFault, Learnt, LossGradient
+from cellar.nn.training.update.trained_parameters import TrainedParameters
 from cellar.nn.training.update.weight_vector import Trainee, joined, named
 from cellar.nn.training.update.window_memory import LEAST_WINDOW_BYTES, WINDOW_BYTES, WindowMemory
 
@@ -85,6 +86,7 @@ def check(network: Network, data: Dataset, spec: TrainingSpec, most_bytes: int |
     """
     found = plans(network, data, spec)
     check_window(found[0])
+    TrainedParameters(network, spec)
     updates, window_bytes = found[0].updates * spec.epochs, WINDOW_BYTES
     needed = run_bytes(network, data, spec, found)
     while most_bytes is not None and needed > most_bytes and window_bytes > LEAST_WINDOW_BYTES:
@@ -123,7 +125,8 @@ class _Trainer:
         self.compiled = compiled
         self.spec = spec
         self.plan, self.validation = plans(network, data, spec)
-        size, count = network.out_size, network.parameter_count
+        self.trained = TrainedParameters(network, spec)
+        size, count = network.out_size, self.trained.count
         compiled.prepare_training(
             differentiated=[cell(spec.loss.equations, spec.loss.sizes(size))],
             plain=[cell(spec.optimiser.equations, {"x": count, "w": count}), cell(SUM, {"x": count})],
@@ -135,7 +138,8 @@ class _Trainer:
         self.trainee = Trainee(compiled)
         self.windows = WindowMemory(network, self.loss.cell, window_bytes)
         largest = largest_batch(self.plan)
-        self.gradient = LossGradient(compiled, self.trainee, self.loss, spec.recompute, self.windows, largest)
+        frozen = self.trained.frozen
+        self.gradient = LossGradient(compiled, self.trainee, self.loss, spec.recompute, self.windows, largest, frozen)
 
     def begin(self, weights: Mapping[str, Floats]) -> RunState:
         """Return the state before the first update."""
@@ -154,19 +158,25 @@ class _Trainer:
             learnt = self.gradient.of(batch, before, masks, self._scale(batch), begins=begins)
         except ForwardFault as error:
             raise fault(error.kind, self._place(state), self._named(state.weights)) from None
-        update = self.optimiser.update(state.weights, learnt.gradient, state.optimiser, self._rate(state.epoch))
-        if not update.finite or not math.isfinite(learnt.loss):
-            raise self._not_finite(state, learnt.gradient, update.weights)
+        if batch.scored:
+            state = self._update(state, learnt)
         state = replace(
             state,
-            weights=update.weights,
-            optimiser=update.state,
             update=state.update + 1,
             carried=learnt.state if self.spec.state == "carry" else None,
             loss_sum=state.loss_sum + learnt.loss,
             scored=state.scored + batch.scored,
         )
         return self._end_epoch(state) if state.update == self.plan.updates else state
+
+    def _update(self, state: RunState, learnt: Learnt) -> RunState:
+        """Return the state with the weights after an update with a gradient."""
+        trained, gradient = self.trained.of(state.weights), self.trained.of(learnt.gradient)
+        update = self.optimiser.update(trained, gradient, state.optimiser, self._rate(state.epoch))
+        weights = self.trained.replaced(state.weights, update.weights)
+        if not update.finite or not math.isfinite(learnt.loss):
+            raise self._not_finite(state, learnt.gradient, weights)
+        return replace(state, weights=weights, optimiser=update.state)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return the order of the windows in an epoch, which the seed determines; it is cached for the next update."""
@@ -181,7 +191,8 @@ class _Trainer:
 
     def _scale(self, batch: Batch) -> float:
         """Return the weight of the loss of one step: for a mean over all scored steps, or only over rows."""
-        return 1 / (batch.scored if self.spec.reduce == "mean" else batch.targets.shape[1])
+        count = batch.scored if self.spec.reduce == "mean" else batch.targets.shape[1]
+        return 1 / count if count else 0.0
 
     def _rate(self, epoch: int) -> float:
         optimiser = self.spec.optimiser
@@ -194,7 +205,7 @@ class _Trainer:
         if validation_loss is not None and not math.isfinite(validation_loss):
             largest = self._named(state.weights)
             raise OutputNotFinite(diverged("the validation loss", self._place(state), largest))
-        record = EpochRecord(state.epoch + 1, state.loss_sum / state.scored, validation_loss, self._rate(state.epoch))
+        record = EpochRecord(state.epoch + 1, _mean(state), validation_loss, self._rate(state.epoch))
         best = self._best(state, record)
         stopping = self.spec.early_stopping
         exhausted = stopping is not None and best is not None and best.waited >= stopping.patience
@@ -258,13 +269,18 @@ class _Trainer:
             epochs=self.spec.epochs,
             update=self.plan.updates if epoch_done else state.update,
             updates=self.plan.updates,
-            loss=state.loss_sum / state.scored if last is None else last.loss,
+            loss=_mean(state) if last is None else last.loss,
             finished=state.finished,
             history=state.history,
             kept=_kept(state),
             weights=lambda: self._named(result),
             checkpoint=lambda: checkpoints.dump(state, self.run),
         )
+
+
+def _mean(state: RunState) -> float:
+    """Return the mean loss of the present epoch so far; 0 if no target has counted yet."""
+    return state.loss_sum / state.scored if state.scored else 0.0
 
 
 def _kept(state: RunState) -> EpochRecord | None:
@@ -277,7 +293,9 @@ def _kept(state: RunState) -> EpochRecord | None:
 def _identify(network: Network, data: Dataset, spec: TrainingSpec) -> str:
     """Return a digest that identifies a run: its network, data and settings."""
     digest = hashlib.sha256(f"{network.digest} {spec.model_dump_json()}".encode())
-    for array in (data.inputs, data.targets, *(data.validation or ())):
-        digest.update(f" {array.shape} ".encode())
+    for name, array in data.arrays:
+        # Earlier versions had arrays of four kinds, which are not named.
+        kind = name if name.endswith(("lengths", "weights")) else ""
+        digest.update(f"{kind} {array.shape} ".encode())
         digest.update(np.ascontiguousarray(array, dtype="<f4").reshape(-1).data)
     return digest.hexdigest()

@@ -154,7 +154,7 @@ def test_the_last_rows_are_held_out_if_there_are_several() -> None:
 def test_separate_validation_data_is_read_like_the_other() -> None:
     inputs, other = numbered(10, 2), numbered(7, 3)
     spec = TrainingSpec.model_validate({"skip": 2})
-    _, held_out = split(Dataset(inputs, inputs, (other, other[2:])), 1, 1, spec)
+    _, held_out = split(Dataset(inputs, inputs, Dataset(other, other[2:])), 1, 1, spec)
     assert held_out is not None
     assert held_out.targets.shape == (5, 3, 1)
 
@@ -188,4 +188,4 @@ def test_faults_are_located(
 def test_validation_is_a_fraction_or_data_and_not_both() -> None:
     inputs = numbered(10, 1)
     with pytest.raises(InvalidInput):
-        split(Dataset(inputs, inputs, (inputs, inputs)), 1, 1, TrainingSpec.model_validate({"validation": 0.5}))
+        split(Dataset(inputs, inputs, Dataset(inputs, inputs)), 1, 1, TrainingSpec.model_validate({"validation": 0.5}))

@@ -47,7 +47,7 @@ class DataRequest(PairRequest):
         """Return the arrays. Raise InvalidInput, ShapeMismatch or NotFinite with a pointer."""
         layout = check_layout(self.layout, pointer="/data/layout")
         inputs, targets = self.arrays(layout, "/data")
-        held_out = self.validation.arrays(layout, "/data/validation") if self.validation else None
+        held_out = Dataset(*self.validation.arrays(layout, "/data/validation")) if self.validation else None
         return Dataset(inputs, targets, held_out)
 
 

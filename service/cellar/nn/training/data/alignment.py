@@ -1,17 +1,17 @@
 """Checks and aligns the data of a run, and divides them into the plans of training and validation."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
 
-from cellar.engine import Floats
+from cellar.engine import Floats, Ints, Mask
 from cellar.errors import InvalidInput, NotFinite, ShapeMismatch
 from cellar.nn.model.network import Network
-from cellar.nn.training.data.batches import Plan
+from cellar.nn.training.data.batches import Plan, Room
 from cellar.nn.training.data.dataset import Dataset
+from cellar.nn.training.data.unread import unread, without_unread
 from cellar.nn.training.spec import TrainingSpec
-
-Pair = tuple[Floats, Floats]
 
 
 def plans(network: Network, data: Dataset, spec: TrainingSpec) -> tuple[Plan, Plan | None]:
@@ -25,8 +25,8 @@ def plans(network: Network, data: Dataset, spec: TrainingSpec) -> tuple[Plan, Pl
         _check_whole(spec)
     found = split(data, network.out_size, network.in_size, spec, stateful=not network.whole_sequences)
     network.check_inputs(data.inputs, "/data/inputs")
-    if data.validation is not None:
-        network.check_inputs(data.validation[0], "/data/validation/inputs")
+    if data.validation is not None and found[1] is not None:
+        network.check_inputs(found[1].inputs, "/data/validation/inputs")
     return found
 
 
@@ -57,7 +57,7 @@ def split(
     Raise ShapeMismatch, InvalidInput or NotFinite with a pointer below /data, and InvalidInput for settings that do
     not fit the data.
     """
-    training = _aligned((data.inputs, data.targets), in_size, out_size, spec, "/data")
+    training = _aligned(data, in_size, out_size, spec, "/data")
     if spec.validation is None:
         if data.validation is None:
             return training, None
@@ -84,27 +84,62 @@ def check_window(plan: Plan) -> None:
 
 
 def _held_out(plan: Plan, fraction: float, *, stateful: bool) -> tuple[Plan, Plan]:
-    """Hold out the last part: rows if there are several independent ones, otherwise scored steps."""
+    """Hold out the last part: rows if there are several independent ones, otherwise scored steps of each row."""
     spec, rows = plan.spec, plan.inputs.shape[1]
     by_rows = rows > 1 and spec.state == "reset" and spec.window is None
-    whole = rows if by_rows else plan.targets.shape[0]
-    held = max(1, share_of(whole, fraction))
-    kept = whole - held
-    if kept < 1:
-        raise InvalidInput("nothing would be left to train on", pointer="/validation", actual=f"{whole} to divide")
     if by_rows:
-        kept_rows, held_rows = (
-            Plan(np.ascontiguousarray(plan.inputs[:, cut]), np.ascontiguousarray(plan.targets[:, cut]), spec)
-            for cut in (slice(None, kept), slice(kept, None))
-        )
-        return kept_rows, held_rows
+        kept = rows - _held(rows, fraction)
+        return plan.of_rows(slice(None, kept)), plan.of_rows(slice(kept, None))
+    if plan.lengths is not None:
+        return _held_out_of_each(plan, plan.lengths, fraction, stateful=stateful)
+    whole = plan.targets.shape[0]
+    kept = whole - _held(whole, fraction)
     before = spec.warmup + spec.skip + kept
-    training = Plan(plan.inputs[:before], plan.targets[:kept], spec)
+    weights = (None, None) if plan.weights is None else (plan.weights[:kept], plan.weights[kept:])
+    training = Plan(plan.inputs[:before], plan.targets[:kept], spec, None, weights[0])
     if stateful and (spec.state == "carry" or plan.windows == 1):
         # Trained and held-out steps are one sequence: the state of held-out steps comes from all steps before them.
         goes_on = spec.model_copy(update={"warmup": before, "skip": 0})
-        return training, Plan(plan.inputs, plan.targets[kept:], goes_on)
-    return training, Plan(plan.inputs[kept:], plan.targets[kept:], spec)
+        return training, Plan(plan.inputs, plan.targets[kept:], goes_on, None, weights[1])
+    return training, Plan(plan.inputs[kept:], plan.targets[kept:], spec, None, weights[1])
+
+
+def _held(whole: int, fraction: float) -> int:
+    """Return how many of the rows or steps are held out. Raise InvalidInput if nothing would be left."""
+    held = max(1, share_of(whole, fraction))
+    if held == whole:
+        raise InvalidInput("nothing would be left to train on", pointer="/validation", actual=f"{whole} to divide")
+    return held
+
+
+def _held_out_of_each(plan: Plan, lengths: Ints, fraction: float, *, stateful: bool) -> tuple[Plan, Plan]:
+    """Hold out the last steps of each row, whose rows have lengths."""
+    spec, targets = plan.spec, plan.targets
+    held = np.array([share_of(each, fraction) for each in lengths.tolist()], np.int32)
+    held[lengths.argmax()] = _held(int(lengths.max()), fraction)
+    kept = lengths - held
+    first, most = spec.warmup + spec.skip, int(kept.max())
+    weights = plan.weights if plan.weights is not None else np.ones((*targets.shape[:2], 1), np.float32)
+    steps = np.arange(len(targets))[:, None]
+    trained = None if plan.weights is None else _where(steps < kept, weights)[:most]
+    training = Plan(plan.inputs[: first + most], targets[:most], spec, kept, trained)
+    if stateful and (spec.state == "carry" or plan.windows == 1):
+        # Each row is run from its begin, and only its held-out steps count.
+        return training, replace(plan, weights=_where((steps >= kept) & (steps < lengths), weights), room=Room())
+    inputs, later, counted = (
+        np.zeros((before + int(held.max()), *array.shape[1:]), np.float32)
+        for before, array in ((first, plan.inputs), (0, targets), (0, weights))
+    )
+    for row, (begin, count) in enumerate(zip(kept.tolist(), held.tolist(), strict=True)):
+        inputs[: first + count, row] = plan.inputs[begin : begin + first + count, row]
+        later[:count, row] = targets[begin : begin + count, row]
+        counted[:count, row] = weights[begin : begin + count, row]
+    return training, Plan(inputs, later, spec, held, counted)
+
+
+def _where(mask: Mask, weights: Floats) -> Floats:
+    """Return weights (T, B, 1) under a mask (T, B), and 0 elsewhere."""
+    return np.where(mask[:, :, None], weights, np.float32(0))
 
 
 def share_of(count: int, fraction: float) -> int:
@@ -119,8 +154,8 @@ def share_of(count: int, fraction: float) -> int:
 _AXES = " along the axis F of `layout`"
 
 
-def _aligned(pair: Pair, in_size: int, out_size: int, spec: TrainingSpec, pointer: str) -> Plan:
-    inputs, targets = pair
+def _aligned(data: Dataset, in_size: int, out_size: int, spec: TrainingSpec, pointer: str) -> Plan:
+    inputs, targets = data.inputs, data.targets
     _check_size(inputs.shape[2], {in_size}, f"{pointer}/inputs", "features", _AXES)
     _check_size(targets.shape[2], spec.loss.target_sizes(out_size), f"{pointer}/targets", "features", _AXES)
     _check_size(targets.shape[1], {inputs.shape[1]}, f"{pointer}/targets", "rows", ", as many as the inputs")
@@ -137,12 +172,26 @@ def _aligned(pair: Pair, in_size: int, out_size: int, spec: TrainingSpec, pointe
     lengths = {scored, steps - spec.warmup, steps}
     hint = ": those that are scored, those after the warm-up, or all" if len(lengths) > 1 else ", as many as the inputs"
     _check_size(targets.shape[0], lengths, f"{pointer}/targets", "steps", hint)
-    for name, array in (("inputs", inputs), ("targets", targets)):
+    data = without_unread(data, spec.warmup + spec.skip, pointer)
+    for name, array in (("inputs", data.inputs), ("targets", data.targets)):
         if not np.isfinite(array).all():
             raise NotFinite(f"{name} hold a number that is not finite", pointer=f"{pointer}/{name}")
-    first = targets.shape[0] - scored
-    targets = spec.loss.read_targets(targets, out_size, first=first, pointer=f"{pointer}/targets")
-    return Plan(np.ascontiguousarray(inputs, np.float32), np.ascontiguousarray(targets, np.float32), spec)
+    first, weights = targets.shape[0] - scored, data.weights
+    ignored = unread(data)
+    targets = spec.loss.read_targets(
+        data.targets,
+        out_size,
+        first=first,
+        pointer=f"{pointer}/targets",
+        ignored=None if ignored is None else ignored[first:],
+    )
+    return Plan(
+        np.ascontiguousarray(data.inputs, np.float32),
+        np.ascontiguousarray(targets, np.float32),
+        spec,
+        None if data.lengths is None else (data.lengths - (steps - scored)).astype(np.int32),
+        None if weights is None else np.ascontiguousarray(weights[first:, :, None], np.float32),
+    )
 
 
 def _check_size(actual: int, expected: set[int], pointer: str, what: str, hint: str) -> None:

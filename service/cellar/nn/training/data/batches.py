@@ -40,6 +40,11 @@ def lengths_in(segment: slice, lengths: Ints | None) -> Ints | None:
     return None if lengths is None else np.clip(lengths - segment.start, 0, segment.stop - segment.start)
 
 
+def total(weights: Floats) -> float:
+    """Return the sum of weights, in their order in float64, which every machine computes in the same way."""
+    return float(np.cumsum(weights, dtype=np.float64)[-1]) if weights.size else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """The data of one update. All arrays are (T, B, F)."""
@@ -52,6 +57,8 @@ class Batch:
     skip: int
     lengths: Ints | None
     """Steps of each row in `inputs`, None if all are of full length."""
+    weights: Floats | None = None
+    """(T, B, 1): how much the loss of each target counts, None if all count 1."""
 
     @property
     def scored_lengths(self) -> Ints | None:
@@ -59,17 +66,22 @@ class Batch:
         return None if self.lengths is None else np.maximum(self.lengths - np.int32(self.skip), np.int32(0))
 
     @property
-    def scored(self) -> int:
-        """Return the number of scored steps over all rows."""
+    def scored(self) -> float:
+        """Return the number of scored steps over all rows, or the sum of their weights."""
+        if self.weights is not None:
+            return total(self.weights)
         steps, rows, _ = _sizes(self.targets)
-        return steps * rows if self.lengths is None else sum(self.lengths.tolist()) - rows * self.skip
+        lengths = self.scored_lengths
+        return steps * rows if lengths is None else sum(lengths.tolist())
 
     def part(self, segment: slice) -> "Batch":
         """Return views of some steps of the window, which continue the steps before."""
         steps = segment.stop - segment.start
-        scored = self.targets[max(0, segment.start - self.skip) : max(0, segment.stop - self.skip)]
+        scored = slice(max(0, segment.start - self.skip), max(0, segment.stop - self.skip))
         skip = min(max(0, self.skip - segment.start), steps)
-        return Batch(None, self.inputs[segment], scored, skip, lengths_in(segment, self.lengths))
+        weights = None if self.weights is None else self.weights[scored]
+        lengths = lengths_in(segment, self.lengths)
+        return Batch(None, self.inputs[segment], self.targets[scored], skip, lengths, weights)
 
 
 class Room:
@@ -99,6 +111,10 @@ class Plan:
     inputs: Floats
     targets: Floats
     spec: TrainingSpec
+    lengths: Ints | None = None
+    """(B,): the targets of each row; None if each row has all."""
+    weights: Floats | None = None
+    """(T, B, 1): how much each target counts; None if all count 1. It is 0 after the length of a row."""
     room: Room = field(default_factory=Room)
 
     @functools.cached_property
@@ -118,13 +134,37 @@ class Plan:
             return -(-(_sizes(self.inputs)[0] - self.spec.warmup) // self.window)
         return -(-_sizes(self.targets)[0] // (self.window - self.spec.skip))
 
+    @property
+    def scored(self) -> float:
+        """Return the number of scored steps over all rows, or the sum of their weights."""
+        if self.weights is not None:
+            return total(self.weights)
+        steps, rows, _ = _sizes(self.targets)
+        return steps * rows if self.lengths is None else sum(self.lengths.tolist())
+
     @functools.cached_property
     def updates(self) -> int:
         """Return the number of batches of an epoch."""
         rows = _sizes(self.inputs)[1]
         if self.spec.state == "carry":
             return -(-rows // self.spec.batch_size) * self.windows
-        return -(-rows * self.windows // self.spec.batch_size)
+        return -(-len(self._present) // self.spec.batch_size)
+
+    @functools.cached_property
+    def _present(self) -> NDArray[np.int64]:
+        """Return the numbers of the windows that have a target: that of window k of row b is b * windows + k."""
+        rows = _sizes(self.inputs)[1]
+        if self.lengths is None:
+            return np.arange(rows * self.windows)
+        begins = np.arange(self.windows) * (self.window - self.spec.skip)
+        return np.flatnonzero(begins < self.lengths[:, None])
+
+    def of_rows(self, rows: slice) -> "Plan":
+        """Return the plan of some rows."""
+        lengths = None if self.lengths is None else self.lengths[rows]
+        weights = None if self.weights is None else np.ascontiguousarray(self.weights[:, rows])
+        inputs, targets = (np.ascontiguousarray(array[:, rows]) for array in (self.inputs, self.targets))
+        return Plan(inputs, targets, self.spec, lengths, weights)
 
     def batch(self, order: NDArray[np.int64], index: int) -> Batch:
         """Return a batch of an epoch in the given order. Its arrays are valid until the next call."""
@@ -134,9 +174,8 @@ class Plan:
 
     def order(self, epoch: int | None) -> NDArray[np.int64]:
         """Return the order of windows (reset) or rows (carry) in an epoch; without an epoch, their original order."""
-        rows = self.inputs.shape[1]
-        count = rows if self.spec.state == "carry" else rows * self.windows
-        return np.arange(count) if epoch is None else permutation(self.spec.seed, f"epoch {epoch}", count)
+        present = np.arange(self.inputs.shape[1]) if self.spec.state == "carry" else self._present
+        return present if epoch is None else present[permutation(self.spec.seed, f"epoch {epoch}", len(present))]
 
     def _of_rows(self, order: NDArray[np.int64], index: int) -> Batch:
         """Return a window of some rows, which continues the window before it; `order` is of rows."""
@@ -145,13 +184,22 @@ class Plan:
         warmup, skip = self.spec.warmup, self.spec.skip
         begin = warmup + window * self.window
         first = begin - warmup - skip
+        scored = slice(max(0, first), first + self.window)
         return Batch(
             self._chosen("warmup", self.inputs, rows, slice(0, warmup)) if window == 0 else None,
             self._chosen("inputs", self.inputs, rows, slice(begin, begin + self.window)),
-            self._chosen("targets", self.targets, rows, slice(max(0, first), first + self.window)),
+            self._chosen("targets", self.targets, rows, scored),
             skip if window == 0 else 0,
-            None,
+            None if self.lengths is None else self._steps_in(rows, first),
+            None if self.weights is None else self._chosen("weights", self.weights, rows, scored),
         )
+
+    def _steps_in(self, rows: NDArray[np.int64], first: int) -> Ints | None:
+        """Return the steps of rows in the window whose first step has the target `first`; None if all have all."""
+        assert self.lengths is not None
+        steps = min(self.window, len(self.targets) - first)
+        found = np.clip(self.lengths[rows] - first, 0, steps).astype(np.int32)
+        return None if int(found.min()) == steps else found
 
     def _gathered(
         self,
@@ -184,7 +232,8 @@ class Plan:
         warmup, skip = self.spec.warmup, self.spec.skip
         scored = self.window - skip
         begins = windows * scored
-        lengths = np.minimum(self.targets.shape[0] - begins, scored).astype(np.int32)
+        targets = self.targets.shape[0] if self.lengths is None else self.lengths[rows]
+        lengths = np.minimum(targets - begins, scored).astype(np.int32)
         longest = int(lengths.max())
         return Batch(
             self._gathered("warmup", self.inputs, rows, begins, warmup, lengths + warmup),
@@ -192,6 +241,7 @@ class Plan:
             self._gathered("targets", self.targets, rows, begins, longest, lengths),
             skip,
             None if int(lengths.min()) == longest else lengths + np.int32(skip),
+            None if self.weights is None else self._gathered("weights", self.weights, rows, begins, longest, lengths),
         )
 
 

@@ -22,7 +22,7 @@ def carried_features(plan: Plan) -> tuple[int, ...] | None:
     inputs = plan.inputs[len(plan.inputs) - len(plan.targets) :]
     found = []
     for output in range(plan.targets.shape[2]):
-        feature = _foretold(inputs, plan.targets[:, :, output])
+        feature = _foretold(inputs, plan.targets[:, :, output], plan)
         if feature is None:
             return None
         found.append(feature)
@@ -34,16 +34,28 @@ def forecast(plan: Plan, features: tuple[int, ...]) -> Floats:
     return np.ascontiguousarray(plan.inputs[len(plan.inputs) - len(plan.targets) :][:, :, list(features)])
 
 
-def _foretold(inputs: Floats, target: Floats) -> int | None:
+def _foretold(inputs: Floats, target: Floats, plan: Plan) -> int | None:
     """Return the feature of (T, B, F) that equals (T, B) with the shortest horizon; None without one, or if it is 0."""
     steps = len(target)
     most = min(MOST_AHEAD, steps // 2, steps - LEAST_PAIRS)
     best: tuple[int, int] | None = None
+    counts = plan.weights is None or plan.weights[0, 0, 0] != 0
     for feature in range(inputs.shape[2]):
         series = inputs[:, :, feature]
-        # Nearly all horizons differ at the first target.
-        for ahead in np.flatnonzero(series[: most + 1, 0] == target[0, 0]).tolist() if most >= 0 else ():
-            if np.array_equal(series[ahead:], target[: steps - ahead]):
+        # Nearly all horizons differ at the first target, if that one counts.
+        first = (series[: most + 1, 0] == target[0, 0]) | (not counts) if most >= 0 else ()
+        for ahead in np.flatnonzero(first).tolist():
+            if _equal(series[ahead:], target[: steps - ahead], plan):
                 best = min(best or (ahead, feature), (ahead, feature))
                 break
     return None if best is None or best[0] == 0 else best[1]
+
+
+def _equal(later: Floats, target: Floats, plan: Plan) -> bool:
+    """Return whether the targets (T, B) that count, and whose rows reach that far, equal later inputs (T, B)."""
+    differs = later != target
+    if plan.weights is not None:
+        differs &= plan.weights[: len(target), :, 0] != 0
+    if plan.lengths is not None:
+        differs &= np.arange(len(plan.targets) - len(target), len(plan.targets))[:, None] < plan.lengths
+    return not differs.any()

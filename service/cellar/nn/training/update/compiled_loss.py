@@ -23,12 +23,22 @@ class RecordedLoss:
     """(T, B, 1), read in every run: the gradient of what is minimised with respect to each loss."""
     calls: tuple[Invocation, ...]
 
-    def prepare(self, scale: float, lengths: Ints | None) -> None:
-        """Set the weight of each loss, and the lengths (B,) if rows have lengths."""
-        self.d_losses.fill(scale)
+    def prepare(self, scale: float, lengths: Ints | None, weights: Floats | None = None) -> None:
+        """Set the weight of each loss, `scale` times (T, B, 1) if given, and the lengths (B,) if rows have lengths."""
+        if weights is None:
+            self.d_losses.fill(scale)
+        else:
+            np.multiply(weights, np.float32(scale), out=self.d_losses)
         if lengths is not None:
             for call in self.calls:
                 call.begin(lengths)
+
+
+def weighted(losses: Floats, weights: Floats | None) -> Floats:
+    """Return losses times their weights; 0 where the weight is 0, also if the loss is not finite."""
+    if weights is None:
+        return losses
+    return np.multiply(losses, weights, where=weights != 0, out=np.zeros_like(losses))
 
 
 class CompiledLoss:

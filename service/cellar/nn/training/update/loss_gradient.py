@@ -18,8 +18,9 @@ sums are added from the last segment to the first, so their rounding depends on 
 bits.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from cellar.nn.execution.backprop import Backprop, PassMemory
 from cellar.nn.execution.dropout import Masks
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.training.data.batches import Batch
-from cellar.nn.training.update.compiled_loss import CompiledLoss, RecordedLoss
+from cellar.nn.training.update.compiled_loss import CompiledLoss, RecordedLoss, weighted
 from cellar.nn.training.update.weight_vector import Trainee, named
 from cellar.nn.training.update.window_memory import WindowMemory
 
@@ -47,7 +48,7 @@ class Learnt:
     gradient: Floats
     """(n,) of the scaled sum of the losses, with respect to all weights."""
     loss: float
-    """The sum of all losses."""
+    """The sum of all losses, each times its weight."""
     state: Floats
     """(B, state_size) after the last step of each row."""
 
@@ -72,11 +73,12 @@ class RecordedUpdate:
         gradients: dict[str, Floats],
         memory: PassMemory,
         *,
-        begins: bool,
         is_segment: bool,
+        begins: bool,
         joins: bool,
+        frozen: Collection[str] = (),
     ) -> None:
-        """Write `gradients` by name, or add to them in a segment. `begins` and `joins` are those of `Backprop`."""
+        """Write `gradients` by name, or add to them in a segment. The last three are those of `Backprop`."""
         steps, rows, _ = batch.inputs.shape
         ragged, workspace = batch.lengths is not None, memory.workspace
         # All batches of one shape are in the memory of this one.
@@ -84,7 +86,7 @@ class RecordedUpdate:
         if is_segment:
             self._inputs, self._targets = (workspace.floats(data.shape) for data in (batch.inputs, batch.targets))
         self._commands = compiled.arithmetic.recording()
-        ways = {"ragged": ragged, "accumulate": is_segment, "joins": joins}
+        ways: dict[str, Any] = {"ragged": ragged, "accumulate": is_segment, "joins": joins, "frozen": frozen}
         self.backprop = Backprop(trainee.network, self._commands, self._inputs, gradients, memory=memory, **ways)
         outputs = self.backprop.record_forward()
         self._forward_steps = len(self._commands)
@@ -129,7 +131,7 @@ class RecordedUpdate:
         if d_after is not None:
             np.copyto(self.backprop.d_after, d_after)
         if self._loss is not None:
-            self._loss.prepare(scale, batch.scored_lengths)
+            self._loss.prepare(scale, batch.scored_lengths, batch.weights)
         self._run(None)
         self.backprop.finish()
 
@@ -163,8 +165,13 @@ class LossGradient:
         recompute: int | None,
         windows: WindowMemory | None = None,
         largest: tuple[int, int] = (0, 0),
+        frozen: Collection[str] = (),
     ) -> None:
-        """`windows` divides windows if `recompute` does not. The steps and rows of the largest batch are `largest`."""
+        """`windows` divides windows if `recompute` does not. The steps and rows of the largest batch are `largest`.
+
+        The gradients of `frozen` parameters may be any numbers.
+        """
+        self._frozen = frozen
         self._compiled, self._trainee, self._loss, self._recompute = compiled, trainee, loss, recompute
         self._windows = windows or WindowMemory(compiled.network, loss.cell)
         self._largest = largest
@@ -185,7 +192,10 @@ class LossGradient:
             return self._in_segments(batch, segments, before, masks, scale, begins=begins)
         recorded = self._of_shape(batch, begins=begins, is_segment=False)
         recorded.run(batch, before, masks, scale)
-        return Learnt(self._gradient, float(recorded.loss_sum[0]), recorded.backprop.after.copy())
+        after, loss = recorded.backprop.after.copy(), float(recorded.loss_sum[0])
+        if batch.weights is not None:
+            loss = self._compiled.arithmetic.total(weighted(recorded.losses, batch.weights))
+        return Learnt(self._gradient, loss, after)
 
     def _in_segments(
         self, batch: Batch, segments: tuple[slice, ...], before: Floats, masks: DrawMasks, scale: float, *, begins: bool
@@ -205,7 +215,7 @@ class LossGradient:
             recorded.run(part, state, masks, scale, first=segment.start, d_after=d_after)
             after = after if losses else recorded.backprop.after.copy()
             d_after = recorded.backprop.d_before.copy()
-            losses.append(recorded.losses.copy())
+            losses.append(weighted(recorded.losses.copy(), part.weights))
         total = self._compiled.arithmetic.total(np.concatenate(losses[::-1]))
         return Learnt(self._gradient, total, after)
 
@@ -225,6 +235,7 @@ class LossGradient:
                 begins=begins,
                 is_segment=is_segment,
                 joins=is_segment and self._recompute is None,
+                frozen=self._frozen,
             )
         self._recorded[shape] = found
         return found
