@@ -57,5 +57,6 @@ h = P @ (g * tanh(c))
     "attention": "k = softmax(Wk @ x)\nh = k * tanh(Wv @ x) + (1 - k) * h\noutput = h / (1 + logsumexp(h))",
     "normed": "h = relu(layernorm(Wi @ x + Wh @ h) * G + b) - abs(min(h, 0.1))",
     "constant": "h = 0.9 * h\noutput = 3",
+    "unread": "param G: in\nstate last: in\nlast = G * x",
     "stateless": "param W: 2 x in\noutput = softplus(W @ x) * max(b, 0.5)",
 }

@@ -77,6 +77,7 @@ class _KernelWriter(FusedLoopWriter, ParameterGradientWriter, PrologueEpilogueWr
         if self.schedule.backward and self.factors():
             self.begin_gradients()
         if self.schedule.carried:
+            begun = len(self.lines)
             with self.block(
                 "for u in range(steps - 1, -1, -1):" if self.schedule.backward else "for u in range(steps):"
             ):
@@ -85,6 +86,8 @@ class _KernelWriter(FusedLoopWriter, ParameterGradientWriter, PrologueEpilogueWr
                 if self.gradients_in_loop():
                     with self.if_param_gradients():
                         self.add_gradients("(steps - u) * rows", "u == 0")
+            if len(self.lines) == begun + 1:  # nothing is read from one step to the next
+                self.lines.pop()
         self.region("after")
         self.store_results()
         self.store_carried()

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,21 @@ from cellar.nn.spec.initialisers import Constant, FanIn, Initialiser, Phase, Rin
 
 Shape = tuple[int, ...]
 Fan = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """The values themselves, of a parameter that is not trained. No request has this initialiser."""
+
+    data: bytes
+
+    @classmethod
+    def of(cls, values: Floats) -> Self:
+        """Return the initialiser with these values."""
+        return cls(values.astype("<f4").tobytes())
+
+
+Initial = Initialiser | Exact
 
 
 def default(shape: Shape) -> Initialiser:
@@ -31,13 +48,15 @@ def fans(shapes: Mapping[str, Shape], stacked: tuple[tuple[str, ...], ...] = ())
     return {name: (fan[0], fan[1]) for name, fan in found.items()}
 
 
-def draw(how: Initialiser, shape: Shape, fan: Fan, seed: int, stream: str) -> Floats:
+def draw(how: Initial, shape: Shape, fan: Fan, seed: int, stream: str) -> Floats:
     """Return a float32 array of that shape with initial values.
 
     glorot_uniform (Glorot and Bengio 2010) as Flux computes it: (u - 1/2) sqrt(24 / (fan in + fan out)), u in [0, 1).
     ring and phase: Orvieto et al. 2023, arXiv:2303.06349, lemma 3.2; uniform on a ring is uniform in the squared
     modulus. `stream` is the name of the parameter: random values depend only on it and on the seed.
     """
+    if isinstance(how, Exact):
+        return np.frombuffer(how.data, "<f4").reshape(shape).astype(np.float32)
     if isinstance(how, Constant):
         return np.full(shape, how.constant, dtype=np.float32)
     if not isinstance(how, str):

@@ -1,12 +1,12 @@
 """A layer of a network in lowered form: a cell, the signals that it reads, and the initialisers of its parameters."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 from cellar.engine import INPUT, Cell, Signal, State
 from cellar.errors import InvalidInput
-from cellar.nn.model.initialisers import Fan, Shape, check_overrides, default, fans
+from cellar.nn.model.initialisers import Fan, Initial, Shape, check_overrides, default, fans
 from cellar.nn.spec.initialisers import Initialiser
 
 
@@ -20,7 +20,7 @@ class Layer:
     trainable: tuple[State, ...]
     """The states whose initial value is a parameter, `h0` for `h`; either all states or none."""
     shapes: Mapping[str, Shape]
-    init: Mapping[str, Initialiser]
+    init: Mapping[str, Initial]
     fans: Mapping[str, Fan]
     pointer: str
     """The JSON pointer of its specification in the request."""
@@ -38,6 +38,10 @@ class Layer:
     frozen: bool = False
     """Whether its parameters are never trained, because its kind computes them otherwise."""
 
+    def as_frozen(self) -> "Layer":
+        """Return it as a layer that is not trained."""
+        return replace(self, frozen=True)
+
     @property
     def starts(self) -> list[tuple[str, slice]]:
         """Return the names of the parameters that are initial states, and their columns in the state of the layer."""
@@ -54,7 +58,7 @@ def make_layer(
     pointer: str,
     *,
     trainable_state: bool = False,
-    named: Mapping[str, Initialiser] | None = None,
+    named: Mapping[str, Initial] | None = None,
     stacked: tuple[tuple[str, ...], ...] = (),
 ) -> Layer:
     """Return the layer of a cell. `named` are the initialisers of its kind, `overrides` those of the request.
@@ -71,5 +75,6 @@ def make_layer(
             )
         shapes[f"{state.name}0"] = (state.size,)
     check_overrides(overrides, shapes, f"{pointer}/init")
-    init = {name: default(shape) for name, shape in shapes.items()} | dict(named or {}) | dict(overrides)
+    init: dict[str, Initial] = {name: default(shape) for name, shape in shapes.items()}
+    init |= dict(named or {}) | dict(overrides)
     return Layer(cell, label, trainable, shapes, init, fans(shapes, stacked), pointer)

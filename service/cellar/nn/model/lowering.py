@@ -6,6 +6,7 @@ layer ends with a layer that adds two signals. Layers that contain no others are
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from cellar.engine import INPUT, Cell, Signal
 from cellar.errors import InvalidInput
@@ -50,6 +51,8 @@ class Flat:
     layers: tuple[Layer, ...]
     output: Signal
     out_size: int
+    forecast: Any = None
+    """The specification of the forecast at its end (`layers.forecast`), None without one."""
 
 
 def flatten(specs: Sequence[LayerSpec], in_size: int, pointer: str) -> Flat:
@@ -63,7 +66,8 @@ def flatten(specs: Sequence[LayerSpec], in_size: int, pointer: str) -> Flat:
             pointer=f"{pointer}/layers",
             expected="a layer besides embedding and dropout",
         )
-    return Flat(network.embedding, layers, output, network.width(output))
+    forecast = None if network.forecast is None else network.forecast[0]
+    return Flat(network.embedding, layers, output, network.width(output), forecast)
 
 
 def served(layers: Sequence[Layer], signal: Signal) -> Signal:
@@ -80,6 +84,8 @@ class NetworkBuilder:
         self.in_size = in_size
         self.pointer = pointer
         self.embedding: Embedding | None = None
+        self.forecast: tuple[LayerSpec, str] | None = None
+        """The forecast and its pointer, once it is there: nothing may follow."""
         self.layers: list[Layer] = []
         self._count = 0
         """The number of layers so far that contain no others."""
@@ -104,6 +110,10 @@ class NetworkBuilder:
         return self._count - 1
 
     def append(self, layer: Layer) -> Signal:
-        """Append a layer and return its signal."""
+        """Append a layer and return its signal. Raise InvalidInput after a forecast."""
+        if self.forecast is not None:
+            raise InvalidInput(
+                "a forecast has the outputs of the network", pointer=self.forecast[1], expected="the last layer"
+            )
         self.layers.append(layer)
         return (len(self.layers) - 1,)

@@ -12,11 +12,11 @@ from cellar.engine import INPUT, Floats
 from cellar.errors import InvalidInput, NotFinite, ShapeMismatch
 from cellar.memory.file_mapping import all_finite
 from cellar.nn.model.embedding import Embedding
-from cellar.nn.model.initialisers import Fan, Shape, draw
+from cellar.nn.model.initialisers import Fan, Initial, Shape, draw
 from cellar.nn.model.layer import Layer
+from cellar.nn.model.layers.forecast import ForecastSpec
 from cellar.nn.model.lowering import flatten
 from cellar.nn.model.spec import NetworkSpec
-from cellar.nn.spec.initialisers import Initialiser
 
 MAX_PARAMETERS = 16 * 1024 * 1024
 """The most parameters: 64 MiB of float32, the largest blob in Redis."""
@@ -55,6 +55,8 @@ class Network:
         flat = flatten(spec.layers, spec.in_size, pointer)
         self.embedding = flat.embedding
         """The embedding of the input, None without one."""
+        self.forecast: ForecastSpec | None = flat.forecast
+        """The forecast that the outputs are, None without one."""
         self.layers = flat.layers
         self.output = flat.output
         """The signal of the outputs."""
@@ -93,6 +95,8 @@ class Network:
         content: list[Any] = [self.in_size, [_identity(index, layer) for index, layer in enumerate(self.layers)]]
         if self.embedding is not None:
             content.append({"embedding": self.embedding.shape})
+        if self.forecast is not None:
+            content.append({"forecast": self.forecast.model_dump(mode="json")})
         if self.output != (len(self.layers) - 1,):
             content.append({"output": self.output})
         if self.spec.weight_storage != "float32":
@@ -132,7 +136,7 @@ class Network:
 class _Parameter:
     name: str
     shape: Shape
-    init: Initialiser
+    init: Initial
     fan: Fan
 
 

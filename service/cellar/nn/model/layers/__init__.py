@@ -16,6 +16,7 @@ NAMES = (
     "layer_norm",
     "embedding",
     "residual",
+    "forecast",
 )
 
 LAYERS = load(__name__, LayerSpec, NAMES)
