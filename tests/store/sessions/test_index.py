@@ -168,9 +168,8 @@ async def test_a_page_goes_on_behind_a_name_that_is_the_prefix(retrying_client: 
     found: list[str] = []
     last = ""
     for _ in keys:
-        ((_, names),) = (await index._span("default", int(bucket[-2:], 16), last, lambda _: 1, name))[:1]
-        found += names
-        last = names[-1]
+        ((_, last),), _ = await index._next("default", int(bucket[-2:], 16), last, 1, name)
+        found.append(last)
     assert found == sorted(key.session for key in keys)
 
 
@@ -199,6 +198,19 @@ async def test_what_is_no_cursor_is_refused(sessions: RedisSessions, cursor: str
 @pytest.mark.parametrize("cursor", ["", "00", "ff", "ffzz", "00~", "00~_w", "00~____", "00~YQ"])
 async def test_a_cursor_is_a_place_whether_or_not_there_is_such_a_name(sessions: RedisSessions, cursor: str) -> None:
     assert await sessions.list("default", cursor, 1, EVERY_SESSION) == ([], "")
+
+
+async def test_no_more_names_are_read_than_a_page_has(
+    redis_process: RedisProcess, retrying_client: RetryingClient
+) -> None:
+    """As many were read of each of the next 32 buckets: 32,000 names for a page of 1,000 among 300,000 sessions."""
+    await enlist(retrying_client, *(SessionKey("default", str(number)) for number in range(256)))
+    with redis_process.client() as client:
+        client.config_resetstat()
+        names, (bucket, last) = await SessionIndex(retrying_client, KEYS)._next("default", 0, "", 5)
+        read = client.info("commandstats")["cmdstat_zrangebylex"]["calls"]
+    assert (len(names), (bucket, last)) == (5, names[-1])
+    assert read <= 5
 
 
 async def test_a_page_does_not_look_at_everything(sessions: RedisSessions, redis_url: str) -> None:

@@ -127,16 +127,15 @@ class SessionIndex:
         while bucket < BUCKETS and len(found) < limit and examined < MOST_EXAMINED:
             remaining = limit - len(found)
             at_once = remaining if wanted.by_name else EXAMINED_AT_ONCE
-            names = await self._names(tenant, bucket, last, at_once, wanted.prefix)
-            some = names[:at_once]
-            summaries = await self.summaries([SessionKey(tenant, name) for _, name in some])
+            names, following = await self._next(tenant, bucket, last, at_once, wanted.prefix)
+            examined += len(names)
+            summaries = await self.summaries([SessionKey(tenant, name) for _, name in names])
             fitting = [summary for summary in summaries if wanted.fits(summary)]
             if len(fitting) > remaining:  # the next page has the others
                 fitting = fitting[:remaining]
-                some = some[: 1 + [name for _, name in some].index(fitting[-1].key.session)]
+                following = names[[name for _, name in names].index(fitting[-1].key.session)]
             found += fitting
-            examined += len(some)
-            bucket, last = some[-1] if len(some) < len(names) else (bucket + SPAN, "")
+            bucket, last = following
         return found, _cursor(bucket, last) if bucket < BUCKETS else ""
 
     async def use(self, tenant: str) -> SessionUse:
@@ -155,47 +154,42 @@ class SessionIndex:
         return SessionUse(sum(counts), round(state_bytes))
 
     async def next_names(self, tenant: str, cursor: str) -> tuple[list[SessionKey], str]:
-        """Return at most MANY names after `cursor`, and the cursor that continues ("" at the end).
-
-        They are all names of the next buckets, whose sizes are read first; the last bucket may be divided.
-        """
-        bucket, last = _parse(cursor)
-        span = range(bucket, min(bucket + SPAN, BUCKETS))
-        counts = await self._client.read([(b"ZCARD", self._keys.bucket(tenant, each)) for each in span])
-        room, most = MANY, dict.fromkeys(span, 0)
-        for each, count in zip(span, counts, strict=True):
-            most[each] = min(number(count), room)
-            room -= most[each]
-        names = dict(await self._span(tenant, bucket, last, most.__getitem__))
-        found = [SessionKey(tenant, name) for some in names.values() for name in some]
-        final = span[-1] if room else max(each for each in span if most[each])
-        if not room and len(names[final]) == most[final]:
-            return found, _cursor(final, names[final][-1])
-        return found, _cursor(final + 1, "") if final + 1 < BUCKETS else ""
+        """Return at most MANY names after `cursor`, and the cursor that continues ("" at the end)."""
+        names, (bucket, last) = await self._next(tenant, *_parse(cursor), MANY)
+        found = [SessionKey(tenant, name) for _, name in names]
+        return found, _cursor(bucket, last) if bucket < BUCKETS else ""
 
     async def without_record(self, keys: Sequence[SessionKey]) -> list[SessionKey]:
         """Return those of the sessions that have no record."""
         looks = await self._client.read([(b"EXISTS", self._keys.record(key)) for key in keys])
         return [key for key, look in zip(keys, looks, strict=True) if look == 0]
 
-    async def _names(self, tenant: str, bucket: int, last: str, limit: int, prefix: str) -> list[tuple[int, str]]:
-        """Return the names in a range of buckets, each with its bucket; at least `limit` unless there are fewer."""
-        span = await self._span(tenant, bucket, last, lambda _: limit + 1, prefix)
-        return [(each, name) for each, names in span for name in names]
+    async def _next(
+        self, tenant: str, bucket: int, last: str, limit: int, prefix: str = ""
+    ) -> tuple[list[tuple[int, str]], tuple[int, str]]:
+        """Return at most `limit` names after `last` of the next SPAN buckets, each with its bucket, and where to go on.
 
-    async def _span(
-        self, tenant: str, bucket: int, last: str, most: Callable[[int], int], prefix: str = ""
-    ) -> list[tuple[int, list[str]]]:
-        """Return the names after `last` in the buckets from `bucket` on, `most(b)` at most in bucket b."""
+        The names are counted first, so that no more are read than returned: buckets of a large fleet hold thousands.
+        """
         begin, end = (b"[" + prefix.encode(), b"[" + prefix.encode() + b"\xff") if prefix else (b"-", b"+")
         after = b"(" + last.encode(errors="surrogateescape") if last and last >= prefix else begin
-        span = range(bucket, min(bucket + SPAN, BUCKETS))
-        commands: list[Command] = []
-        for each in span:
-            limits = (after if each == bucket else begin, end, b"LIMIT", b"0", b"%d" % most(each))
-            commands.append((b"ZRANGEBYLEX", self._keys.bucket(tenant, each), *limits))
-        replies = await self._client.read(commands)
-        return [(each, [text(name) for name in items(reply)]) for each, reply in zip(span, replies, strict=True)]
+        span = {
+            self._keys.bucket(tenant, each): (each, after if each == bucket else begin)
+            for each in range(bucket, min(bucket + SPAN, BUCKETS))
+        }
+        counts = await self._client.read([(b"ZLEXCOUNT", key, first, end) for key, (_, first) in span.items()])
+        room, commands, most = limit, list[Command](), list[tuple[int, int]]()
+        for (key, (each, first)), count in zip(span.items(), counts, strict=True):
+            if some := min(number(count), room):
+                commands.append((b"ZRANGEBYLEX", key, first, end, b"LIMIT", b"0", b"%d" % some))
+                most.append((each, some))
+                room -= some
+        replies = [items(reply) for reply in await self._client.read(commands)] if commands else []
+        names = [(each, text(name)) for (each, _), reply in zip(most, replies, strict=True) for name in reply]
+        if sum(number(count) for count in counts) <= limit:
+            return names, (bucket + SPAN, "")
+        final, some = most[-1]
+        return names, names[-1] if len(replies[-1]) == some else (final + 1, "")  # fewer: some have gone meanwhile
 
     async def summaries(self, keys: Sequence[SessionKey]) -> list[SessionSummary]:
         """Return those of the sessions that exist; remove the names of the others."""
