@@ -10,7 +10,7 @@ from cellar.ports import APPEND, Identity, SessionKey, StepResult
 from cellar.ports.peers import Peers
 from cellar.sessions.forwarding import owner_connection
 from cellar.sessions.forwarding.forwarding import Forwarding
-from cellar.sessions.forwarding.messages import GREETING, Plain, pack
+from cellar.sessions.forwarding.messages import GREETING, MessageReader, Plain
 from tests.sessions.conftest import Service, StartService
 from tests.sessions.exact import history
 from tests.sessions.forwarding.conftest import StartSiblings
@@ -42,24 +42,6 @@ async def test_the_owner_runs_the_steps_of_a_session_wherever_they_come(start_si
         assert [calls(each) - count for each, count in zip(siblings, before, strict=True)] == [
             3 if slot == owner else 0 for slot in range(3)
         ]
-
-
-async def test_steps_that_come_in_one_turn_are_one_message_and_keep_their_order(
-    start_siblings: StartSiblings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    siblings = await start_siblings(2)
-    key = await begin(siblings[0].service, session=name_owned_by(1, 2))
-    sent: list[int] = []
-
-    def noting(message: Plain) -> bytes:
-        """Pack a message, and note how many commands it has."""
-        sent.append(len(message[1]))
-        return pack(message)
-
-    monkeypatch.setattr(owner_connection, "pack", noting)
-    asked = [siblings[0].service.sessions.ask(key, "step", a_sequence(value)) for value in range(100)]
-    found = [output(await each) for each in asked]
-    assert (found, sent) == ([history(range(at)) for at in range(1, 101)], [100])
 
 
 async def test_a_lost_connection_loses_and_doubles_nothing(start_siblings: StartSiblings) -> None:
@@ -192,6 +174,28 @@ async def beside_silent(
     await until(lambda: bool(heard))
     await asyncio.sleep(0.05)
     return forwarding, server, heard
+
+
+async def test_steps_that_come_in_one_turn_are_one_message_and_keep_their_order(
+    service: Service, tmp_path: Path
+) -> None:
+    forwarding, server, heard = await beside_silent(service, tmp_path, GREETING)
+    key = await begin(service, session=name_owned_by(1, 2))
+    asked = [service.sessions.ask(key, "step", a_sequence(value), Identity(step=value)) for value in range(100)]
+
+    def messages() -> list[Plain]:
+        reader = MessageReader()
+        return [message for data in heard for message in reader.feed(data) if message]
+
+    await until(lambda: bool(messages()))
+    forwarding._owners[1].close()  # the steps are run here, in their order
+    found = [output(await each) for each in asked]
+    assert found == [history(range(at)) for at in range(1, 101)]
+    ((_, commands, cancelled),) = messages()
+    assert (len(commands), cancelled) == (100, [])
+    server.close()
+    await forwarding.leave(0.1)
+    await forwarding.aclose()
 
 
 async def test_a_process_that_hangs_is_given_up(

@@ -6,12 +6,14 @@ from typing import Any
 import orjson
 
 from cellar.api.decoding.state_body import parts_of_layers
+from cellar.api.decoding.step_fast_json import plain_object
 from cellar.api.errors.problems import embedded
 from cellar.api.http.body import decode_in_thread, validated
 from cellar.api.schemas.names import dump_members
 from cellar.api.schemas.session.sessions import SessionAnswer, SessionLine
 from cellar.errors import CellarError, InvalidInput
 from cellar.metrics.counts import COUNTS
+from cellar.ports import is_name
 from cellar.sessions.operations.bulk_creation import AT_ONCE, BulkCreation, SessionOrder
 from cellar.sessions.service.options import SessionOptions
 from cellar.sessions.service.sessions import Sessions
@@ -31,10 +33,10 @@ async def create_lines(sessions: Sessions, tenant: str, body: bytes) -> bytes:
         raise InvalidInput(
             "a request may create fewer sessions", expected=f"at most {MOST_SESSIONS} lines", actual=str(len(lines))
         )
-    creation, answers = BulkCreation(sessions, tenant), list[bytes]()
+    creation, reader, answers = BulkCreation(sessions, tenant), _OrderReader(sessions), list[bytes]()
     for start in range(0, len(lines), AT_ONCE):
         some = lines[start : start + AT_ONCE]
-        read = await decode_in_thread(sum(map(len, some)), _orders, sessions, some)
+        read = await decode_in_thread(sum(map(len, some)), reader.read, some)
         orders = [order for order in read if isinstance(order, SessionOrder)]
         created = iter(await creation.create(orders))
         answers += [
@@ -43,22 +45,42 @@ async def create_lines(sessions: Sessions, tenant: str, body: bytes) -> bytes:
     return b"".join(answers)
 
 
-def _orders(sessions: Sessions, lines: Sequence[bytes]) -> list[SessionOrder | tuple[str | None, CellarError]]:
-    """Return the order of each line, or the name in it and its fault."""
-    return [_order(sessions, line) for line in lines]
+class _OrderReader:
+    """Reads the orders of one request. Most of its lines differ in the name alone: the rest is validated once."""
 
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._known: dict[bytes, SessionOrder] = {}
+        """Valid orders by the members of their lines, besides the name."""
 
-def _order(sessions: Sessions, line: bytes) -> SessionOrder | tuple[str | None, CellarError]:
-    try:
-        asked = validated(SessionLine, decode(line))
-        states = None if asked.layers is None else parts_of_layers(asked.layers)
-    except CellarError as fault:
-        session = outline(line).members.get("session")
-        return session if isinstance(session, str) else None, fault
-    kept = asked.history, asked.log, asked.events, asked.pinned
-    return SessionOrder(
-        asked.session, asked.model, SessionOptions(asked.batch_size, sessions.ttl_s(asked.ttl_s), *kept), states
-    )
+    def read(self, lines: Sequence[bytes]) -> list[SessionOrder | tuple[str | None, CellarError]]:
+        """Return the order of each line, or the name in it and its fault."""
+        return [self._order(line) for line in lines]
+
+    def _order(self, line: bytes) -> SessionOrder | tuple[str | None, CellarError]:
+        document = plain_object(line)
+        session = None if document is None else document.pop("session", None)
+        if type(session) is not str or not is_name(session):
+            return self._validated(line)
+        members = orjson.dumps(document)
+        known = self._known.get(members)
+        if known is not None:
+            return SessionOrder(session, known.model, known.options)
+        order = self._validated(line)
+        if isinstance(order, SessionOrder) and order.states is None:
+            self._known[members] = order
+        return order
+
+    def _validated(self, line: bytes) -> SessionOrder | tuple[str | None, CellarError]:
+        try:
+            asked = validated(SessionLine, decode(line))
+            states = None if asked.layers is None else parts_of_layers(asked.layers)
+        except CellarError as fault:
+            session = outline(line).members.get("session")
+            return session if isinstance(session, str) else None, fault
+        kept = asked.history, asked.log, asked.events, asked.pinned
+        options = SessionOptions(asked.batch_size, self._sessions.ttl_s(asked.ttl_s), *kept)
+        return SessionOrder(asked.session, asked.model, options, states)
 
 
 def _answer(order: SessionOrder, result: CreateAnswer | CellarError) -> bytes:

@@ -129,9 +129,9 @@ class SessionRecord:
     """Used by the store alone: parts of the packed record, so that they are packed once and not for each commit."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SessionSummary:
-    """A session in a listing: everything but its state, and the seconds until it expires."""
+    """A session in a listing: everything but its state, and the seconds until it expires. Never changed."""
 
     key: SessionKey
     meta: SessionMeta

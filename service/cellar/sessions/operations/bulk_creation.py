@@ -1,7 +1,7 @@
 """Creates many sessions in one request, each of which succeeds or fails by itself."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cellar.errors import CellarError
 from cellar.ports import Alias, Floats, SessionKey, SessionRecord
@@ -15,8 +15,7 @@ AT_ONCE = 256
 """Sessions that are created by one call of the store, in some milliseconds; other requests are served in between."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionOrder:
+class SessionOrder(NamedTuple):
     """A session to create: its name, None for a random one, its model, its options, and its first state."""
 
     session: str | None
@@ -24,6 +23,16 @@ class SessionOrder:
     options: SessionOptions
     states: Mapping[state_edits.Place, Floats] | None = None
     """All states by layer and name, None for the initial state of the model."""
+
+
+class _Template(NamedTuple):
+    """The model and the first state of sessions of one model with the same options."""
+
+    model: Model
+    alias: Alias | None
+    state: bytes
+    layout: str | None
+    """The layout of the state if the inputs are logged."""
 
 
 class BulkCreation:
@@ -34,6 +43,7 @@ class BulkCreation:
         self._tenant = tenant
         self._models: dict[str, tuple[Model, Alias | None] | CellarError] = {}
         self._states: dict[tuple[str, int], bytes] = {}
+        self._templates: dict[tuple[str, SessionOptions], _Template] = {}
 
     async def create(self, orders: Sequence[SessionOrder]) -> list[CreateAnswer | CellarError]:
         """Create sessions; return the answer or the error of each.
@@ -72,19 +82,27 @@ class BulkCreation:
 
     async def _prepare(self, order: SessionOrder) -> tuple[SessionRecord, str | None]:
         """Return the record of an order, and its layout if its inputs are logged. Raise the error of the order."""
-        name, options = new_name(order.session), order.options
+        key = SessionKey(self._tenant, new_name(order.session))
+        common = order.model, order.options
+        template = self._templates.get(common)
+        if template is None:
+            template = self._templates[common] = await self._template(*common)
+        loaded, alias, state, layout = template
+        record = self._sessions.new_record(key, order.options, loaded.version, alias, state)
+        if order.states is not None:
+            record.state = state_edits.write_all(order.states, record, loaded.network).state
+        return record, layout
+
+    async def _template(self, model: str, options: SessionOptions) -> _Template:
         options.check(self._sessions.max_batch_size)
-        loaded, alias = await self._model(order.model)
-        key = SessionKey(self._tenant, name)
-        known = order.model, options.batch_size
+        loaded, alias = await self._model(model)
+        known = model, options.batch_size
         if known not in self._states:
             self._states[known] = self._sessions.initial_state(loaded, options)
         else:
             self._sessions.check_options(loaded, options)
-        record = self._sessions.new_record(key, options, loaded.version, alias, self._states[known])
-        if order.states is not None:
-            record.state = state_edits.write_all(order.states, record, loaded.network).state
-        return record, layout_of(loaded.network.network) if options.log else None
+        layout = layout_of(loaded.network.network) if options.log else None
+        return _Template(loaded, alias, self._states[known], layout)
 
     async def _model(self, model: str) -> tuple[Model, Alias | None]:
         """Return a model as it is at the first session of the request that asks for it. Raise its error."""

@@ -151,8 +151,9 @@ class Sessions:
         Raise AlreadyExists if that is not the session for which the request asked.
         """
         if there is None:
-            made = SessionSummary(record.key, record.meta, record.position, record.meta.ttl_s)
-            return CreateAnswer(self._describe(made), created=True)
+            meta = record.meta
+            made = SessionAnswer(record.key, meta, record.position, meta.created_s + meta.ttl_s)
+            return CreateAnswer(made, created=True)
         if not is_as_asked(there.meta, record.meta, model):
             raise AlreadyExists(f"there is another session {record.key.session}, of the model {there.meta.model}")
         return CreateAnswer(self._describe(there), created=False)

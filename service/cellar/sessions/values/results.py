@@ -7,9 +7,9 @@ import numpy as np
 from cellar.ports import CommittedChange, Floats, Position, SessionKey, SessionMeta
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SessionAnswer:
-    """A session without its state."""
+    """A session without its state. Like the values of steps it is not frozen, and never changed."""
 
     key: SessionKey
     meta: SessionMeta
@@ -26,9 +26,9 @@ class WriterAnswer:
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CreateAnswer:
-    """The session of that name, and whether this request created it."""
+    """The session of that name, and whether this request created it. Never changed."""
 
     session: SessionAnswer
     created: bool

@@ -92,7 +92,7 @@ class RedisDeletions:
 
     def _purge(self, deletion: Deletion, key: SessionKey, summary: SessionSummary | None) -> Command:
         keys = [self._keys.record(key), self._keys.tombstone(key)]
-        keys += [self._keys.deleted_by(key, deletion.deletion, deletion.part), *leftovers(self._keys, key)]
+        keys += [self._keys.deleted_by(key, deletion.deletion, deletion.part), *leftovers(self._keys.record(key))]
         if summary is None:
             return PURGE.call(keys, b"", b"", b"%d" % MARK_MS)
         head = pack_head(summary.meta, summary.position, 0)

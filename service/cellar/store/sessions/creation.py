@@ -8,7 +8,7 @@ the session is deleted again.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from cellar.errors import CellarError, ModelDeleted
@@ -61,7 +61,7 @@ class SessionCreator:
         self._router = router
         self._client = client
         self._keys = keys
-        self._retention = retention
+        self._lifetimes = lru_cache(maxsize=1024)(retention.lifetimes)
         self._listing = listing
         self._uses = uses
         self._delete = delete
@@ -163,9 +163,9 @@ class SessionCreator:
 
     def _create(self, new: NewSession) -> Command:
         record, meta = new.record, new.record.meta
-        ttl_ms, _, life_ms = self._retention.lifetimes(meta.ttl_s, meta.pinned)
+        ttl_ms, _, life_ms = self._lifetimes(meta.ttl_s, meta.pinned)
         own = self._keys.record(record.key)
-        keys = [own, own + TOMBSTONE, *leftovers(self._keys, record.key)]
+        keys = [own, own + TOMBSTONE, *leftovers(own)]
         fields = (pack_head(meta, record.position, record.revision), pack_meta(meta), record.state)
         streams = [part for entry in first_entries(*new) for part in (b"%d" % len(entry), *entry)]
         return CREATE.call(keys, *fields, ttl_ms, life_ms, *streams)
@@ -202,6 +202,6 @@ class SessionCreator:
         self._untidied = 0
         with suppress(CellarError):
             for names in (TIDY_AFTER, SAMPLED * TIDY_AFTER):
-                found = await asyncio.gather(self._listing.tidy(key, names), self._uses.tidy(key.tenant, ref, names))
-                if not any(found):
+                checks = [self._listing.tidy(key, names), self._uses.tidy(key.tenant, ref, names)]
+                if not any(await asyncio.gather(*checks)):
                     break

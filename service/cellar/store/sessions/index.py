@@ -167,7 +167,7 @@ class SessionIndex:
     async def _next(
         self, tenant: str, bucket: int, last: str, limit: int, prefix: str = ""
     ) -> tuple[list[tuple[int, str]], tuple[int, str]]:
-        """Return at most `limit` names after `last` of the next SPAN buckets, each with its bucket, and where to go on.
+        """Return at most `limit` names after `last` of the next SPAN buckets, each with its bucket, and the next place.
 
         The names are counted first, so that no more are read than returned: buckets of a large fleet hold thousands.
         """

@@ -190,7 +190,8 @@ class RedisSessions:
 
     async def _delete(self, key: SessionKey, incarnation: bytes) -> bool:
         """Delete a session, and return whether it existed."""
-        keys = [self.keys.record(key), self.keys.tombstone(key), *leftovers(self.keys, key)]
+        record = self.keys.record(key)
+        keys = [record, self.keys.tombstone(key), *leftovers(record)]
         (answer,) = await self._client.execute([DELETE.call(keys, incarnation)])
         return answer.result() == 1 or answer.resent
 

@@ -168,7 +168,7 @@ def _half_pair(path: Sequence[str | int]) -> InvalidInput:
     return InvalidInput(detail, pointer=pointer, expected="characters of Unicode", actual="half of a pair")
 
 
-_HALF_PAIR = re.compile("[\ud800-\udfff]")
+_HALF_PAIR = re.compile(f"[{chr(0xD800)}-{chr(0xDFFF)}]")  # mypyc takes no surrogates in literals
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-from cellar.ports import ROW_RESET, Change, Commit, Origin, SessionKey, SessionMeta, SessionRecord
+from cellar.ports import ROW_RESET, Change, Commit, Origin, SessionMeta, SessionRecord
 from cellar.store.keys import COMPANIONS, TOMBSTONE, SessionKeys
 from cellar.store.protocol.script import Script, ScriptCall
 from cellar.store.sessions.commits.redo_entries import pack_redo
@@ -143,10 +143,12 @@ def stream_id(revision: int) -> bytes:
     return b"%d-0" % (revision + 1)
 
 
-def leftovers(keys: SessionKeys, key: SessionKey) -> list[bytes]:
-    """Return the other keys that a session may have besides its record and its tombstone."""
-    record = keys.record(key)
+def leftovers(record: bytes) -> list[bytes]:
+    """Return the other keys that a session may have besides its record, whose key is given, and its tombstone."""
     return [record + suffix for suffix in COMPANIONS]
+
+
+_NO_ENTRIES: Sequence[Sequence[bytes]] = (), ()
 
 
 def first_entries(record: SessionRecord, layout: str | None, origin: Origin) -> Sequence[Sequence[bytes]]:
@@ -154,6 +156,8 @@ def first_entries(record: SessionRecord, layout: str | None, origin: Origin) -> 
 
     The entry in the log has the state, so that the log can be replayed from it.
     """
+    if not (record.meta.log or record.meta.events):
+        return _NO_ENTRIES
     said = [b"p", str(record.position).encode(), b"n", b"0"]
     where = [] if layout is None else [b"l", layout.encode()]
     log = [b"k", origin.encode(), *said, b"s", record.state, *where] if record.meta.log else []
