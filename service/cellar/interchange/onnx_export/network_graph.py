@@ -29,8 +29,19 @@ NETWORK_KEY = "cellar.network"
 """Of the metadata: the network as JSON."""
 
 
+def readings_refused() -> ImportRefused:
+    """Return the error of an export of a network whose input are readings."""
+    return ImportRefused(
+        "the layer readings has rules for missing readings, times and categories that no other framework has",
+        place="/network/layers/0",
+        remedy="export it as safetensors or json, or compute the features yourself and export the layers behind it",
+    )
+
+
 def network_model(network: Network, weights: Mapping[str, Array]) -> Any:
-    """Return the ModelProto of a network. Raise ImportRefused if the package onnx is not installed."""
+    """Return the ModelProto of a network. Raise ImportRefused with readings, or without the package onnx."""
+    if network.readings is not None:
+        raise readings_refused()
     try:
         from onnx import helper, numpy_helper
     except ImportError as error:

@@ -197,7 +197,8 @@ def _modules(spec: LayerSpec, width: int, pointer: str) -> list[TorchModule]:
             return [TorchModule(type=_KIND_OF[text])]
         case RecurrentSpec():
             return [_recurrent_module(spec, width, pointer)]
-    raise refused(f"a layer {spec.type} is no module of a Sequential", pointer[1:], pointer=pointer)
+    remedy = "export it as safetensors or json" if spec.type == "readings" else None
+    raise refused(f"a layer {spec.type} is no module of a Sequential", pointer[1:], pointer=pointer, remedy=remedy)
 
 
 def _recurrent_module(spec: RecurrentSpec, width: int, pointer: str) -> TorchModule:

@@ -63,7 +63,7 @@ class Backprop:
         self._embedding = network.network.embedding
         self._steps, self._rows = inputs.shape[:2]
         self._lengths: Ints | None = np.zeros(self._rows, np.int32) if ragged else None
-        self._found = inputs if self._embedding is None else self._array(self._embedding.out_size)
+        self._found = self._array(network.network.first_size) if network.network.takes_ids else inputs
         self._want_inputs = want_inputs or (self._embedding is not None and self._embedding.name not in frozen)
         self._frozen, self._learning = frozen, self._layers_before_gradients(frozen)
         self.before, self.after, self.d_after, self.d_before = (
@@ -256,7 +256,7 @@ class Backprop:
                 call.begin(lengths)
         for index, mask in masks.items():
             np.copyto(self._masks[index], mask)
-        if self._embedding is not None:
+        if self._found is not self._inputs:
             np.copyto(self._found, self._network.looked_up(self._inputs))
 
     def continues(self, *, continued: bool, unfinished: bool) -> None:

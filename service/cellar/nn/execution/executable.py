@@ -122,8 +122,7 @@ class CompiledNetwork:
             )
             for index in self.served_layers
         ]
-        in_size = network.in_size if network.embedding is None else network.embedding.out_size
-        return NetworkCode(nodes, read(network.output), in_size, network.state_size, self._cache)
+        return NetworkCode(nodes, read(network.output), network.first_size, network.state_size, self._cache)
 
     @functools.cached_property
     def served_layers(self) -> tuple[int, ...]:
@@ -212,20 +211,20 @@ class BoundNetwork:
 
         Sessions call it for single steps, for which the time of each Python call matters.
         """
-        if self._table is not None:
-            return self._advance_ids
+        if self._table is not None or self.network.readings is not None:
+            return self._advance_first
         return functools.partial(self.program.code.run, self.program.all_rows)
 
     @functools.cached_property
     def code(self) -> NetworkCode | None:
-        """The code whose calls may have rows of several models, with `rows`; None for a network with an embedding."""
-        return self._compiled.code if self._table is None else None
+        """The code whose calls may have rows of several models, with `rows`; None with an embedding or readings."""
+        return self._compiled.code if self._table is None and self.network.readings is None else None
 
     def rows(self, count: int) -> bytes:
         """Return the words that name `count` rows of this model in a call of `code`."""
         return self.program.rows(count)
 
-    def _advance_ids(self, inputs: Floats, state: States, lengths: Ints | None, reset: Mask | None) -> Run:
+    def _advance_first(self, inputs: Floats, state: States, lengths: Ints | None, reset: Mask | None) -> Run:
         return self.run(inputs, state, lengths, reset=reset)
 
     def initial_state(self, rows: int) -> Floats:
@@ -254,7 +253,12 @@ class BoundNetwork:
         return self.program.run(found, state, lengths, reset)
 
     def looked_up(self, inputs: Floats) -> Floats:
-        """Return the input of the first layer, (T, B, in_size) or rows of the table for ids. Raise ShapeMismatch."""
+        """Return the input of the first layer: inputs (T, B, in_size), encoded readings, or rows of the table for ids.
+
+        Raise ShapeMismatch.
+        """
+        if self.network.readings is not None:
+            return self.network.readings.encode(inputs)
         if self._table is None:
             return inputs
         if inputs.shape[2:] != (1,):

@@ -37,6 +37,12 @@ class Layer:
     """The rate of a dropout layer, which exists only in training; otherwise later layers read its input."""
     frozen: bool = False
     """Whether its parameters are never trained, because its kind computes them otherwise."""
+    part: str = ""
+    """The part of its kind that it is, which stands before the names of its states; empty for kinds of one layer."""
+
+    def frozen_as(self, name: str, number: int, part: str, reads: tuple[Signal, ...]) -> "Layer":
+        """Return it as a part of a kind of several layers that are not trained."""
+        return replace(self, name=name, number=number, part=part, reads=reads, frozen=True)
 
     def as_frozen(self) -> "Layer":
         """Return it as a layer that is not trained."""

@@ -12,6 +12,7 @@ from cellar.engine import INPUT, Cell, Signal
 from cellar.errors import InvalidInput
 from cellar.nn.model.embedding import Embedding
 from cellar.nn.model.layer import Layer
+from cellar.nn.readings.readings import Readings
 from cellar.nn.spec.base import Frozen
 
 MAX_LAYERS = 64
@@ -48,6 +49,8 @@ class Flat:
 
     embedding: Embedding | None
     """The embedding of the input, None without one."""
+    readings: Readings | None
+    """The readings whose rows are the input, None without any."""
     layers: tuple[Layer, ...]
     output: Signal
     out_size: int
@@ -67,7 +70,7 @@ def flatten(specs: Sequence[LayerSpec], in_size: int, pointer: str) -> Flat:
             expected="a layer besides embedding and dropout",
         )
     forecast = None if network.forecast is None else network.forecast[0]
-    return Flat(network.embedding, layers, output, network.width(output), forecast)
+    return Flat(network.embedding, network.readings, layers, output, network.width(output), forecast)
 
 
 def served(layers: Sequence[Layer], signal: Signal) -> Signal:
@@ -86,6 +89,7 @@ class NetworkBuilder:
         self.embedding: Embedding | None = None
         self.forecast: tuple[LayerSpec, str] | None = None
         """The forecast and its pointer, once it is there: nothing may follow."""
+        self.readings: Readings | None = None
         self.layers: list[Layer] = []
         self._count = 0
         """The number of layers so far that contain no others."""
@@ -93,6 +97,8 @@ class NetworkBuilder:
     def width(self, signal: Signal) -> int:
         """Return the size of a signal."""
         if signal == INPUT:
+            if self.readings is not None:
+                return self.readings.layout.encoded_size
             return self.in_size if self.embedding is None else self.embedding.out_size
         return sum(self.layers[number].cell.out_size for number in signal)
 

@@ -57,6 +57,8 @@ class Network:
         """The embedding of the input, None without one."""
         self.forecast: ForecastSpec | None = flat.forecast
         """The forecast that the outputs are, None without one."""
+        self.readings = flat.readings
+        """The readings whose rows are the input, None without any."""
         self.layers = flat.layers
         self.output = flat.output
         """The signal of the outputs."""
@@ -77,8 +79,20 @@ class Network:
 
     @property
     def takes_ids(self) -> bool:
-        """Whether inputs are ids, of which only known ones are accepted; otherwise they are arbitrary numbers."""
-        return self.embedding is not None
+        """Whether inputs are ids or readings, of which only known ones are accepted; otherwise they are any numbers."""
+        return self.embedding is not None or self.readings is not None
+
+    @property
+    def first_size(self) -> int:
+        """The numbers that the first layer reads: of an input, a row of the embedding, or encoded readings."""
+        if self.readings is not None:
+            return self.readings.layout.encoded_size
+        return self.in_size if self.embedding is None else self.embedding.out_size
+
+    @cached_property
+    def frozen(self) -> frozenset[str]:
+        """The names of parameters that are never trained."""
+        return frozenset(f"{layer.name}.{name}" for layer in self.layers if layer.frozen for name in layer.shapes)
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -97,6 +111,8 @@ class Network:
             content.append({"embedding": self.embedding.shape})
         if self.forecast is not None:
             content.append({"forecast": self.forecast.model_dump(mode="json")})
+        if self.readings is not None:
+            content.append({"readings": self.document["layers"][0]})
         if self.output != (len(self.layers) - 1,):
             content.append({"output": self.output})
         if self.spec.weight_storage != "float32":
@@ -104,7 +120,10 @@ class Network:
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def check_inputs(self, inputs: Floats, pointer: str = "") -> None:
-        """Raise IdUnknown if inputs (T, B, in_size) have an id that the embedding does not know."""
+        """Raise IdUnknown or TypeMismatch if inputs (T, B, in_size) have an unknown id, or are no readings."""
+        if self.readings is not None:
+            left_out: Any = (inputs == 0).all(axis=2)
+            self.readings.reader.check(inputs, left_out, lambda *_: pointer)
         if self.embedding is not None:
             self.embedding.check(inputs, pointer)
 
@@ -174,7 +193,8 @@ def _place_states(layers: tuple[Layer, ...]) -> tuple[NetworkState, ...]:
     offset = 0
     for layer in layers:
         for state in layer.cell.states:
-            places.append(NetworkState(layer.number, layer.label, state.name, state.size, offset))
+            name = f"{layer.part}_{state.name}" if layer.part else state.name
+            places.append(NetworkState(layer.number, layer.label, name, state.size, offset))
             offset += state.size
     return tuple(places)
 

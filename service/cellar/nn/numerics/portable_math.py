@@ -1,4 +1,4 @@
-"""Computes logarithms for initialisers in plain float64 arithmetic, because libraries differ between machines."""
+"""Computes logarithms, sines and cosines in plain float64 arithmetic, because libraries differ between machines."""
 
 import math
 
@@ -12,6 +12,9 @@ _LOG_TERMS = 13
 
 _SINE_TERMS = 12
 """Terms of the series of sine and cosine up to pi / 2: the rest is below 2^-60."""
+
+_SINE_SERIES = tuple((-1) ** term / math.factorial(2 * term + 1) for term in range(1, _SINE_TERMS))
+"""The coefficients of the series of sine(x) / x, without the first one."""
 
 
 def log(x: Doubles) -> Doubles:
@@ -30,6 +33,19 @@ def log(x: Doubles) -> Doubles:
 def log_tan(angle: Doubles) -> Doubles:
     """Return the natural logarithm of the tangent of angles between 0 and pi / 2, in radians."""
     return log(_sine(angle)) - log(_sine(math.pi / 2 - angle))
+
+
+def sine_of_turns(turns: Doubles) -> Doubles:
+    """Return the sine of 2 pi times a number of turns, with the same bits on every machine."""
+    part = turns - np.rint(turns)
+    size = np.abs(part)
+    x = np.minimum(size, 0.5 - size) * (2 * math.pi)
+    square = x * x
+    series = square * _SINE_SERIES[-1]
+    for coefficient in reversed(_SINE_SERIES[:-1]):
+        series = (series + coefficient) * square
+    found: Doubles = np.copysign(x * series + x, part)
+    return found
 
 
 def _sine(x: Doubles) -> Doubles:

@@ -13,6 +13,7 @@ export function describe(layer) {
     recurrent: [cell, `${size} hidden`],
     dense: ["dense", plural(size ?? 0, "output")],
     dropout: ["dropout", `rate ${layer.rate}`],
+    readings: ["readings", plural(layer.columns?.length ?? 0, "column")],
     embedding: ["embedding", `${layer.count} ids to ${layer.out_size}`],
     layer_norm: ["layer norm", ""],
     reverse: ["reverse", "in time"],

@@ -15,6 +15,7 @@ NAMES = (
     "dropout",
     "layer_norm",
     "embedding",
+    "readings",
     "residual",
     "forecast",
 )

@@ -23,7 +23,8 @@ def plans(network: Network, data: Dataset, spec: TrainingSpec) -> tuple[Plan, Pl
         raise InvalidInput("the network has no parameters to train", pointer="/model")
     if network.whole_sequences:
         _check_whole(spec)
-    found = split(data, network.out_size, network.in_size, spec, stateful=not network.whole_sequences)
+    missing = network.readings is not None
+    found = split(data, network.out_size, network.in_size, spec, stateful=not network.whole_sequences, missing=missing)
     network.check_inputs(data.inputs, "/data/inputs")
     if data.validation is not None and found[1] is not None:
         network.check_inputs(found[1].inputs, "/data/validation/inputs")
@@ -47,21 +48,21 @@ def _check_whole(spec: TrainingSpec) -> None:
 
 
 def split(
-    data: Dataset, out_size: int, in_size: int, spec: TrainingSpec, *, stateful: bool = True
+    data: Dataset, out_size: int, in_size: int, spec: TrainingSpec, *, stateful: bool = True, missing: bool = False
 ) -> tuple[Plan, Plan | None]:
     """Return the plans of training and of validation, aligned and checked.
 
     `stateful`: the state of the network is carried from one stretch of steps to the next. A network that reads whole
-    sequences is not stateful.
+    sequences is not stateful. `missing`: inputs are readings, of which NaN are missing.
 
     Raise ShapeMismatch, InvalidInput or NotFinite with a pointer below /data, and InvalidInput for settings that do
     not fit the data.
     """
-    training = _aligned(data, in_size, out_size, spec, "/data")
+    training = _aligned(data, in_size, out_size, spec, "/data", missing=missing)
     if spec.validation is None:
         if data.validation is None:
             return training, None
-        return training, _aligned(data.validation, in_size, out_size, spec, "/data/validation")
+        return training, _aligned(data.validation, in_size, out_size, spec, "/data/validation", missing=missing)
     if data.validation is not None:
         raise InvalidInput("validation is both a fraction and data of its own", pointer="/validation")
     return _held_out(training, spec.validation, stateful=stateful)
@@ -154,7 +155,7 @@ def share_of(count: int, fraction: float) -> int:
 _AXES = " along the axis F of `layout`"
 
 
-def _aligned(data: Dataset, in_size: int, out_size: int, spec: TrainingSpec, pointer: str) -> Plan:
+def _aligned(data: Dataset, in_size: int, out_size: int, spec: TrainingSpec, pointer: str, *, missing: bool) -> Plan:
     inputs, targets = data.inputs, data.targets
     _check_size(inputs.shape[2], {in_size}, f"{pointer}/inputs", "features", _AXES)
     _check_size(targets.shape[2], spec.loss.target_sizes(out_size), f"{pointer}/targets", "features", _AXES)
@@ -174,7 +175,7 @@ def _aligned(data: Dataset, in_size: int, out_size: int, spec: TrainingSpec, poi
     _check_size(targets.shape[0], lengths, f"{pointer}/targets", "steps", hint)
     data = without_unread(data, spec.warmup + spec.skip, pointer)
     for name, array in (("inputs", data.inputs), ("targets", data.targets)):
-        if not np.isfinite(array).all():
+        if not (missing and name == "inputs") and not np.isfinite(array).all():
             raise NotFinite(f"{name} hold a number that is not finite", pointer=f"{pointer}/{name}")
     first, weights = targets.shape[0] - scored, data.weights
     ignored = unread(data)

@@ -98,8 +98,8 @@ class WindowMemory:
         """Yield the size of every array (T, B, size) of a recording."""
         network, layers = self._network, self._network.layers
         yield from (network.in_size, network.out_size)  # the inputs and targets of a segment
-        if network.embedding is not None:
-            yield network.embedding.out_size
+        if network.takes_ids:
+            yield network.first_size
         for layer in layers:
             reads = [self._size(signal) for signal in layer.reads]
             yield from (size for size, signal in zip(reads, layer.reads, strict=True) if len(signal) > 1)
@@ -118,5 +118,5 @@ class WindowMemory:
     def _size(self, signal: Signal) -> int:
         """Return the size of the concatenated outputs of a signal."""
         network = self._network
-        first = network.in_size if network.embedding is None else network.embedding.out_size
+        first = network.first_size
         return sum(first if number < 0 else network.layers[number].cell.out_size for number in signal)
