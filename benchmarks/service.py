@@ -5,6 +5,7 @@ one core; the load and Redis have the other one.
 """
 
 import argparse
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from benchmarks.serving.outcome import Outcome
 from benchmarks.serving.profile import LOADS, profile
 from benchmarks.serving.rounds import QUICK, THOROUGH, Effort, Series
 from benchmarks.serving.stage import Stage, set_up
+from benchmarks.sizing import constant_lines, constants_of
 
 PACKAGES = ("fastapi", "uvicorn", "uvloop", "httptools", "redis", "hiredis", "torch", "litserve")
 
@@ -55,6 +57,8 @@ def main() -> None:
     table.write(options.json, found, results.series, results.bars)
     print(f"other programs used up to {stage.watch.worst:.0%} of the two cores while a sample was taken")
     print(f"written to {options.json}")
+    if not options.only:  # docs/sizing.md has these lines: python -m benchmarks.sizing
+        print("\n".join(constant_lines(constants_of(json.loads(options.json.read_text())))))
     for bar in results.bars:
         print(bar.line())
     return None

@@ -208,3 +208,10 @@ def test_every_limit_with_its_setting_and_a_test_that_is_there() -> None:
 def test_the_limits_are_those_of_the_settings() -> None:
     defaults = {field.name: Settings.model_fields[field.name].default for field in fields(Limits)}
     assert defaults == {field.name: field.default for field in fields(Limits)}
+
+
+def test_the_runbook_has_a_line_for_every_alert() -> None:
+    alerts = re.findall(r"alert: (\w+)", (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())
+    lines = rows("running.md", "alert")
+    assert [named(line[0]) for line in lines] == [[alert] for alert in alerts]
+    assert all(len(line) == 4 and all(line) for line in lines), "meaning, what to look at, what to do"

@@ -6,7 +6,7 @@ import pytest
 
 from cellar.engine import KernelCache
 
-collect_ignore = ["golden/make.py", "golden/make_likelihoods.py", "golden/make_long_runs.py"]
+collect_ignore = ["golden/make.py", "golden/make_likelihoods.py", "golden/make_long_runs.py", "golden/make_regimes.py"]
 """They need PyTorch, which only the person who makes new golden files installs."""
 
 
