@@ -151,4 +151,12 @@ def run_job(tenant: str, job: str) -> None:
         self_test.check(parts.kernels, training=True)
         return parts.registry
 
-    runner.run(tenant, job, jobs=stores.jobs, blobs=stores.blobs, prepare=prepare, lease_s=settings.job_lease_s)
+    runner.run(
+        tenant,
+        job,
+        jobs=stores.jobs,
+        blobs=stores.blobs,
+        prepare=prepare,
+        lease_s=settings.job_lease_s,
+        stall_s=settings.job_stall_s,
+    )

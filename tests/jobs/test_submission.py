@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cellar.errors import BlobUnknown, FingerprintMismatch, InvalidInput, JobActive, JobUnknown, ModelUnknown
+from cellar.jobs.options import JobOptions
 from cellar.jobs.queue import JobQueue
 from cellar.jobs.submission import Jobs, training_spec
 from cellar.nn.training.data.dataset import Dataset
@@ -65,6 +66,8 @@ def test_the_same_key_makes_one_job(workshop: Workshop) -> None:
     assert workshop.jobs.list("default") == ([again.job], "")
     with pytest.raises(FingerprintMismatch):
         workshop.jobs.submit("default", "walk", walks(), TrainingSpec(epochs=6), key="once")
+    with pytest.raises(FingerprintMismatch):
+        workshop.jobs.submit("default", "walk", walks(), TRAINING, options=JobOptions("high"), key="once")
 
 
 def test_a_job_is_accepted_while_only_the_queue_is_away(workshop: Workshop) -> None:

@@ -8,12 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from cellar.engine import KernelCache
+from cellar.jobs.options import JobOptions, Priority
+from cellar.jobs.worker import TrainingWorker
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.model.network import Network
 from cellar.nn.training.spec import TrainingSpec
@@ -62,6 +64,7 @@ def workers(workshop: Workshop, redis_url: str, kernel_directory: Path) -> Itera
         "CELLAR_REDIS_URL": redis_url,
         "CELLAR_KEY_PREFIX": workshop.room.prefix,
         "CELLAR_CACHE_DIR": str(kernel_directory),
+        "CELLAR_JOB_RETAINED_S": "0",
     }
     with ExitStack() as stack:
         yield Workers(environment, stack)
@@ -292,3 +295,33 @@ def test_several_workers_carry_out_jobs_side_by_side_with_a_low_priority(worksho
     for job in jobs:
         workshop.jobs.cancel("default", job.job)
         wait_until(ended(workshop, job), 60, "the job is cancelled")
+
+
+def test_two_workers_run_two_jobs_and_take_those_of_high_priority_first(workshop: Workshop, workers: Workers) -> None:
+    def submit(priority: Priority) -> Job:
+        return workshop.jobs.submit("default", "walk", walks(), LONG, options=JobOptions(priority)).job
+
+    low, normal, high = submit("low"), submit("normal"), submit("high")
+    for _ in range(2):
+        workers.start()
+    for job in (normal, high):
+        wait_until(running_attempt(workshop, job, 1), 60, "two jobs run")
+    assert workshop.jobs.get("default", low.job).state == "queued"
+    workshop.jobs.cancel("default", high.job)
+    wait_until(running_attempt(workshop, low, 1), 60, "the third job runs")
+    for job in (low, normal):
+        workshop.jobs.cancel("default", job.job)
+
+
+def test_a_job_that_takes_more_memory_than_it_may_fails(workshop: Workshop) -> None:
+    job = workshop.jobs.submit("default", "walk", walks(), LONG, options=JobOptions(max_memory_bytes=2**40)).job
+    room = workshop.room
+    lease = room.store.acquire("default", job.job, 60)
+    assert lease is not None
+    worker = TrainingWorker(room.job_queue, room.store, room.sweeper, 1)
+    worker._horse_pid = os.getpid()
+    assert not worker._is_too_large(replace(job, attempt=1), lease)
+    spec = job.spec | {"max_memory_bytes": 2**20}
+    assert worker._is_too_large(replace(job, spec=spec, attempt=1), lease)
+    failed = room.store.get("default", job.job)
+    assert (failed.state, "more than the max_memory_bytes of the job" in str(failed.error)) == ("failed", True)

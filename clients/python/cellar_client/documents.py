@@ -215,6 +215,9 @@ class JobDocument(TypedDict):
     model: str
     training: Document
     publish: str
+    priority: str
+    max_seconds: float | None
+    max_memory_bytes: int | None
     updates_total: int | None
     memory_bytes: int | None
     warnings: list[str]

@@ -1,10 +1,11 @@
-"""The job queue between the API and the workers: an rq queue with the names of jobs."""
+"""The job queue between the API and the workers: an rq queue of job names for each priority."""
 
 import redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
 from cellar.errors import StoreUnavailable
+from cellar.jobs.options import PRIORITIES, JobOptions, Priority
 from cellar.ports import Job
 
 RUN_JOB = "cellar.main.run_job"
@@ -19,12 +20,23 @@ class JobQueue:
 
     def __init__(self, connection: redis.Redis, queue: str) -> None:
         self.connection = connection
-        self.queue = Queue(queue, connection=connection, serializer=JSONSerializer, default_timeout=-1)
+        self._of: dict[Priority, Queue] = {
+            priority: Queue(
+                queue_of(queue, priority), connection=connection, serializer=JSONSerializer, default_timeout=-1
+            )
+            for priority in PRIORITIES
+        }
+        self.queue = self._of["normal"]
+
+    @property
+    def queues(self) -> list[Queue]:
+        """The queues in the order in which workers take their calls."""
+        return list(self._of.values())
 
     def push(self, job: Job) -> None:
         """Queue the next attempt of a job. Raise StoreUnavailable."""
         try:
-            self.queue.enqueue_call(
+            self._queue(job).enqueue_call(
                 RUN_JOB,
                 args=(job.tenant, job.job),
                 job_id=call_id(job),
@@ -39,9 +51,21 @@ class JobQueue:
     def waiting(self, job: Job) -> bool:
         """Return whether the call for the next attempt is in the queue. Raise StoreUnavailable."""
         try:
-            return self.queue.get_job_position(call_id(job)) is not None
+            return self._queue(job).get_job_position(call_id(job)) is not None
         except redis.RedisError as error:
             raise StoreUnavailable(f"the job queue cannot be reached: {error}") from error
+
+    def _queue(self, job: Job) -> Queue:
+        return self._of[JobOptions.of(job).priority]
+
+
+def queue_of(queue: str, priority: Priority) -> str:
+    """Return the name of the queue with the jobs of a priority.
+
+    >>> queue_of("cellar.jobs", "normal"), queue_of("cellar.jobs", "low")
+    ('cellar.jobs', 'cellar.jobs.low')
+    """
+    return queue if priority == "normal" else f"{queue}.{priority}"
 
 
 def queue_name(prefix: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 from cellar.errors import AlreadyExists, FingerprintMismatch, JobActive, JobTooLarge, JobUnknown, StoreUnavailable
 from cellar.jobs.dataset import pack_dataset
 from cellar.jobs.job_blobs import delete_blobs
+from cellar.jobs.options import DEFAULTS, OPTIONS, JobOptions
 from cellar.jobs.queue import JobQueue
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.defaults import resolve
@@ -93,6 +94,7 @@ class Jobs:
         training: TrainingSpec,
         *,
         publish: Publish = "if_better",
+        options: JobOptions = DEFAULTS,
         key: str | None = None,
     ) -> JobSubmission:
         """Store a job that trains `model` ("name", "name@3" or "name@live") on arrays in (T, B, F), and queue it.
@@ -107,16 +109,25 @@ class Jobs:
         version = self._registry.get(tenant, model)
         network = self._registry.network(version)
         training = resolve(network, data, training)
-        extent = check(network, data, training, self._most_bytes)
+        most_bytes = min(
+            (most for most in (self._most_bytes, options.max_memory_bytes) if most is not None), default=None
+        )
+        extent = check(network, data, training, most_bytes)
         name = uuid.uuid4().hex if key is None else hashlib.sha256(f"{tenant}\n{key}".encode()).hexdigest()[:32]
         dataset = pack_dataset(name, data)
         blob = hashlib.sha256(dataset).hexdigest()
         asked = {"model": version.ref, "data": {"blob": blob}, "publish": publish, "updates_total": extent.updates}
-        spec = asked | {"dataset_bytes": len(dataset)} | _memory(extent) | training.model_dump(mode="json")
+        spec = (
+            asked
+            | options.members()
+            | {"dataset_bytes": len(dataset)}
+            | _memory(extent)
+            | training.model_dump(mode="json")
+        )
         job = Job(tenant=tenant, job=name, state="queued", spec=spec, created_s=self._clock.now_s())
         if key is not None and (found := self._made(job, model)) is not None:
             return JobSubmission(found, replayed=True)
-        self._check_limits(tenant, extent, len(dataset))
+        self._check_limits(tenant, extent, len(dataset), most_bytes)
         self._blobs.put(dataset)
         try:
             self._store.create(job)
@@ -134,16 +145,17 @@ class Jobs:
         except StoreUnavailable:
             logger.warning("job %s waits for the queue, which cannot be reached now", job.job)
 
-    def _check_limits(self, tenant: str, extent: Extent, dataset_bytes: int) -> None:
+    def _check_limits(self, tenant: str, extent: Extent, dataset_bytes: int, most_bytes: int | None) -> None:
         """Raise JobTooLarge for a run that needs more memory than a job may have, or QuotaExceeded."""
         if self.quota is not None:
             self.quota.admit_job(tenant, dataset_bytes)
-        if self._most_bytes is not None and extent.memory_bytes > self._most_bytes:
+        if most_bytes is not None and extent.memory_bytes > most_bytes:
+            limit = "CELLAR_JOB_MEMORY_BYTES" if most_bytes == self._most_bytes else "its max_memory_bytes"
             raise JobTooLarge(
-                f"the job needs {extent.memory_bytes} bytes of memory, more than CELLAR_JOB_MEMORY_BYTES: send"
+                f"the job needs {extent.memory_bytes} bytes of memory, more than {limit}: send"
                 " a smaller batch_size, a shorter window or recompute, or fewer data",
                 pointer="/batch_size",
-                expected=f"at most {self._most_bytes} bytes",
+                expected=f"at most {most_bytes} bytes",
                 actual=f"{extent.memory_bytes} bytes",
             )
 
@@ -164,6 +176,8 @@ class Jobs:
         asked |= {name: found.spec[name] for name in MEMORY if name in found.spec}
         name, _, version = model.partition("@")
         is_same = model == pinned or (name == pinned.partition("@")[0] and not version.isdecimal())
+        is_same = is_same and JobOptions.of(found) == JobOptions.of(job)
+        asked |= {name: found.spec[name] for name in OPTIONS if name in found.spec}
         if not is_same or found.spec != asked:
             raise FingerprintMismatch("this Idempotency-Key was used for another job")
         return found

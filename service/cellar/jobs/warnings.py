@@ -1,6 +1,6 @@
 """Warnings about a training job, and the evaluation of its result."""
 
-from cellar.jobs.attempt.checkpoint import EVALUATION
+from cellar.jobs.attempt.checkpoint import ENDED_BY, EVALUATION
 from cellar.nn.training.progress import Evaluation
 from cellar.ports import Job
 
@@ -19,6 +19,7 @@ def warnings_of(job: Job) -> list[str]:
     updates, evaluation = job.spec.get("updates_total"), evaluation_of(job)
     return [
         *([_few(updates)] if updates is not None and updates < FEW_UPDATES else []),
+        *([_cut(job)] if ENDED_BY in job.progress else []),
         *([] if evaluation is None else _judge(evaluation)),
     ]
 
@@ -28,6 +29,14 @@ def _few(updates: int) -> str:
     return (
         f"the whole run has {count} of the weights, and fewer than {FEW_UPDATES} seldom train a model: send"
         " more epochs, a smaller batch_size or a shorter window"
+    )
+
+
+def _cut(job: Job) -> str:
+    progress = job.progress
+    return (
+        f"the training was ended by {progress[ENDED_BY]} in epoch {progress['epoch']} of {progress['epochs']}: its"
+        " result depends on the speed of the machine"
     )
 
 

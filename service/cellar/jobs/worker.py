@@ -25,8 +25,10 @@ from rq.queue import Queue
 from rq.serializers import JSONSerializer
 
 from cellar.errors import JobUnknown, StoreUnavailable, Superseded
+from cellar.jobs.options import JobOptions
 from cellar.jobs.queue import JobQueue
 from cellar.jobs.sweeper import Sweeper
+from cellar.machine import children_of, resident_bytes
 from cellar.ports import Job, JobStore, Lease
 from cellar.ports.failure_log import FailureLog
 from cellar.process import end_with_parent
@@ -70,7 +72,7 @@ class TrainingWorker(Worker):
 
     def __init__(self, job_queue: JobQueue, jobs: JobStore, sweeper: Sweeper, sweep_s: float) -> None:
         super().__init__(
-            [job_queue.queue],
+            job_queue.queues,
             connection=job_queue.connection,
             serializer=JSONSerializer,
             worker_ttl=WORKER_TTL_S,
@@ -180,8 +182,26 @@ class TrainingWorker(Worker):
             return None
         if job.attempt < lease.attempt and _runs(job):
             return BEGIN_S
+        if _runs(job) and self._is_too_large(job, lease):
+            return 0
         wanted = job.attempt == lease.attempt and job.cancel_asked_s is None and _runs(job)
         return None if wanted else GRACE_S
+
+    def _is_too_large(self, job: Job, lease: Lease) -> bool:
+        """Return whether the child takes more memory than its job may; then the job has failed. Raise no error."""
+        most_bytes, horse = JobOptions.of(job).max_memory_bytes, self.horse_pid
+        if most_bytes is None or not horse or job.attempt != lease.attempt:
+            return False
+        used_bytes = sum(map(resident_bytes, [str(horse), *map(str, children_of(horse))]))
+        if used_bytes <= most_bytes:
+            return False
+        error = (
+            f"its process took {used_bytes} bytes of memory, more than the max_memory_bytes of the job, {most_bytes}"
+        )
+        logger.warning("job %s of tenant %s has failed: %s", job.job, job.tenant, error)
+        with suppress(Superseded, StoreUnavailable):
+            self._jobs.finish(lease, "failed", error=error)
+        return True
 
 
 def run(

@@ -249,6 +249,12 @@ class Settings(LogSettings, QuotaSettings, AccessSettings):
         le=60,
         description="Interval at which the service looks for jobs without a worker, seconds. Default: 1.",
     )
+    job_stall_s: float = Field(
+        1800,
+        gt=0,
+        description="Time without an update of the weights after which a training job has failed, seconds."
+        " Default: 1800.",
+    )
     job_retained_s: float = Field(
         86400,
         ge=0,

@@ -23,6 +23,9 @@ SHARE = 10
 EVALUATION = "evaluation"
 """The member of a job's progress with the evaluation of its result."""
 
+ENDED_BY = "ended_by"
+"""The member of a job's progress with the limit that has ended its training: `max_seconds`."""
+
 _MAGIC = b"cellar checkpoint "
 
 
@@ -52,7 +55,9 @@ class Recorder:
         self._reported = job.progress
         self._clock = clock
         self._due = clock()
-        self.speed = Speedometer(clock)
+        self.speed = Speedometer(clock, job.progress.get("elapsed_s", 0.0))
+        self.ended_by: str | None = None
+        """The limit that has ended the run before its last epoch."""
         self._told = 0
         """Number of the newest epoch in the job's history."""
 
@@ -101,6 +106,8 @@ class Recorder:
     def _tell(self, progress: Progress, checkpoint: str | None, evaluation: Evaluation | None = None) -> None:
         new = [asdict(record) for record in progress.history if record.epoch > self._told]
         self._reported = _progress(progress) | self.speed.members(progress)
+        if self.ended_by is not None:
+            self._reported[ENDED_BY] = self.ended_by
         told = self._reported if evaluation is None else self._reported | {EVALUATION: asdict(evaluation)}
         self._jobs.report(self._lease, told, checkpoint, history=new)
         self._told = _epochs_done(self._reported)

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import Self
 
 from cellar.errors import StoreUnavailable, Superseded
@@ -22,6 +23,8 @@ class LeaseKeeper:
         """Set when the job was asked to end."""
         self.superseded = threading.Event()
         """Set when another attempt has the job, or the job has ended."""
+        self.watch: Callable[[], None] | None = None
+        """Is called after each renewal. Raises Superseded or StoreUnavailable."""
         self._store = store
         self._lease_s = lease_s
         self._left = threading.Event()
@@ -40,6 +43,8 @@ class LeaseKeeper:
             try:
                 if not self._store.renew(self.lease, self._lease_s):
                     self.cancelled.set()
+                if self.watch is not None:
+                    self.watch()
             except Superseded:
                 self.superseded.set()
                 return

@@ -13,6 +13,7 @@ from cellar.errors import BlobUnknown, CellarError, StoreUnavailable, Superseded
 from cellar.jobs.attempt.checkpoint import Recorder
 from cellar.jobs.attempt.lease import LeaseKeeper
 from cellar.jobs.dataset import unpack_dataset
+from cellar.jobs.options import JobOptions
 from cellar.jobs.submission import publish_of, training_spec
 from cellar.nn.training.checkpoint import check_revision
 from cellar.nn.training.data.dataset import Dataset
@@ -29,6 +30,9 @@ PATIENCE_S = 60.0
 """How long an attempt waits for an unavailable store: a Redis that restarts with a large file needs less."""
 
 
+STALL_S = 1800.0
+"""Time without an update of the weights after which a job has failed, if no setting says otherwise."""
+
 Fit = Callable[..., Iterator[Progress]]
 """A function like `cellar.nn.training.trainer.fit`."""
 
@@ -41,6 +45,7 @@ def run(
     blobs: BlobStore,
     prepare: Callable[[], Registry],
     lease_s: float,
+    stall_s: float = STALL_S,
     fit: Fit = fit,
 ) -> None:
     """Run a job to its end, until it is cancelled, or until this process is asked to stop.
@@ -57,7 +62,8 @@ def run(
         return
     logger.info("job %s: attempt %d begins", job, lease.attempt)
     with _stop_asked() as stop, LeaseKeeper(jobs, lease, lease_s) as keeper:
-        attempt = JobAttempt(keeper, stop, jobs=jobs, blobs=blobs, prepare=prepare, fit=fit)
+        attempt = JobAttempt(keeper, stop, jobs=jobs, blobs=blobs, prepare=prepare, fit=fit, stall_s=stall_s)
+        keeper.watch = attempt.end_if_stalled
         try:
             attempt.run()
         except Superseded as error:
@@ -84,6 +90,7 @@ class JobAttempt:
         blobs: BlobStore,
         prepare: Callable[[], Registry],
         fit: Fit,
+        stall_s: float,
     ) -> None:
         self._keeper = keeper
         self._lease = keeper.lease
@@ -93,6 +100,9 @@ class JobAttempt:
         self._prepare = prepare
         self._registry: Registry  # set at the beginning of `run`
         self._fit = fit
+        self._stall_s = stall_s
+        self._moved_s: float | None = time.monotonic()
+        """When the weights were updated last; None while nothing is trained."""
         self._trained: str | None = None
         """Digest of the trained weights, once they are stored."""
         self._newest: tuple[Recorder, Progress] | None = None
@@ -120,8 +130,9 @@ class JobAttempt:
     def _train(self, job: Job) -> dict[str, Any] | None:
         """Train to the end and seal what will be published; None if the job was cancelled or given back."""
         recorder = Recorder(self._jobs, self._blobs, self._lease, job)
+        most_s = JobOptions.of(job).max_seconds
         for progress in self._updates(job, recorder):
-            self._newest = recorder, progress
+            self._newest, self._moved_s = (recorder, progress), time.monotonic()
             if self._keeper.superseded.is_set():
                 raise Superseded(f"attempt {self._lease.attempt} of job {self._lease.job} lost its lease")
             if self._keeper.cancelled.is_set():
@@ -129,12 +140,35 @@ class JobAttempt:
                 return None
             if progress.finished:
                 return self._seal(job, recorder, progress)
+            if most_s is not None and recorder.speed.elapsed_s >= most_s:
+                return self._end_early(job, recorder, progress)
             if self._stop.is_set():
                 self._give_back(recorder, progress)
                 return None
             if recorder.is_due():
                 self._retry(partial(recorder.checkpoint, progress))
         raise AssertionError("the last update of a training is marked as finished")
+
+    def _end_early(self, job: Job, recorder: Recorder, progress: Progress) -> dict[str, Any] | None:
+        """Seal the result so far of a job whose time is over; without a finished epoch it has none, and fails."""
+        if progress.kept is None:
+            self.fail(f"its max_seconds were over before the first epoch had ended: {_place(progress)}")
+            return None
+        recorder.ended_by = "max_seconds"
+        return self._seal(job, recorder, progress)
+
+    def end_if_stalled(self) -> None:
+        """End the job if nothing was trained for a long time; another thread calls this. Raise as the store.
+
+        The worker kills a process whose job has ended, so that a kernel without end is ended too.
+        """
+        moved_s = self._moved_s
+        if moved_s is None or time.monotonic() - moved_s < self._stall_s:
+            return
+        place = "before the first update" if self._newest is None else f"after {_place(self._newest[1])}"
+        error = f"there was no progress for {self._stall_s:g} s (CELLAR_JOB_STALL_S), {place}"
+        logger.warning("job %s of tenant %s has failed: %s", self._lease.job, self._lease.tenant, error)
+        self._jobs.finish(self._lease, "failed", error=error)
 
     def _updates(self, job: Job, recorder: Recorder) -> Iterator[Progress]:
         """Return the progress of training, begun or resumed."""
@@ -157,6 +191,7 @@ class JobAttempt:
     def _seal(self, job: Job, recorder: Recorder, progress: Progress) -> dict[str, Any] | None:
         """Seal what will be published; None if the job was cancelled, or has made the model worse."""
         self._report()
+        self._moved_s = None
         result = progress.weights()
         evaluation = self._evaluate(result)
         self._retry(lambda: recorder.finish(progress, evaluation))
@@ -237,6 +272,11 @@ def _stop_asked() -> Iterator[threading.Event]:
         yield stop
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _place(progress: Progress) -> str:
+    """Return the place of the newest update."""
+    return f"epoch {progress.epoch} of {progress.epochs}, batch {progress.update} of {progress.updates}"
 
 
 def _metrics(kept: EpochRecord | None) -> dict[str, float]:

@@ -15,12 +15,19 @@ LEAST_S = 0.05
 class Speedometer:
     """Measures updates per second. The first update of an attempt, which compiles kernels, is left out."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], before_s: float = 0.0) -> None:
+        """`before_s` is how long earlier attempts have run."""
         self._clock = clock
+        self._began_s = clock() - before_s
         self._last: tuple[float, int] | None = None
         self._rate: float | None = None
         self.steps_per_epoch: int | None = None
         """Steps of all rows in an epoch, if that is known."""
+
+    @property
+    def elapsed_s(self) -> float:
+        """How long the attempts of the job have run, seconds."""
+        return self._clock() - self._began_s
 
     def members(self, progress: Progress) -> dict[str, Any]:
         """Return the members of a report: rates per second, and seconds until the last epoch has ended.
@@ -38,6 +45,7 @@ class Speedometer:
         per_update = None if self.steps_per_epoch is None else self.steps_per_epoch / progress.updates
         left = 0 if progress.finished else progress.epochs * progress.updates - done
         return {
+            "elapsed_s": round(self.elapsed_s, 3),
             "updates_per_s": None if rate is None else round(rate, 3),
             "steps_per_s": None if rate is None or per_update is None else round(rate * per_update, 1),
             "time_left_s": 0.0 if left == 0 else None if rate is None else round(left / rate, 1),

@@ -6,6 +6,7 @@ added, those of later layers first; and the gradient of an embedding.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +25,17 @@ class PassMemory:
     """The values that are needed during a run."""
     sums: dict[str, GradientBuffers] = field(default_factory=dict)
     """The sums of the gradients of parameters, by the name of the layer."""
+
+
+class PassFault(NamedTuple):
+    """A number of the forward pass that is not finite."""
+
+    kind: int
+    """1: in a state, 2: in an output."""
+    step: int
+    """From 0."""
+    row: int
+    """From 0."""
 
 
 class Backprop:
@@ -276,14 +288,12 @@ class Backprop:
             add_table_gradient(gradient, self._inputs, self.d_inputs, self._lengths)
 
     @property
-    def fault(self) -> int | None:
-        """The kind of the first fault in the forward pass: 1 a state, 2 an output that is not finite, or None.
-
-        It is the earliest fault in the window of the first row that has one.
-        """
+    def fault(self) -> "PassFault | None":
+        """The earliest fault in the window of the first row that has one, None if the forward pass had none."""
         steps = np.array([call.faults[0] for call in self._forward])
         rows = np.flatnonzero((steps >= 0).any(axis=0))
         if not len(rows):
             return None
         found = np.where(steps[:, rows[0]] < 0, self._steps, steps[:, rows[0]])
-        return int(self._forward[int(found.argmin())].faults[1, rows[0]])
+        kind = int(self._forward[int(found.argmin())].faults[1, rows[0]])
+        return PassFault(kind, int(found.min()), int(rows[0]))

@@ -157,7 +157,7 @@ class _Trainer:
         try:
             learnt = self.gradient.of(batch, before, masks, self._scale(batch), begins=begins)
         except ForwardFault as error:
-            raise fault(error.kind, self._place(state), self._named(state.weights)) from None
+            raise fault(error.kind, f"{self._place(state)}, {error.place}", self._named(state.weights)) from None
         if batch.scored:
             state = self._update(state, learnt)
         state = replace(

@@ -279,6 +279,7 @@ def test_the_earliest_fault_of_the_first_row_counts(
     with pytest.raises(ForwardFault) as caught:
         gradient.of(batch, np.zeros((2, 1), np.float32), lambda _: {}, 1.0, begins=False)
     assert caught.value.kind == kind
+    assert caught.value.place == f"step {5 if kind == 1 else 2} of the window, row 1 of the batch"
 
 
 class Counted(ScratchPool):

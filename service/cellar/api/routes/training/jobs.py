@@ -62,7 +62,9 @@ async def submit_job(
 
     def submit() -> tuple[JobAnswer, bool]:
         """Submit the job on a thread."""
-        made = services.jobs.submit(caller.tenant, body.model, data, body.training(), publish=body.publish, key=key)
+        made = services.jobs.submit(
+            caller.tenant, body.model, data, body.training(), publish=body.publish, options=body.options(), key=key
+        )
         return JobAnswer.of(made.job, services.jobs.history(caller.tenant, made.job.job)), made.replayed
 
     answer, replayed = await run_sync(submit)

@@ -11,6 +11,7 @@ from pydantic import Field
 from cellar.api.schemas.names import Answer, Layout, ModelRef, time_of
 from cellar.api.schemas.numbers import Data
 from cellar.jobs.attempt.checkpoint import EVALUATION
+from cellar.jobs.options import JobOptions, Priority
 from cellar.jobs.submission import Publish, publish_of, training_spec
 from cellar.jobs.warnings import evaluation_of, warnings_of
 from cellar.nn.spec.base import Frozen
@@ -63,6 +64,26 @@ class JobRequest(TrainingSpec):
         " training data if there are none. always: the result is published in any case.",
     )
 
+    priority: Priority = Field("normal", description="Workers take jobs of a higher priority first.")
+    max_seconds: float | None = Field(
+        None,
+        gt=0,
+        le=31_536_000,
+        description="Time that the job may run. After it the training ends with the weights so far; if no epoch has"
+        " ended by then, the job fails.",
+    )
+    max_memory_bytes: int | None = Field(
+        None,
+        ge=1,
+        le=2**53,
+        description="Memory that the process of the job may take. Windows are divided into segments so that it is"
+        " enough; a job that needs more is refused, and one that takes more fails.",
+    )
+
+    def options(self) -> JobOptions:
+        """Return how the job is run."""
+        return JobOptions(self.priority, self.max_seconds, self.max_memory_bytes)
+
     def training(self) -> TrainingSpec:
         """Return the settings of the run alone. It knows which of them were sent."""
         sent = self.model_fields_set & TrainingSpec.model_fields.keys()
@@ -91,6 +112,9 @@ class JobAnswer(Answer):
     model: str = Field(description="The version that is trained, `co2@3`.")
     training: TrainingSpec = Field(description="The settings of the run, as sent or chosen.")
     publish: Publish = Field(description="Whether a result is published that is worse than the trained version.")
+    priority: Priority
+    max_seconds: float | None = Field(description="Time that the job may run, seconds. null: no limit.")
+    max_memory_bytes: int | None = Field(description="Memory that its process may take, bytes. null: no limit.")
     updates_total: int | None = Field(
         description="Number of weight updates of the whole run; an upper limit if it may stop early. null for an"
         " old job."
@@ -118,6 +142,7 @@ class JobAnswer(Answer):
             model=job.spec["model"],
             training=training_spec(job),
             publish=publish_of(job),
+            **asdict(JobOptions.of(job)),
             updates_total=job.spec.get("updates_total"),
             memory_bytes=job.spec.get("memory_bytes"),
             warnings=warnings_of(job),

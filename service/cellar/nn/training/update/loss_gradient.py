@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from cellar.engine import Floats, Workspace
-from cellar.nn.execution.backprop import Backprop, PassMemory
+from cellar.nn.execution.backprop import Backprop, PassFault, PassMemory
 from cellar.nn.execution.dropout import Masks
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.training.data.batches import Batch
@@ -54,11 +54,12 @@ class Learnt:
 
 
 class ForwardFault(Exception):
-    """The forward pass has given a number that is not finite: `kind` 1 a state, 2 an output."""
+    """The forward pass has given a number that is not finite."""
 
-    def __init__(self, kind: int) -> None:
-        super().__init__(kind)
-        self.kind = kind
+    def __init__(self, fault: PassFault, first: int) -> None:
+        super().__init__(fault)
+        self.kind = fault.kind
+        self.place = f"step {first + fault.step + 1} of the window, row {fault.row + 1} of the batch"
 
 
 class RecordedUpdate:
@@ -136,6 +137,7 @@ class RecordedUpdate:
         self.backprop.finish()
 
     def _prepare(self, batch: Batch, before: Floats, masks: DrawMasks, first: int) -> None:
+        self._first = first
         for array, given in (
             (self._inputs, batch.inputs),
             (self._targets, batch.targets),
@@ -149,9 +151,9 @@ class RecordedUpdate:
     def _run(self, count: int | None) -> None:
         """Run the commands. A loss or gradient that is not finite is reported elsewhere."""
         if not self._commands.run(count):
-            kind = self.backprop.fault
-            if kind is not None:
-                raise ForwardFault(kind)
+            fault = self.backprop.fault
+            if fault is not None:
+                raise ForwardFault(fault, self._first)
 
 
 class LossGradient:
