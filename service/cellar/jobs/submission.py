@@ -109,21 +109,14 @@ class Jobs:
         version = self._registry.get(tenant, model)
         network = self._registry.network(version)
         training = resolve(network, data, training)
-        most_bytes = min(
-            (most for most in (self._most_bytes, options.max_memory_bytes) if most is not None), default=None
-        )
+        most_bytes = self._most_of(options)
         extent = check(network, data, training, most_bytes)
         name = uuid.uuid4().hex if key is None else hashlib.sha256(f"{tenant}\n{key}".encode()).hexdigest()[:32]
         dataset = pack_dataset(name, data)
         blob = hashlib.sha256(dataset).hexdigest()
         asked = {"model": version.ref, "data": {"blob": blob}, "publish": publish, "updates_total": extent.updates}
-        spec = (
-            asked
-            | options.members()
-            | {"dataset_bytes": len(dataset)}
-            | _memory(extent)
-            | training.model_dump(mode="json")
-        )
+        spec = asked | {"dataset_bytes": len(dataset)} | _memory(extent) | options.members()
+        spec |= training.model_dump(mode="json")
         job = Job(tenant=tenant, job=name, state="queued", spec=spec, created_s=self._clock.now_s())
         if key is not None and (found := self._made(job, model)) is not None:
             return JobSubmission(found, replayed=True)
@@ -137,6 +130,10 @@ class Jobs:
             return JobSubmission(found, replayed=True)
         self._push(job)
         return JobSubmission(job, replayed=False)
+
+    def _most_of(self, options: JobOptions) -> int | None:
+        """Return the most memory that a job may have."""
+        return min((most for most in (self._most_bytes, options.max_memory_bytes) if most is not None), default=None)
 
     def _push(self, job: Job) -> None:
         """Queue a job; if the queue cannot be reached, a sweeper does it later."""
