@@ -48,6 +48,7 @@ from cellar.sessions.history.shadows import POLL_S as SHADOWS_POLL_S
 from cellar.sessions.history.shadows import Shadows
 from cellar.sessions.operations.bulk_deletion import RESUME_S, BulkDeletions
 from cellar.sessions.operations.concurrency_limit import ConcurrencyLimit
+from cellar.sessions.operations.forecasts import Forecasts
 from cellar.sessions.operations.forks import Forks
 from cellar.sessions.operations.model_deletion import EVERY_S as DELETIONS_S
 from cellar.sessions.operations.model_deletion import Deletions
@@ -127,13 +128,12 @@ class Api(Parts):
 
     def __init__(self, settings: Settings, peers: Peers | None = None, metrics: ProcessMetrics | None = None) -> None:
         super().__init__(settings)
-        self._peers = peers
+        self._peers, self._job_sweep_s = peers, settings.job_sweep_s
         self.temporary_files = TemporaryFiles(settings.data_dir / "tmp")
         self.registry.memory = self.temporary_files.allocate
         self_test.check(self.kernels)
         self.registry.networks.recall()
         DIGEST_CHAIN.load_with(lambda: self.kernels.digest_chain)
-        self._job_sweep_s = settings.job_sweep_s
         # pages of logs, events and shadows go over connections of their own, so that no commit waits behind them
         router, self._second_router = (open_router(self.url, prefix=settings.key_prefix) for _ in range(2))
         self._events = RedisEvents(self._second_router, find_pubsub_server(self.url), prefix=settings.key_prefix)
@@ -153,6 +153,7 @@ class Api(Parts):
             states=States(*stored),
             snapshots=Snapshots(*stored, copies, self.clock),
             forks=Forks(*stored, copies, self.clock, most_bytes=settings.max_fork_bytes),
+            forecasts=Forecasts(*stored, max_steps=settings.max_forecast_steps),
             histories=SessionHistory(*stored, history, limit=limit),
             replays=Replays(*stored, history, uses, self.clock, kernel_rev=KERNEL_REV, limit=limit),
             shadows=Shadows(*stored, history, shadows, uses, self.clock),

@@ -53,6 +53,24 @@ class SnapshotDocument(ChangeDocument):
     taken: str
 
 
+class TargetForecast(TypedDict):
+    """The forecast of a target: a number for each step ahead, with several rows an array for each."""
+
+    point: list[Any]
+    quantiles: dict[str, list[Any]] | None
+    paths: list[Any] | None
+
+
+class ForecastDocument(TypedDict):
+    """A forecast, by the names of targets, and the position from which it was made."""
+
+    session: str
+    model: str
+    position: str
+    horizon: int
+    targets: dict[str, TargetForecast]
+
+
 class HistoryDocument(ChangeDocument):
     """The kept states, and the ranges [first, last] of steps that a rewind can reach."""
 

@@ -21,6 +21,7 @@ from cellar.sessions.history.history import SessionHistory
 from cellar.sessions.history.replay_migrate import Replays
 from cellar.sessions.history.shadows import Shadows
 from cellar.sessions.operations.bulk_deletion import BulkDeletions
+from cellar.sessions.operations.forecasts import Forecasts
 from cellar.sessions.operations.forks import Forks
 from cellar.sessions.operations.model_deletion import Deletions
 from cellar.sessions.operations.snapshots import Snapshots
@@ -36,6 +37,7 @@ class Services:
     states: States
     snapshots: Snapshots
     forks: Forks
+    forecasts: Forecasts
     histories: SessionHistory
     replays: Replays
     shadows: Shadows

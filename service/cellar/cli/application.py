@@ -19,6 +19,7 @@ COMMANDS = {
     "sessions": "remote.sessions",
     "jobs": "remote.jobs",
     "train": "remote.train",
+    "forecast": "remote.forecasts",
     "import": "remote.exchange",
     "export": "remote.exchange",
     "bench": "remote.bench",

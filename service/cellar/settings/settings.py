@@ -98,6 +98,12 @@ class Settings(LogSettings, QuotaSettings, AccessSettings):
         description="Most numbers in the state of a session, and in an answer (steps x rows x outputs)."
         " Default: 4194304.",
     )
+    max_forecast_steps: int = Field(
+        1_000_000,
+        ge=1,
+        description="Most steps of a forecast or a backtest: rows x paths x steps ahead, or rows of data x steps ahead."
+        " Default: 1000000.",
+    )
     model_cache_bytes: int = Field(
         512 * MEBIBYTE,
         ge=MEBIBYTE,

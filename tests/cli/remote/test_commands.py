@@ -160,3 +160,19 @@ def test_a_measurement_leaves_nothing_behind(run: Run) -> None:
     assert min(found["bulk_steps_per_s"], found["sequence_steps_per_s"]) > 0
     assert {line["name"] for line in run("models", "list")["models"]} == before
     assert run("sessions", "list", "--prefix", "bench-")["sessions"] == []
+
+
+def test_a_session_is_forecast(run: Run, url: str, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    layers = [*NETWORK["layers"], {"type": "forecast", "targets": [{"name": "temp"}]}]  # type: ignore[misc]
+    with httpx.Client(base_url=url, timeout=60) as http:
+        http.post(
+            "/v1/models", json={"name": f"{model}-f", "network": {**NETWORK, "layers": layers}}
+        ).raise_for_status()
+        http.post("/v1/sessions", json={"session": f"{model}-f", "model": f"{model}-f"}).raise_for_status()
+        http.post(f"/v1/sessions/{model}-f/step", json={"input": [1]}).raise_for_status()
+    found = run("forecast", f"{model}-f", "--horizon", "3")
+    assert len(found["targets"]["temp"]["point"]) == found["horizon"] == 3
+    assert main(["forecast", f"{model}-f", "--horizon", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["temp", "STEP", "1", "2", "3"]
+    assert "/quantiles" in refused(capsys, "forecast", f"{model}-f", "--quantile", "0.5")

@@ -175,6 +175,7 @@ class AsyncSession(SessionHandle, AsyncPerformer):
     delete_snapshot = awaiting(SessionCore.delete_snapshot)
     restore = awaiting(SessionCore.restore)
     fork = opening(SessionCore.fork, lambda cores, driver: [AsyncSession(core, driver) for core in cores])
+    forecast = awaiting(SessionCore.forecast)
 
     history = awaiting(SessionCore.history)
     rewind = awaiting(SessionCore.rewind)

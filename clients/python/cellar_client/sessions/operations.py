@@ -10,6 +10,7 @@ from cellar_client.core.effects import Emission, Emit, Operation, Request
 from cellar_client.core.exchange import call, exchange, given, new_key, texts
 from cellar_client.documents import (
     ChangeDocument,
+    ForecastDocument,
     HistoryDocument,
     ReplayDocument,
     SessionDocument,
@@ -98,6 +99,38 @@ class SessionOperations:
             if child["problem"] is not None:
                 raise Problem.of(child["problem"])
         return [self.child(self.info | child) for child in answer["children"]]
+
+    # --- forecasts
+
+    def forecast(
+        self,
+        horizon: int | None = None,
+        *,
+        quantiles: Sequence[float] | None = None,
+        paths: int | None = None,
+        seed: int | None = None,
+        future: Any = None,
+        feedback: Mapping[str, int] | None = None,
+        last: Any = None,
+        include_paths: bool = False,
+    ) -> Operation[ForecastDocument]:
+        """Forecast from the present state, which stays as it is: values and quantiles by target.
+
+        `horizon` is the number of steps ahead. `future` (steps, in_size) are inputs that are known, None where a
+        target becomes the input as `feedback` says, and `last` (rows, out_size) the last outputs of a model that does
+        not keep them.
+        """
+        body = given(
+            horizon=horizon,
+            quantiles=None if quantiles is None else list(quantiles),
+            paths=paths,
+            seed=seed,
+            future=None if future is None else [list(step) for step in future],
+            feedback=None if feedback is None else dict(feedback),
+            last=None if last is None else [list(row) for row in last],
+            include_paths=include_paths or None,
+        )
+        return self._call("POST", "/forecast", body)
 
     # --- history
 

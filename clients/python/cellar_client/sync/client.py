@@ -117,6 +117,7 @@ class Session(SessionHandle, Performer):
     delete_snapshot = blocking(SessionCore.delete_snapshot)
     restore = blocking(SessionCore.restore)
     fork = opening(SessionCore.fork, lambda cores, driver: [Session(core, driver) for core in cores])
+    forecast = blocking(SessionCore.forecast)
 
     history = blocking(SessionCore.history)
     rewind = blocking(SessionCore.rewind)

@@ -29,7 +29,7 @@ def _leave_text(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
     return value if isinstance(value, NumberText) else check(value)
 
 
-def _listed(value: Any) -> Any:
+def listed(value: Any) -> Any:
     """Decode a long array of row numbers, which the JSON reader has left as text."""
     if isinstance(value, NumberText) and value.stop - value.start <= 16 * MAX_ROWS:
         return value.as_list()
@@ -116,9 +116,9 @@ ResetOfSteps = Annotated[
 Counts = Annotated[
     list[Annotated[int, Field(ge=0)]],
     Field(min_length=1, max_length=MAX_ROWS, fail_fast=True),
-    BeforeValidator(_listed),
+    BeforeValidator(listed),
 ]
 """Numbers of rows, or of steps of rows."""
 
-Indices = Annotated[list[int], Field(max_length=MAX_ROWS, fail_fast=True), BeforeValidator(_listed)]
+Indices = Annotated[list[int], Field(max_length=MAX_ROWS, fail_fast=True), BeforeValidator(listed)]
 """Numbers of rows."""

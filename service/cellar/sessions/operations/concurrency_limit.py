@@ -22,11 +22,19 @@ RETRY_S = 5
 class ConcurrencyLimit:
     """A semaphore on the event loop with a bounded queue. Slots are given in the order of the requests."""
 
-    def __init__(self, most: int = AT_ONCE, *, most_waiting: int = MOST_WAITING, wait_s: float = WAIT_S) -> None:
+    def __init__(
+        self,
+        most: int = AT_ONCE,
+        *,
+        most_waiting: int = MOST_WAITING,
+        wait_s: float = WAIT_S,
+        what: str = "replays, migrations and rewinds",
+    ) -> None:
+        """`what` are the requests, in the words of errors."""
         self._free = asyncio.Semaphore(most)
         self._most_waiting = most_waiting
         self._wait_s = wait_s
-        self._waiting = 0
+        self._waiting, self._what = 0, what
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
@@ -39,13 +47,13 @@ class ConcurrencyLimit:
 
     async def _acquire(self) -> None:
         if self._free.locked() and self._waiting >= self._most_waiting:
-            raise Overloaded("too many replays, migrations and rewinds are waiting", retry_after_s=RETRY_S)
+            raise Overloaded(f"too many {self._what} are waiting", retry_after_s=RETRY_S)
         self._waiting += 1
         try:
             async with asyncio.timeout(self._wait_s):
                 await self._free.acquire()
         except TimeoutError:
-            detail = f"other replays, migrations and rewinds kept this one waiting for {self._wait_s:g} s"
+            detail = f"other {self._what} kept this one waiting for {self._wait_s:g} s"
             raise Overloaded(detail, retry_after_s=RETRY_S) from None
         finally:
             self._waiting -= 1

@@ -57,6 +57,19 @@ def test_snapshots_are_listed_and_deleted(client: Client) -> None:
         session.restore("one")
 
 
+def test_a_forecast_leaves_the_session_where_it_is(client: Client) -> None:
+    equations = {"equations": "h = 0.5 * h + x"}
+    layers = [{"type": "recurrent", "cell": equations, "hidden_size": 1}]
+    client.models.create("halves", {"in_size": 1, "layers": layers})
+    session = client.session(model="halves")
+    output = session.step([1]).output.tolist()
+    found = session.forecast(3, last=[output], seed=1)
+    assert found["targets"]["0"]["point"] == [1, 1.5, 2.25]
+    assert found["position"] == session.position
+    with pytest.raises(client_errors.Problem, match="keeps no outputs"):
+        client.session(model="halves").forecast()
+
+
 def test_forks_are_counted_or_named(client: Client) -> None:
     session = client.session(model="exact")
     session.step([1])

@@ -1,0 +1,254 @@
+"""Forecasts from the state of a session: read from its last outputs, or rolled forward with sampled paths.
+
+A path is a row of a batch: the state is repeated for each path, a value is drawn from the forecast of its last step,
+and is fed back as input of the next one. The numbers that are drawn come from named streams, so that a request with the
+same seed has the same bits. Nothing here reads or writes a session.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.engine import Floats
+from cellar.errors import InvalidInput, NotFinite
+from cellar.nn.execution.executable import BoundNetwork
+from cellar.nn.forecasting.heads import central, quantiles
+from cellar.nn.model.layers.forecast import ForecastSpec, ForecastTarget
+from cellar.nn.model.network import Network
+from cellar.nn.numerics.random_streams import uniforms
+
+Doubles = NDArray[np.float64]
+
+DEFAULT_PATHS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The options of a forecast."""
+
+    horizon: int
+    levels: tuple[float, ...] | None
+    """The quantiles; None: 0.1, 0.5 and 0.9 if the model has any."""
+    paths: int | None
+    """Paths that are drawn; None: as many as is usual."""
+    future: Floats | None
+    """(steps, in_size): the inputs of the steps ahead, NaN where they are not known."""
+    feedback: Mapping[int, int] | None
+    """For outputs the input that they become; None: by the model."""
+    last: Floats | None
+    """(rows, out_size): the last outputs of the session, if its model does not keep them."""
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Values in units of the targets."""
+
+    targets: tuple[str, ...]
+    point: Doubles
+    """(rows, horizon, targets)"""
+    levels: tuple[float, ...]
+    quantiles: Doubles | None
+    """(rows, horizon, targets, levels), None if the model answers one number."""
+    paths: Doubles | None
+    """(rows, paths, horizon, targets), None if none was drawn."""
+
+
+USUAL_LEVELS = (0.1, 0.5, 0.9)
+
+
+class Rollout:
+    """A forecast that is computed in steps: call `advance` until it returns False, then `result`.
+
+    Raise InvalidInput for what the model cannot answer, with a pointer to the member of the request.
+    """
+
+    def __init__(self, bound: BoundNetwork, state: Floats, ask: Ask) -> None:
+        """Begin with the states (rows, state_size) of a session."""
+        network = bound.network
+        self._bound, self._ask, self._rows = bound, ask, len(state)
+        self._layer = network.forecast or _plain_layer(network)
+        self._is_direct = self._layer.horizon > 1 or (ask.horizon == 1 and ask.paths is None)
+        if network.whole_sequences:
+            raise InvalidInput("the model reads whole sequences, so its sessions have no state to forecast from")
+        self._has_spread = (
+            self._layer.levels is not None or self._layer.distribution is not None or self._layer.residuals is not None
+        )
+        if ask.levels is not None and not self._has_spread:
+            raise InvalidInput(
+                "the model answers one number for each step, and no residuals were measured",
+                pointer="/quantiles",
+                expected="no quantiles, or a model with a forecast of quantiles, of a distribution, or with residuals",
+            )
+        self._outputs = _last_outputs(network, state, ask.last)
+        if self._is_direct:
+            self._check_direct()
+            self._left = 0
+            return
+        self.paths = 1 if not self._has_spread else ask.paths or DEFAULT_PATHS
+        if ask.paths is not None and not self._has_spread:
+            raise InvalidInput("paths would all be equal", pointer="/paths", expected="a model with quantiles")
+        self._inputs = _inputs(network, ask)
+        self._feedback = _feedback(network, self._layer, ask.feedback)
+        self._check_known()
+        self._states = np.repeat(state, self.paths, axis=0)
+        self._outputs = np.repeat(self._outputs, self.paths, axis=0)
+        shape = (self._rows * self.paths, ask.horizon, len(self._layer.targets))
+        self._values = np.empty(shape)
+        self._left = ask.horizon
+
+    def advance(self) -> bool:
+        """Compute the next step. Return whether there are more."""
+        if not self._left:
+            return False
+        step = self._ask.horizon - self._left
+        self._values[:, step] = self._drawn(step)
+        self._left -= 1
+        if self._left:
+            inputs = np.repeat(self._inputs[step][None], len(self._states), axis=0)
+            for output, number in self._feedback.items():
+                inputs[:, number] = self._values[:, step, output]
+            inputs = np.ascontiguousarray(inputs, np.float32)[None]
+            self._bound.network.check_inputs(inputs, "/future")
+            run = self._bound.run(inputs, self._states)
+            if run.bad_step is not None:
+                raise NotFinite(f"the forecast is not finite from step {step + 2} on")
+            self._states, self._outputs = run.state, run.outputs[0]
+        return bool(self._left)
+
+    def result(self) -> Forecast:
+        """Return the forecast."""
+        targets = tuple(target.name for target in self._layer.targets)
+        levels = self._ask.levels or USUAL_LEVELS
+        if self._is_direct:
+            point = central(self._layer, self._outputs)[:, : self._ask.horizon]
+            found = quantiles(self._layer, self._outputs, np.array(levels)) if self._has_spread else None
+            found = None if found is None else found[:, : self._ask.horizon]
+            return Forecast(targets, point, levels if found is not None else (), found, None)
+        paths = self._values.reshape(self._rows, self.paths, *self._values.shape[1:])
+        if not self._has_spread:
+            return Forecast(targets, paths[:, 0], (), None, None)
+        ordered = np.sort(paths, axis=1)
+        spread = np.stack([_at(ordered, level) for level in levels], axis=-1)
+        return Forecast(targets, _at(ordered, 0.5), levels, spread, paths)
+
+    def _drawn(self, step: int) -> Doubles:
+        """Return a value (rows x paths, targets) of each path, drawn from the outputs of its last step."""
+        if not self._has_spread:
+            return central(self._layer, self._outputs)[:, 0]
+        count = len(self._outputs) * len(self._layer.targets)
+        drawn = uniforms(self._ask.seed, f"forecast step {step}", count)
+        # 0 is the quantile of no value
+        levels = np.maximum(drawn, 2.0**-53).reshape(len(self._outputs), 1, -1, 1)
+        return quantiles(self._layer, self._outputs, levels)[:, 0, :, 0]
+
+    def _check_direct(self) -> None:
+        if self._ask.horizon > self._layer.horizon:
+            raise InvalidInput(
+                f"the model forecasts {self._layer.horizon} steps at once",
+                pointer="/horizon",
+                expected=f"at most {self._layer.horizon}",
+                actual=str(self._ask.horizon),
+            )
+        for name, given in (("paths", self._ask.paths), ("future", self._ask.future), ("feedback", self._ask.feedback)):
+            if given is not None:
+                raise InvalidInput(
+                    "the model answers all steps ahead at once, and draws nothing",
+                    pointer=f"/{name}",
+                    expected=f"no {name}, or a model that forecasts the next step",
+                )
+
+    def _check_known(self) -> None:
+        fed = {*self._feedback.values()}
+        for step, number in np.argwhere(np.isnan(self._inputs)).tolist():
+            if number not in fed:
+                raise InvalidInput(
+                    f"input {number} of step {step + 1} ahead is not known: no output becomes it",
+                    pointer=f"/future/{step}/{number}" if self._ask.future is not None else "/future",
+                    expected="a number for each input that is no output, for each step ahead but the last",
+                )
+
+
+def _at(ordered: Doubles, level: float) -> Doubles:
+    """Return a quantile of sorted values (rows, paths, ...), linear between two of them (Hyndman and Fan's type 7)."""
+    place = level * (ordered.shape[1] - 1)
+    low = int(place)
+    high = min(low + 1, ordered.shape[1] - 1)
+    found: Doubles = ordered[:, low] + (place - low) * (ordered[:, high] - ordered[:, low])
+    return found
+
+
+def _plain_layer(network: Network) -> ForecastSpec:
+    """Return the forecast of a network without a layer for it: its outputs are the next values."""
+    targets = tuple(ForecastTarget(name=str(number)) for number in range(network.out_size))
+    return ForecastSpec(targets=targets)
+
+
+def _last_outputs(network: Network, state: Floats, given: Floats | None) -> Floats:
+    """Return the last outputs (rows, out_size): of the request, or those that the forecast layer keeps."""
+    if network.forecast is None:
+        if given is None:
+            raise InvalidInput(
+                "the model keeps no outputs",
+                pointer="/last",
+                expected=f"the {network.out_size} outputs of the last step, or a model with a forecast layer",
+            )
+        if given.shape != (len(state), network.out_size):
+            raise InvalidInput(
+                "these are not the outputs of a step",
+                pointer="/last",
+                expected=f"{len(state)} x {network.out_size} numbers",
+                actual=" x ".join(str(size) for size in given.shape),
+            )
+        return given
+    if given is not None:
+        raise InvalidInput("the session keeps its last outputs", pointer="/last", expected="no such member")
+    place = next(each for each in network.states if each.layer == network.layers[-1].number and each.name == "last")
+    return np.ascontiguousarray(state[:, place.offset : place.offset + place.size])
+
+
+def _inputs(network: Network, ask: Ask) -> Floats:
+    """Return the inputs (horizon - 1, in_size) of the steps ahead, NaN where they are not known."""
+    steps = ask.horizon - 1
+    found = np.full((steps, network.in_size), np.nan, np.float32)
+    if ask.future is not None:
+        if ask.future.shape[1] != network.in_size or len(ask.future) not in (steps, ask.horizon):
+            raise InvalidInput(
+                "the future has another shape",
+                pointer="/future",
+                expected=f"{steps} steps (the last one is not needed) of {network.in_size} inputs",
+                actual=" x ".join(str(size) for size in ask.future.shape),
+            )
+        found[:] = ask.future[:steps]
+    return found
+
+
+def _feedback(network: Network, layer: ForecastSpec, given: Mapping[int, int] | None) -> dict[int, int]:
+    """Return the input that each target becomes. Without a request all outputs are inputs, in order, or have a name."""
+    count = len(layer.targets)
+    if given is not None:
+        for output, number in given.items():
+            if not (0 <= output < count and 0 <= number < network.in_size):
+                raise InvalidInput(
+                    "there is no such output or input",
+                    pointer=f"/feedback/{output}",
+                    expected=f"outputs 0 to {count - 1}, inputs 0 to {network.in_size - 1}",
+                    actual=f"{output}: {number}",
+                )
+        return dict(given)
+    if network.in_size == count:
+        return {number: number for number in range(count)}
+    raise InvalidInput(
+        "it is not known which outputs become inputs of the next step",
+        pointer="/feedback",
+        expected='for each output the input that it becomes, as {"0": 2}',
+        actual=f"{count} values and {network.in_size} inputs",
+    )
+
+
+def numbered(names: Sequence[str], layer: ForecastSpec) -> dict[int, int]:
+    """Return for each target the number of the input of its name, of those that have one."""
+    place = {name: number for number, name in enumerate(names)}
+    return {output: place[target.name] for output, target in enumerate(layer.targets) if target.name in place}
