@@ -5,7 +5,6 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import redis
@@ -31,12 +30,12 @@ from cellar.memory.temporary_files import TemporaryFiles
 from cellar.metrics.process_metrics import PUBLISH_S, ProcessMetrics
 from cellar.metrics.traces import TRACES
 from cellar.metrics.window import SAMPLE_S
-from cellar.ports import BlobStore, repeat
+from cellar.ports import repeat
 from cellar.ports.clock import SystemClock
 from cellar.ports.peers import Peers
 from cellar.quota_assembly import make_quotas
 from cellar.quotas.quotas import EVERY_S as QUOTAS_S
-from cellar.quotas.quotas import EXCHANGE_S
+from cellar.quotas.quotas import EXCHANGE_S, Quotas
 from cellar.registry import Registry
 from cellar.sessions.events.hub import EventHub
 from cellar.sessions.execution.aliases import EVERY_S as ALIASES_S
@@ -58,8 +57,7 @@ from cellar.sessions.service.states import States
 from cellar.sessions.values.digest_chain import DIGEST_CHAIN
 from cellar.sessions.values.limits import SessionLimits
 from cellar.settings import Settings
-from cellar.store.catalogue.blobs_directory import FileBlobs
-from cellar.store.catalogue.blobs_redis import RedisBlobs
+from cellar.store.catalogue.blob_stores import open_blobs
 from cellar.store.catalogue.datasets import RedisDatasets
 from cellar.store.catalogue.job_events import RedisJobEvents
 from cellar.store.catalogue.jobs import RedisJobs
@@ -88,17 +86,17 @@ class Stores:
     def __init__(self, settings: Settings) -> None:
         self.url = _redis_url(settings)
         client = sync_client(self.url)
-        self.blobs = _blobs(settings.blob_dir, "CELLAR_BLOB_DIR", settings, client)
+        self.blobs = open_blobs(settings.blob_dir, "CELLAR_BLOB_DIR", client, settings.key_prefix)
         directory = settings.dataset_dir or settings.blob_dir
-        self.dataset_blobs = _blobs(directory, "CELLAR_DATASET_DIR", settings, client)
+        self.dataset_blobs = open_blobs(directory, "CELLAR_DATASET_DIR", client, settings.key_prefix)
         self.jobs = RedisJobs(client, settings.key_prefix, settings.job_retained_s)
         self.job_events = RedisJobEvents(client, settings.key_prefix)
         self.models = RedisModels(client, settings.key_prefix)
         self.keys = RedisKeys(client, settings.key_prefix)
         self.quota_store = RedisQuotas(client, settings.key_prefix)
         self.clock = SystemClock()
-        records = RedisDatasets(client, settings.key_prefix, self.clock)
-        self.datasets = Datasets(records, self.dataset_blobs, self.jobs, self.clock)
+        self.dataset_records = RedisDatasets(client, settings.key_prefix, self.clock)
+        self.datasets = Datasets(self.dataset_records, self.dataset_blobs, self.jobs, self.clock)
 
 
 class Parts(Stores):
@@ -146,8 +144,7 @@ class Api(Parts):
         shadows = RedisShadows(self._second_router, prefix=settings.key_prefix)
         stored, uses, limit = (self._sessions, self._store), self._store.uses, ConcurrencyLimit()
         jobs, keys = self._make_jobs(settings), self._make_key_ring(settings)
-        limited = self.registry, jobs, self._sessions
-        self.quotas = make_quotas(settings, self, self._second_router, Tenants(keys), *limited)
+        self.quotas = self._make_quotas(settings, keys, jobs)
         self.services = Services(
             sessions=self._sessions,
             states=States(*stored),
@@ -162,6 +159,7 @@ class Api(Parts):
             compiles=CompileLimit(settings.compile_queue, self.quotas.take_compilation),
             deletions=Deletions(self.registry, uses, shadows, jobs, self._sessions.models),
             bulk_deletions=self._bulk_deletions(settings),
+            datasets=self.datasets,
             jobs=jobs,
             job_following=JobFollowing(self.job_events),
             keys=keys,
@@ -171,6 +169,10 @@ class Api(Parts):
             refresh_others=self._share_refresh(),
             metrics=metrics or ProcessMetrics("api"),
         )
+
+    def _make_quotas(self, settings: Settings, keys: KeyRing | None, jobs: Jobs) -> Quotas:
+        limited = self.registry, jobs, self._sessions
+        return make_quotas(settings, self, self._second_router, Tenants(keys), *limited)
 
     def _make_jobs(self, settings: Settings) -> Jobs:
         most_bytes = settings.job_memory_bytes or shares.job_bytes(settings.local_workers)
@@ -326,15 +328,6 @@ def _forwarding(sessions: Sessions, peers: Peers | None) -> Forwarding | None:
 
 async def _nothing() -> None:
     """Do nothing: there is no other process."""
-
-
-def _blobs(directory: Path | None, setting: str, settings: Settings, client: redis.Redis) -> BlobStore:
-    if directory is None:
-        return RedisBlobs(client, settings.key_prefix, directory_setting=setting)
-    try:
-        return FileBlobs(directory)
-    except StoreUnavailable as error:
-        raise SettingsInvalid(f"{setting}: {error.detail}") from error
 
 
 def _wait(settings: Settings) -> Wait | None:

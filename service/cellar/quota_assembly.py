@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
+from cellar.datasets.datasets import Datasets
 from cellar.jobs.submission import Jobs
 from cellar.ports.catalogue.quotas import CatalogueUse
 from cellar.quotas.limits import TenantLimits
@@ -12,6 +13,7 @@ from cellar.registry import Registry
 from cellar.sessions.service.session_quota import NO_QUOTA
 from cellar.sessions.service.sessions import Sessions
 from cellar.settings import Settings
+from cellar.store.catalogue.datasets import RedisDatasets
 from cellar.store.catalogue.jobs import RedisJobs
 from cellar.store.catalogue.models import RedisModels
 from cellar.store.catalogue.quotas import RedisQuotas
@@ -24,6 +26,8 @@ from cellar.store.sessions.index import SessionIndex
 class StoredCatalogue(Protocol):
     """The stores of a process that are used here."""
 
+    dataset_records: RedisDatasets
+    datasets: Datasets
     jobs: RedisJobs
     models: RedisModels
     quota_store: RedisQuotas
@@ -41,9 +45,10 @@ def make_quotas(
     """Return the quotas. The other parts ask them from now on. No step uses `router`."""
 
     def count(tenant: str) -> CatalogueUse:
-        """Return the models and the unfinished jobs of a tenant."""
+        """Return the models, the datasets and the unfinished jobs of a tenant."""
         unfinished = stores.jobs.unfinished_of(tenant)
         dataset_bytes = sum(int(job.spec.get("dataset_bytes", 0)) for job in unfinished)
+        dataset_bytes += stores.dataset_records.size_bytes(tenant)
         return CatalogueUse(len(stores.models.names(tenant)), len(unfinished), dataset_bytes)
 
     limits = TenantLimits(lambda name: getattr(settings, name))
@@ -51,7 +56,7 @@ def make_quotas(
     of_sessions = SessionQuota(limits, index.use, tenants)
     catalogue = CatalogueQuota(limits, count, tenants)
     quotas = Quotas(limits, stores.quota_store, of_sessions, catalogue)
-    registry.quota = jobs.quota = catalogue
+    registry.quota = jobs.quota = stores.datasets.quota = catalogue
 
     def take_over() -> None:
         """Count steps and sessions only while they are limited."""

@@ -1,9 +1,9 @@
 """The examples of `openapi/examples`: played against a running service, and recorded from one.
 
-An example is a list of exchanges, whose bodies are JSON documents or lines of them. The service answers as written, but
-for what it makes up and how it words details; where a later request has a made-up text of an earlier answer, it sends
-what the service really said. Recording keeps the requests and made-up texts, and writes down the rest of the answers:
-`python -m tests.api.examples URL [NAME ...]`, on a service without sessions and models for each example.
+An example is a list of exchanges, whose bodies are JSON documents, lines of them, or `text`. The service answers as
+written, but for what it makes up and how it words details; where a later request has a made-up text of an earlier
+answer, it sends what the service really said. Recording keeps the requests and made-up texts, and writes down the rest
+of the answers: `python -m tests.api.examples URL [NAME ...]`, on a service without sessions and models for each one.
 """
 
 import asyncio
@@ -55,6 +55,8 @@ async def play(client: httpx.AsyncClient, request: dict[str, Any], said: dict[st
     body: dict[str, Any] = {"json": replace(request.get("body"), said)}
     if "lines" in request:
         body = {"content": "".join(json.dumps(line) + "\n" for line in replace(request["lines"], said))}
+    if "text" in request:
+        body = {"content": request["text"]}
     path = reduce(lambda path, text: path.replace(text, said[text]), said, request["path"])
     answer = await client.request(request["method"], path, headers=request.get("headers"), **body)
     shown = {name: answer.headers[name] for name in HEADERS if name in answer.headers}

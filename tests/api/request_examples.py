@@ -53,6 +53,8 @@ def _note_body(operation: str, request: dict[str, Any], name: str, example: dict
     value, media_type = request.get("body"), JSON
     if "lines" in request:
         value, media_type = "".join(json.dumps(line) + "\n" for line in request["lines"]), lines.MEDIA_TYPE
+    if "text" in request:
+        value, media_type = request["text"], request["headers"]["Content-Type"]
     if value is None or MADE_UP.search(json.dumps(value)):
         return
     shown = bodies.setdefault(operation, {}).setdefault(media_type, {})

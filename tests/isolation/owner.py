@@ -30,6 +30,7 @@ class Owned:
     snapshot: str = ""
     alias: str = "live"
     writer: str = ""
+    dataset: str = ""
     jobs: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     deletions: list[str] = field(default_factory=list)
@@ -59,7 +60,7 @@ class Owner:
         return answer.json() if answer.content else None
 
     def make(self) -> Owned:
-        """Make models with versions and aliases, sessions with all that belongs to one, jobs, keys and a deletion."""
+        """Make models with versions and aliases, sessions with all that belongs to one, jobs, keys, a dataset."""
         owned, mark = self.owned, self.owned.mark
         self.send("POST", "/v1/models", {"name": "exact", "network": NETWORK})
         for name in (f"m-{mark}", f"{mark}.x"):
@@ -82,6 +83,9 @@ class Owner:
         # No worker runs: the job stays queued.
         job = self.send("POST", "/v1/jobs", {"model": owned.models[1], "data": data, "loss": "mse", "epochs": 2})
         owned.jobs.append(job["job"])
+        owned.dataset = f"d-{mark}"
+        text = {"content-type": "text/csv"}
+        self.send("POST", f"/v1/datasets?name={owned.dataset}", content=b"a,b\n1,2\n", headers=text)
         owned.keys = [key["id"] for key in self.send("GET", "/v1/keys")["keys"]]
         for suffix in ("p", "q"):
             self.send("POST", "/v1/sessions", {"session": f"{mark}!{suffix}", "model": owned.models[0]})
@@ -93,7 +97,14 @@ class Owner:
 
     def read(self) -> dict[str, str]:
         """Return every answer that the tenant is given, by path."""
-        paths = ["/v1/models", "/v1/jobs", "/v1/keys", "/v1/sessions?limit=1000"]
+        paths = [
+            "/v1/models",
+            "/v1/datasets",
+            f"/v1/datasets/{self.owned.dataset}/rows",
+            "/v1/jobs",
+            "/v1/keys",
+            "/v1/sessions?limit=1000",
+        ]
         for name in self.owned.sessions:
             place = f"/v1/sessions/{quote(name, safe='')}"
             paths += [f"{place}{part}" for part in ("", "/state", "/snapshots", "/history", "/log")]

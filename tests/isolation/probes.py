@@ -180,7 +180,7 @@ class Probes:
         yield self._probe("PUT", f"{place}/aliases/{alias}", model, json_body={"version": 1})
 
     def _of_others(self) -> Iterator[Probe]:
-        """Yield requests for jobs, keys and deletions of the other tenant."""
+        """Yield requests for jobs, datasets, keys and deletions of the other tenant."""
         job, key, deletion = (
             self._random.choice(names) for names in (self._owned.jobs, self._owned.keys, self._owned.deletions)
         )
@@ -189,6 +189,11 @@ class Probes:
         yield self._probe("POST", "/v1/jobs/{}/cancel", job)
         yield self._probe("POST", "/v1/jobs/{}/retry", job)
         yield self._probe("DELETE", "/v1/jobs/{}", job)
+        dataset = self._owned.dataset
+        for part in ("", "/rows", "/statistics"):
+            yield self._probe("GET", f"/v1/datasets/{{}}{part}", dataset)
+        yield self._probe("GET", "/v1/datasets/{}/series", dataset, params={"column": "a"})
+        yield self._probe("DELETE", "/v1/datasets/{}", dataset)
         yield self._probe("GET", "/v1/keys/{}", key)
         yield self._probe("DELETE", "/v1/keys/{}", key)
         yield self._probe("POST", "/v1/keys/{}/rotate", key, json_body={"overlap_s": 1})
@@ -211,7 +216,7 @@ class Probes:
         yield self._probe("GET", "/v1/sessions", session, params={"prefix": session})
         yield self._probe("DELETE", "/v1/sessions", session, params={"prefix": session, "dry_run": "true"})
         yield self._probe("GET", "/v1/models", model, params={"prefix": model})
-        for path in ("/v1/models", "/v1/jobs", "/v1/keys", "/v1/sessions"):
+        for path in ("/v1/models", "/v1/datasets", "/v1/jobs", "/v1/keys", "/v1/sessions"):
             yield self._probe("GET", path)
         for path, cursor in self._owned.cursors:
             yield self._probe("GET", path, params={"cursor": cursor})

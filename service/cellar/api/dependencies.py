@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from cellar.api.limits.compile_limit import CompileLimit
 from cellar.api.outcomes.middleware import CALLER
+from cellar.datasets.datasets import Datasets
 from cellar.jobs.following import JobFollowing
 from cellar.jobs.submission import Jobs
 from cellar.keys.key_ring import KeyRing
@@ -46,6 +47,7 @@ class Services:
     compiles: CompileLimit
     deletions: Deletions
     bulk_deletions: BulkDeletions
+    datasets: Datasets
     jobs: Jobs
     job_following: JobFollowing
     keys: KeyRing | None

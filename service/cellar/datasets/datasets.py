@@ -1,7 +1,7 @@
 """Datasets under their names: adds, opens, lists and deletes them."""
 
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from cellar.datasets.ingest import BuiltTable
 from cellar.datasets.storage.table_file import open_table
@@ -20,6 +20,13 @@ class AddedDataset(NamedTuple):
     replayed: bool
 
 
+class DatasetQuota(Protocol):
+    """Refuses datasets beyond the quotas of their tenant."""
+
+    def admit_dataset(self, tenant: str, dataset_bytes: int) -> None:
+        """Raise QuotaExceeded, Overloaded or StoreUnavailable for a dataset that may not be kept."""
+
+
 class Datasets:
     """Datasets of all tenants. Synchronous and safe to call from several threads."""
 
@@ -28,12 +35,16 @@ class Datasets:
         self._blobs = blobs
         self._jobs = jobs
         self._clock = clock
+        self.quota: DatasetQuota | None = None
+        """Refuses datasets beyond the quotas of their tenant; None: all are taken."""
 
     def add(self, tenant: str, dataset: str, built: BuiltTable, source: str) -> AddedDataset:
         """Keep a table under a name. The same table again under the same name returns the one that is there.
 
-        Raise AlreadyExists, BodyTooLarge or StoreUnavailable; then nothing is kept.
+        Raise AlreadyExists, BodyTooLarge, QuotaExceeded or StoreUnavailable; then nothing is kept.
         """
+        if self.quota is not None:
+            self.quota.admit_dataset(tenant, built.size_bytes)
         blob = self._blobs.put_file(built.file)
         found = {name: value for name, value in built._asdict().items() if name != "file"}
         stored = StoredDataset(

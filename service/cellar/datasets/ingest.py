@@ -43,8 +43,15 @@ class _OtherType(Exception):
     """A column has another type than its first rows."""
 
 
-def ingest(source: Source, options: ReadOptions, files: TemporaryFiles, *, decimal: str = ".") -> BuiltTable:
-    """Return the table of a file. Raise DatasetInvalid, InvalidInput or StoreUnavailable.
+def ingest(
+    source: Source,
+    options: ReadOptions,
+    files: TemporaryFiles,
+    *,
+    decimal: str = ".",
+    file: IO[bytes] | None = None,
+) -> BuiltTable:
+    """Return the table of a source, in `file` or a new one. Raise DatasetInvalid, InvalidInput or StoreUnavailable.
 
     Types are those that fit the first rows; a row that they do not fit begins another pass with the type that fits
     the whole column.
@@ -53,7 +60,7 @@ def ingest(source: Source, options: ReadOptions, files: TemporaryFiles, *, decim
     types: dict[str, ColumnType] = {}
     orders: dict[str, DateOrder] = {}
     while True:
-        ingestion = _Ingestion(source, options, files, decimal, orders)
+        ingestion = _Ingestion(source, options, files, decimal, orders, file)
         try:
             return ingestion.run(planned, types)
         except NotANumber as error:
@@ -88,13 +95,20 @@ class _Ingestion:
     """One pass over a file."""
 
     def __init__(
-        self, source: Source, options: ReadOptions, files: TemporaryFiles, decimal: str, orders: dict[str, DateOrder]
+        self,
+        source: Source,
+        options: ReadOptions,
+        files: TemporaryFiles,
+        decimal: str,
+        orders: dict[str, DateOrder],
+        file: IO[bytes] | None,
     ) -> None:
         self._source = source
         self._options = options
         self._files = files
         self._decimal = decimal
         self._orders = orders
+        self._file = file
         self.column: PlannedColumn
         """The column that is read now."""
 
@@ -170,7 +184,7 @@ class _Ingestion:
             kind: ColumnType = "category" if number == series else column.type or "number"
             missing = 0 if isinstance(reader, TimeReader) else reader.missing
             made.append(Column(column.name, kind, column.role, categories, missing))
-        file = self._files.open()
+        file = self._files.open() if self._file is None else self._file
         try:
             digest, size = write_table(file, made, [*tensors, texts])
         except BaseException:

@@ -1,6 +1,7 @@
 """Decides which columns of a file are kept, with which roles and types."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from cellar.datasets.columns.numbers import is_infinity, is_number
@@ -11,6 +12,9 @@ from cellar.datasets.source import Chunk
 from cellar.errors import InvalidInput
 from cellar.errors.suggestions import suggestion
 from cellar.table import ColumnType, Role
+
+SAMPLE_CELLS = 1000
+"""Cells with a value from which the type of a column is guessed, before all of them are read."""
 
 
 class PlannedColumn(NamedTuple):
@@ -102,7 +106,7 @@ def _type(column: PlannedColumn, first: Chunk, options: ReadOptions, decimal: st
     if not isinstance(cells, Sequence):
         return {"M": "time", "U": "category", "O": "category", "S": "category"}.get(cells.dtype.kind, "number")  # type: ignore[return-value]
     missing = options.missing_cells
-    texts = [text for cell in cells if (text := cell.strip()) not in missing]
+    texts = list(islice((text for cell in cells if (text := cell.strip()) not in missing), SAMPLE_CELLS))
     if not texts:
         return "number"
     numbers = sum(is_infinity(text) or is_number(text.replace(",", ".") if decimal == "," else text) for text in texts)

@@ -1,7 +1,7 @@
 """The protocol of files of readings: names of columns, and their cells chunk by chunk."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
@@ -24,6 +24,8 @@ class Source(Protocol):
     """A file of readings, which can be read several times from its beginning."""
 
     names: tuple[str, ...]
+    decimal: Literal[".", ","]
+    """The decimal sign of texts that are numbers."""
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the rows. Raise DatasetInvalid."""

@@ -105,7 +105,7 @@ class DatasetInvalid(InvalidInput, slug="dataset_invalid", title="Invalid datase
     `row` counts from 1 with the header, as a spreadsheet does; `column` is a name.
     """
 
-    members = ("row", "column", *InvalidInput.members)
+    members = ("row", "column", "expected", "actual")
     row: int | None = None
     column: str | None = None
 

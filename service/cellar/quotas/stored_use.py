@@ -99,6 +99,12 @@ class CatalogueQuota:
                 self._check(owner, "jobs", use.jobs, 1)
                 self._check(owner, "dataset_bytes", use.dataset_bytes, dataset_bytes)
 
+    def admit_dataset(self, tenant: str, dataset_bytes: int) -> None:
+        """Raise QuotaExceeded, Overloaded or StoreUnavailable for a dataset that may not be kept."""
+        for owner in (tenant, ALL):
+            if self._limits.limit(owner, "dataset_bytes") is not None:
+                self._check(owner, "dataset_bytes", self.used(owner).dataset_bytes, dataset_bytes)
+
     def used(self, tenant: str) -> CatalogueUse:
         """Return the use of a tenant, or of all together. Raise StoreUnavailable."""
         counts = [self._count(each) for each in (self._tenants if tenant == ALL else (tenant,))]

@@ -65,7 +65,7 @@ QUOTAS: dict[str, Quota] = {
         Quota("jobs", "Most training jobs that have not ended", "unfinished jobs", "max_jobs", STORED, 10),
         Quota(
             "dataset_bytes",
-            "Most bytes of the datasets of training jobs that have not ended",
+            "Most bytes of datasets, stored ones and those of training jobs that have not ended",
             "bytes of datasets",
             "max_dataset_bytes",
             STORED,
@@ -91,6 +91,7 @@ MACHINE: dict[str, tuple[str, str]] = {
     "body_timeout_s": ("seconds in which a body must come on", "408 request_timeout"),
     "stream_idle_s": ("seconds of a pause in a body that is read in parts", "408 request_timeout"),
     "max_weights_bytes": ("bytes of a file with weights", "413 body_too_large"),
+    "max_upload_bytes": ("bytes of a file of readings", "413 body_too_large"),
     "max_sequence_steps": ("steps of a sequence", "422 shape_mismatch"),
     "max_batch_size": ("rows of a session", "422 invalid_input"),
     "max_numbers": ("numbers of a state or an answer", "422 invalid_input"),

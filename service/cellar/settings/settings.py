@@ -90,6 +90,12 @@ class Settings(LogSettings, QuotaSettings, AccessSettings):
         description="Largest file with weights, bytes. It is written to a file in CELLAR_DATA_DIR/tmp while it"
         " comes; four of this size may be there at a time. Default: 256 MiB.",
     )
+    max_upload_bytes: int = Field(
+        16 * 1024 * MEBIBYTE,
+        ge=1024,
+        description="Largest file of readings, bytes. It is written to CELLAR_DATA_DIR/tmp while it comes, and takes"
+        " about twice its size there while it is read. Default: 16 GiB.",
+    )
     max_sequence_steps: int = Field(65536, ge=1, description="Most steps in one sequence. Default: 65536.")
     max_batch_size: int = Field(4096, ge=1, description="Most rows of a session. Default: 4096.")
     max_numbers: int = Field(

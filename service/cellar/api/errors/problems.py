@@ -28,6 +28,7 @@ MOST_CHARACTERS = 10_000
 """Longest text in a problem document. A line of a cell with the caret below it may have 8,193 characters."""
 
 ADVICE: dict[type[errors.CellarError], str] = {
+    errors.DatasetUnknown: "GET /v1/datasets lists those that there are",
     errors.JobUnknown: "GET /v1/jobs lists those that there are",
     errors.ModelUnknown: "GET /v1/models lists those that there are",
     errors.ReplayExpired: "CELLAR_REPLAY_WINDOW says how many can be",

@@ -53,7 +53,7 @@ HELD = "cellar.held"
 """The key of a scope for the reservation of the body."""
 
 
-UPLOADS = re.compile(r"/v1/models(?:/[^/]+)?")
+UPLOADS = re.compile(r"/v1/models(?:/[^/]+)?|/v1/datasets")
 """Paths whose bodies, if they are no JSON, are written to the disk as they come; their routes limit them."""
 
 

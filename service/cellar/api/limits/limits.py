@@ -32,6 +32,7 @@ class Limits:
     body_timeout_s: float = 20
     stream_idle_s: float = 300
     max_weights_bytes: int = 256 * 1024 * 1024
+    max_upload_bytes: int = 16 * 1024**3
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from cellar.api.routes import history, snapshots
-from cellar.api.routes.catalogue import aliases, cells, health, keys, limits, metrics, models, weights
+from cellar.api.routes.catalogue import aliases, cells, datasets, health, keys, limits, metrics, models, weights
 from cellar.api.routes.session import bulk, events, forecasts, many, sequence_stream, sessions, state, steps
 from cellar.api.routes.training import events as job_events
 from cellar.api.routes.training import jobs
@@ -31,6 +31,7 @@ PARTS = (
     snapshots,
     history,
     events,
+    datasets,
     jobs,
     job_events,
     keys,

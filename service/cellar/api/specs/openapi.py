@@ -57,6 +57,7 @@ TAGS = {
     "state": "The state of sessions: read, write and reset it, snapshots and forks.",
     "events": "Changes of sessions as server-sent events.",
     "past": "Earlier states, logs, replays and other versions.",
+    "datasets": "Files of readings that are kept as tables.",
     "jobs": "Training jobs.",
     "keys": "API keys, and tickets that stand for one for some seconds.",
     "limits": "Quotas of tenants, and limits of the service.",

@@ -5,7 +5,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import IO
+from typing import IO, Literal
 
 from cellar.datasets.faults import fault
 from cellar.datasets.options import ReadOptions
@@ -42,7 +42,7 @@ class CsvFile:
             raise fault("the file contains zero bytes", remedy="send text, or the Content-Type of what it is")
         self._dialect: Dialect = find_dialect(lines, options)
         self.names = self._dialect.names
-        self.decimal = self._dialect.decimal
+        self.decimal: Literal[".", ","] = self._dialect.decimal
         if len(self.names) > MOST_COLUMNS:
             raise fault(f"the file has {len(self.names):,} columns; at most {MOST_COLUMNS:,} are allowed", row=1)
 

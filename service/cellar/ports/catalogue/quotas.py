@@ -21,7 +21,7 @@ class CatalogueUse(NamedTuple):
     jobs: int
     """Training jobs that have not ended."""
     dataset_bytes: int
-    """Bytes of their datasets."""
+    """Bytes of their data, and of all stored datasets."""
 
 
 class SessionUse(NamedTuple):

@@ -1,0 +1,222 @@
+"""Routes that add, read, list and delete datasets."""
+
+from typing import Annotated, Any
+
+from anyio import CapacityLimiter
+from anyio.lowlevel import RunVar
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from cellar.api.decoding.dataset_body import receive_file
+from cellar.api.dependencies import CallerOf, Parts
+from cellar.api.errors.problems import answers
+from cellar.api.http.body import body_type, bytes_of
+from cellar.api.http.parameters import PARAMETER, STORE, Limit, creation, set_created
+from cellar.api.http.query_and_headers import of_query, read_query
+from cellar.api.routes.json_route import JsonRoute
+from cellar.api.schemas.catalogue.datasets import (
+    ChartAnswer,
+    DatasetAnswer,
+    DatasetQuery,
+    DatasetsAnswer,
+    RowsAnswer,
+    StatisticsAnswer,
+    StatisticsLine,
+)
+from cellar.api.schemas.names import MODEL_PATTERN, MODEL_PREFIX_PATTERN, NUMBER_CURSOR_PATTERN
+from cellar.datasets.chart import chart
+from cellar.datasets.formats import TYPES
+from cellar.datasets.preview import place_of, rows_of
+from cellar.datasets.reading import read_table
+from cellar.datasets.statistics import column_statistics
+from cellar.errors import (
+    AlreadyExists,
+    BodyTooLarge,
+    DatasetInUse,
+    DatasetInvalid,
+    DatasetUnknown,
+    InvalidInput,
+    InvalidParameter,
+    MalformedBody,
+    UnsupportedMediaType,
+)
+from cellar.errors.suggestions import suggestion
+
+AT_ONCE = 2
+"""Files that a process reads at a time; further ones wait. Each takes a processor for as long."""
+
+_readers: RunVar[CapacityLimiter] = RunVar("dataset readers")
+
+DatasetName = Annotated[str, Path(pattern=MODEL_PATTERN, description="The dataset.")]
+NameCursor = Annotated[
+    str, Query(pattern=MODEL_PREFIX_PATTERN, description="The cursor of the last answer; empty for the first page.")
+]
+RowCursor = Annotated[
+    str, Query(pattern=NUMBER_CURSOR_PATTERN, description="The cursor of the last answer; empty for the first page.")
+]
+SeriesId = Annotated[
+    str | None, Query(max_length=256, description="The id of a series. Default: the first, or of rows: all.")
+]
+
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=JsonRoute)
+
+UPLOAD = (*STORE, *PARAMETER, BodyTooLarge, MalformedBody, UnsupportedMediaType)
+SAME = "There is a dataset of that name with the same readings: it is answered, and nothing is made."
+
+
+def _body() -> dict[str, Any]:
+    """Return OpenAPI's description of a body with a file."""
+    about = bytes_of("A file of readings: a row for each time, or for each time and series.")
+    schema = DatasetQuery.model_json_schema()
+    parameters = []
+    for name, member in schema["properties"].items():
+        bare = {key: value for key, value in member.items() if key not in ("description", "default", "title")}
+        required = name in schema["required"]
+        about_it = member["description"]
+        parameters.append({"name": name, "in": "query", "required": required, "description": about_it, "schema": bare})
+    content = dict.fromkeys(TYPES, about)
+    return {"requestBody": {"required": True, "content": content}, "parameters": parameters}
+
+
+@router.post(
+    "",
+    response_description="Created",
+    **creation(DatasetAnswer, SAME, *UPLOAD, AlreadyExists, DatasetInvalid, InvalidInput),
+    openapi_extra=_body(),
+)
+async def add_dataset(request: Request, caller: CallerOf, services: Parts, response: Response) -> DatasetAnswer:
+    """Read a file of readings, and keep it as a dataset that training jobs and backtests can use.
+
+    The body is the file, of any size; it is written to the disk while it comes, and read in bounded memory. Rows are
+    sorted by series and time. An error names the row, counted from 1 with the header, and the column.
+    """
+    kind = body_type(request.headers.get("content-type", ""), *TYPES)
+    asked = read_query(DatasetQuery, request)
+    async with receive_file(request) as file:
+
+        def add() -> tuple[DatasetAnswer, bool]:
+            """Read the file and keep its table, on a thread."""
+            with of_query(DatasetQuery):
+                built = read_table(file, kind, asked.options(), request.app.state.temporary_files)
+            with built.file:
+                added = services.datasets.add(caller.tenant, asked.name, built, kind)
+            return DatasetAnswer.of(added.stored), added.replayed
+
+        answer, replayed = await run_sync(add, limiter=_limiter())
+    set_created(response, f"/v1/datasets/{answer.dataset}", created=not replayed)
+    return answer
+
+
+def _limiter() -> CapacityLimiter:
+    try:
+        return _readers.get()
+    except LookupError:
+        limiter = CapacityLimiter(AT_ONCE)
+        _readers.set(limiter)
+        return limiter
+
+
+@router.get("", responses=answers(*STORE, *PARAMETER))
+async def list_datasets(
+    caller: CallerOf, services: Parts, cursor: NameCursor = "", limit: Limit = 100
+) -> DatasetsAnswer:
+    """List datasets by name, without their columns."""
+    return DatasetsAnswer.page(*await run_sync(services.datasets.list, caller.tenant, limit, cursor))
+
+
+@router.get("/{dataset}", responses=answers(*STORE, *PARAMETER, DatasetUnknown))
+async def read_dataset(dataset: DatasetName, caller: CallerOf, services: Parts) -> DatasetAnswer:
+    """Return a dataset with its columns."""
+    return DatasetAnswer.of(await run_sync(services.datasets.get, caller.tenant, dataset))
+
+
+@router.get("/{dataset}/rows", responses=answers(*STORE, *PARAMETER, DatasetUnknown))
+async def read_rows(
+    dataset: DatasetName,
+    caller: CallerOf,
+    services: Parts,
+    cursor: RowCursor = "",
+    limit: Limit = 100,
+    series: SeriesId = None,
+) -> RowsAnswer:
+    """Return rows in the order of series and time, of all series or of one."""
+
+    def read() -> RowsAnswer:
+        """Read them on a thread."""
+        table = services.datasets.open(caller.tenant, dataset)
+        begin, end = 0, table.rows
+        if series is not None:
+            place = _place(place_of(table, series), series)
+            begin, end = (int(bound) for bound in table.bounds[place : place + 2])
+        first = min(end, begin + int(cursor or 0))
+        last = min(end, first + limit)
+        names = [column.name for column in table.columns]
+        after = "" if last == end else str(last - begin)
+        return RowsAnswer(columns=names, rows=rows_of(table, first, last - first), cursor=after)
+
+    return await run_sync(read)
+
+
+def _place(place: int | None, series: str) -> int:
+    """Return the place of a series that there is. Raise InvalidParameter."""
+    if place is None:
+        raise InvalidParameter(
+            f"query parameter series: the dataset has no series {series[:60]!r}",
+            location="query",
+            parameter="series",
+            expected="the id of a series",
+            actual=series[:60],
+        )
+    return place
+
+
+@router.get("/{dataset}/statistics", responses=answers(*STORE, *PARAMETER, DatasetUnknown))
+async def read_statistics(dataset: DatasetName, caller: CallerOf, services: Parts) -> StatisticsAnswer:
+    """Return the statistics of all columns: extremes, mean, deviation, quantiles, and rows of each category."""
+
+    def read() -> StatisticsAnswer:
+        """Compute them on a thread."""
+        table = services.datasets.open(caller.tenant, dataset)
+        lines = [StatisticsLine.of(column_statistics(table, column)) for column in table.columns]
+        return StatisticsAnswer(dataset=dataset, rows=table.rows, columns=lines)
+
+    return await run_sync(read, limiter=_limiter())
+
+
+@router.get("/{dataset}/series", responses=answers(*STORE, *PARAMETER, DatasetUnknown))
+async def read_series(
+    dataset: DatasetName,
+    caller: CallerOf,
+    services: Parts,
+    column: Annotated[str, Query(max_length=128, description="A column of numbers or categories.")],
+    series: SeriesId = None,
+    points: Annotated[int, Query(ge=2, le=10_000, description="Most points in the answer.")] = 1000,
+) -> ChartAnswer:
+    """Return points of a column for a plot: the lowest and the highest value of each part of the series."""
+
+    def read() -> ChartAnswer:
+        """Choose the points on a thread."""
+        table = services.datasets.open(caller.tenant, dataset)
+        if column not in table.values:
+            raise InvalidParameter(
+                f"query parameter column: {column[:60]!r} is no column of readings{suggestion(column, table.values)}",
+                location="query",
+                parameter="column",
+                expected=f"one of {', '.join(list(table.values)[:20])}",
+                actual=column[:60],
+            )
+        place = 0 if series is None else _place(place_of(table, series), series)
+        return ChartAnswer.of(column, table.series_ids[place], chart(table, column, place, points))
+
+    return await run_sync(read)
+
+
+@router.delete(
+    "/{dataset}",
+    status_code=204,
+    response_description="Deleted",
+    responses=answers(*STORE, *PARAMETER, DatasetUnknown, DatasetInUse),
+)
+async def delete_dataset(dataset: DatasetName, caller: CallerOf, services: Parts) -> None:
+    """Delete a dataset, unless a training job that has not ended needs it."""
+    await run_sync(services.datasets.delete, caller.tenant, dataset)
