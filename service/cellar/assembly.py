@@ -24,6 +24,7 @@ from cellar.keys.administration import KeyAdministration
 from cellar.keys.key_ring import KeyRing, Tenants
 from cellar.keys.pepper import pepper_of
 from cellar.keys.tokens import Tokens
+from cellar.learning_models import LearningModels
 from cellar.memory import shares
 from cellar.memory.request_memory import RequestMemory
 from cellar.memory.temporary_files import TemporaryFiles
@@ -36,7 +37,6 @@ from cellar.ports.peers import Peers
 from cellar.quota_assembly import make_quotas
 from cellar.quotas.quotas import EVERY_S as QUOTAS_S
 from cellar.quotas.quotas import EXCHANGE_S, Quotas
-from cellar.registry import Registry
 from cellar.sessions.events.hub import EventHub
 from cellar.sessions.execution.aliases import EVERY_S as ALIASES_S
 from cellar.sessions.forwarding.forwarding import Forwarding
@@ -52,6 +52,7 @@ from cellar.sessions.operations.forks import Forks
 from cellar.sessions.operations.model_deletion import EVERY_S as DELETIONS_S
 from cellar.sessions.operations.model_deletion import Deletions
 from cellar.sessions.operations.snapshots import Snapshots
+from cellar.sessions.service.learning import SessionLearning
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.service.states import States
 from cellar.sessions.values.digest_chain import DIGEST_CHAIN
@@ -107,7 +108,7 @@ class Parts(Stores):
         self.queue_url = settings.queue_url or self.url
         self.queue_name = queue_name(settings.key_prefix)
         self.kernels = KernelCache(settings.cache_dir, beforehand=settings.warm_dir)
-        self.registry = Registry(self.models, self.blobs, self.kernels, self.clock)
+        self.registry = LearningModels(self.models, self.blobs, self.kernels, self.clock)
 
     def job_queue(self, queue: redis.Redis) -> JobQueue:
         """Return the job queue on a client of its Redis."""
@@ -126,7 +127,7 @@ class Api(Parts):
 
     def __init__(self, settings: Settings, peers: Peers | None = None, metrics: ProcessMetrics | None = None) -> None:
         super().__init__(settings)
-        self._peers, self._job_sweep_s = peers, settings.job_sweep_s
+        self._peers = peers
         self.temporary_files = TemporaryFiles(settings.data_dir / "tmp")
         self.registry.memory = self.temporary_files.allocate
         self_test.check(self.kernels)
@@ -137,7 +138,6 @@ class Api(Parts):
         self._events = RedisEvents(self._second_router, find_pubsub_server(self.url), prefix=settings.key_prefix)
         self._store = self._make_store(settings, router)
         self._sessions = self._make_sessions(settings)
-        self._job_queue = self.job_queue(sync_client(self.queue_url))
         limits = {"most": settings.max_snapshots, "held_s": settings.idempotency_ttl_s}
         copies = RedisSnapshots(router, self._store, prefix=settings.key_prefix, **limits)
         history = RedisHistory(self._second_router, prefix=settings.key_prefix)
@@ -148,6 +148,7 @@ class Api(Parts):
         self.services = Services(
             sessions=self._sessions,
             states=States(*stored),
+            learning=SessionLearning(*stored, self.registry),
             snapshots=Snapshots(*stored, copies, self.clock),
             forks=Forks(*stored, copies, self.clock, most_bytes=settings.max_fork_bytes),
             forecasts=Forecasts(*stored, max_steps=settings.max_forecast_steps),
@@ -175,6 +176,8 @@ class Api(Parts):
         return make_quotas(settings, self, self._second_router, Tenants(keys), *limited)
 
     def _make_jobs(self, settings: Settings) -> Jobs:
+        self._job_queue = self.job_queue(sync_client(self.queue_url))
+        self._job_sweep_s = settings.job_sweep_s
         most_bytes = settings.job_memory_bytes or shares.job_bytes(settings.local_workers)
         return Jobs(self.jobs, self.blobs, self.registry, self._job_queue, self.clock, most_bytes=most_bytes)
 

@@ -28,6 +28,7 @@ from cellar.model_index import ModelIndex
 from cellar.nn.execution.bf16_error import rounding_error
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.execution.network_cache import NetworkCache
+from cellar.nn.learning.readout_network import ReadoutNetwork
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.onnx_graph.graph_network import GraphNetwork, open_graph
@@ -67,7 +68,7 @@ class RunnableModel:
     """A version that is ready to run."""
 
     version: ModelVersion
-    network: BoundNetwork | GraphNetwork
+    network: BoundNetwork | GraphNetwork | ReadoutNetwork
     size_bytes: int
     """The memory that it takes, without what it shares."""
     shared: CompiledNetwork | None = None
@@ -84,7 +85,7 @@ class Registry(ModelIndex):
         self._blobs = blobs
         self.memory = memory
         """Where weights are read to before they are packed."""
-        self.networks = NetworkCache(cache)
+        self.kernels, self.networks = cache, NetworkCache(cache)
         self.quota: ModelQuota | None = None
         """Refuses models beyond the quotas of their tenant; None: all are taken."""
         self._headers: WeakKeyDictionary[CompiledNetwork, bytes] = WeakKeyDictionary()

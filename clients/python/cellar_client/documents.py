@@ -118,6 +118,22 @@ class ShadowDocument(DifferencesDocument):
     stopped: str | None
 
 
+class LearningDocument(TypedDict):
+    """The weights that a session has learnt, and its errors."""
+
+    session: str
+    model: str
+    step: int
+    position: str
+    learning: Document
+    updates: int
+    waiting: int
+    first: int | None
+    loss: float | None
+    base_loss: float | None
+    delta_norm: float
+
+
 class ParameterDocument(TypedDict):
     """An array of weights."""
 

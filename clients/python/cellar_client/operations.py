@@ -49,6 +49,7 @@ class ClientCore:
         history: int | None = None,
         log: int | None = None,
         events: int | None = None,
+        learning: Mapping[str, Any] | None = None,
     ) -> Operation[SessionCore]:
         """Return a session: the existing one, or a new one of `model` if there is none.
 
@@ -56,10 +57,10 @@ class ClientCore:
         continues after its own crash; `recovered` of the session is then the answer to the request that was in
         progress. The options of a new session: `batch_size` rows; a lifetime of `ttl_s` seconds after the last change,
         or no end if `pinned`; how many states (`history`), changes with their inputs (`log`) and events for watchers
-        (`events`) are kept.
+        (`events`) are kept, and what it learns from targets (`learning`, as `{"type": "rls"}`).
         """
         options = given(model=model, batch_size=batch_size, ttl_s=ttl_s, pinned=pinned)
-        options |= given(history=history, log=log, events=events)
+        options |= given(history=history, log=log, events=events, learning=learning)
         return (yield from open_session(name, options, self.give_up_s, state))
 
     def sessions(
@@ -80,9 +81,9 @@ class ClientCore:
     ) -> Operation[list[SessionDocument | Problem]]:
         """Create many sessions, and return the session or the error of each, in order.
 
-        Each is a mapping of `session`, `model`, `batch_size`, `ttl_s`, `history`, `log`, `events`, `pinned` and its
-        state in `layers`, all as of `POST /v1/sessions/bulk`. One without `session` gets a name, and one without
-        `model` has that of all.
+        Each is a mapping of `session`, `model`, `batch_size`, `ttl_s`, `history`, `log`, `events`, `pinned`,
+        `learning` and its state in `layers`, all as of `POST /v1/sessions/bulk`. One without `session` gets a name, and
+        one without `model` has that of all.
         """
         return (yield from create_all(sessions, model, self.give_up_s))
 

@@ -26,6 +26,7 @@ from cellar.sessions.operations.forecasts import Forecasts
 from cellar.sessions.operations.forks import Forks
 from cellar.sessions.operations.model_deletion import Deletions
 from cellar.sessions.operations.snapshots import Snapshots
+from cellar.sessions.service.learning import SessionLearning
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.service.states import States
 
@@ -36,6 +37,7 @@ class Services:
 
     sessions: Sessions
     states: States
+    learning: SessionLearning
     snapshots: Snapshots
     forks: Forks
     forecasts: Forecasts

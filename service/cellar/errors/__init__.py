@@ -65,7 +65,7 @@
     │   ├── KernelRevisionMismatch   the session has another revision of the arithmetic
     │   ├── SnapshotsFull            the session has the largest allowed number of snapshots
     │   ├── SnapshotUnfit            the snapshot is of another model
-    │   ├── NotKept                  the session was created without the history, log or events that the request needs
+    │   ├── NotKept                  the session keeps no history, log, events or learning, which the request needs
     │   ├── OutOfReach               a step that the history does not reach; has the steps that can be reached
     │   ├── ModelUnfit               a version that cannot run the session; has what it should have
     │   └── PositionConflict         has the present position of the session

@@ -143,7 +143,7 @@ class SnapshotUnfit(Conflict, slug="snapshot_unfit", title="Snapshot of another 
 
 
 class NotKept(Conflict, slug="not_kept", title="Not kept"):
-    """The session keeps no history, no log or no events, and the request needs them."""
+    """The session keeps no history, no log or no events, or learns nothing, and the request needs it."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -1,5 +1,7 @@
 """The table of outcomes (design, section 5), row by row."""
 
+from dataclasses import replace
+
 import pytest
 
 from cellar.errors import (
@@ -231,3 +233,18 @@ def test_a_position_that_is_ahead_is_from_an_answer_and_says_that_steps_were_los
     with pytest.raises(Regressed) as caught:
         judge(begin, [], None, at(only(done).after), BODY)
     assert "the store has lost the steps from 0 on" in caught.value.detail
+
+
+def test_a_change_between_two_steps_is_in_the_way_of_neither(begin: SessionRecord) -> None:
+    """A target changes the digest and no step number: a step that is repeated by its number is found behind it."""
+    first = a_commit(begin, 1.0, identity=Identity(step=0))
+    here = only(first).after
+    learnt = replace(a_change(here, 0.0), kind="learn", steps=0, after=here._replace(digest=b"l" * 16))
+    second = a_change(learnt.after, 2.0, identity=Identity(step=1))
+    entries = [
+        unpack_entry(pack_entry(each, number, 4096)) for number, each in enumerate((only(first), learnt, second))
+    ]
+    record = replace(begin, position=second.after, revision=3)
+    found = judge(record, entries, None, Identity(step=1), second.fingerprint)
+    assert found is not None
+    assert found.position == second.after

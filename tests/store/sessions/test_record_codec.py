@@ -104,9 +104,12 @@ def test_an_entry_of_a_change_that_moves_nothing() -> None:
 
 @pytest.mark.parametrize("deleted", [None, DeletedModel(1, 3, False, ((0, "h", 2, "gru"),))])
 @pytest.mark.parametrize("following", [None, Following("live", 1_700_000_000_123, ((0, "co2@1"), (7, "co2@2")))])
-def test_metadata_are_read_as_they_were_written(deleted: DeletedModel | None, following: Following | None) -> None:
+@pytest.mark.parametrize("learning", ["", '{"type":"rls"}'])
+def test_metadata_are_read_as_they_were_written(
+    deleted: DeletedModel | None, following: Following | None, learning: str
+) -> None:
     record = a_record()
-    meta = dataclasses.replace(record.meta, deleted=deleted, following=following)
+    meta = dataclasses.replace(record.meta, deleted=deleted, following=following, learning=learning)
     assert unpack_head(pack_head(meta, record.position, 3), pack_meta(meta)) == (meta, record.position, 3)
 
 

@@ -12,6 +12,8 @@ from cellar_client.documents import (
     ChangeDocument,
     ForecastDocument,
     HistoryDocument,
+    LearningDocument,
+    ModelDocument,
     ReplayDocument,
     SessionDocument,
     ShadowDocument,
@@ -188,6 +190,30 @@ class SessionOperations:
     def end_shadow(self) -> Operation[None]:
         """End the shadow, and delete its results."""
         yield from self._call("DELETE", "/shadow")
+
+    # --- learning
+
+    def give_targets(self, targets: Any, step: int | None = None) -> Operation[ChangeDocument]:
+        """Teach the session what the outputs of consecutive steps should have been: numbers (T, out_size).
+
+        `step` is the first of them, by default so that the last one is the last step. Raise StepTaken for a step that
+        was given another target.
+        """
+        values = as_floats(targets)
+        first = int(self.position.split(".")[1]) - len(values) if step is None else step
+        return (yield from self._change("targets", {"step": first, "targets": values.tolist()}))
+
+    def learning(self) -> Operation[LearningDocument]:
+        """Return how much the session has learnt: its errors before and after, and how far its weights have moved."""
+        return self._call("GET", "/learning")
+
+    def reset_learning(self) -> Operation[ChangeDocument]:
+        """Return to the version: what was learnt is forgotten, and the hidden state stays."""
+        return (yield from self._change("learning/reset", {}))
+
+    def publish_learning(self) -> Operation[ModelDocument]:
+        """Publish what the session has learnt as the newest version of its model."""
+        return self._call("POST", "/learning/publish")
 
     # --- the session itself
 

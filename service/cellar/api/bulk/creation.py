@@ -78,7 +78,7 @@ class _OrderReader:
         except CellarError as fault:
             session = outline(line).members.get("session")
             return session if isinstance(session, str) else None, fault
-        kept = asked.history, asked.log, asked.events, asked.pinned
+        kept = asked.history, asked.log, asked.events, asked.pinned, asked.learning_text
         options = SessionOptions(asked.batch_size, self._sessions.ttl_s(asked.ttl_s), *kept)
         return SessionOrder(asked.session, asked.model, options, states)
 

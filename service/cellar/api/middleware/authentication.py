@@ -39,6 +39,7 @@ SCOPE_OF: tuple[tuple[re.Pattern[str], KeyScope, KeyScope], ...] = (
     (re.compile(r"/v1/(tickets|stats|limits)"), "read", "read"),
     (re.compile(r"/metrics"), "metrics", "metrics"),
     (re.compile(r"/v1/(models|cells|datasets|jobs)(/.*)?"), "read", "train"),
+    (re.compile(r"/v1/sessions/[^/]+/learning/publish"), "train", "train"),
     (re.compile(r"/v1/(sessions|deletions|steps|stream)(/.*)?"), "read", "step"),
 )
 """The scopes of paths: for reading, and for everything else. A test holds them against the routes."""

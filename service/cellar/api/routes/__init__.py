@@ -5,7 +5,7 @@ from fastapi.routing import APIRoute
 
 from cellar.api.routes import history, snapshots
 from cellar.api.routes.catalogue import aliases, cells, datasets, health, keys, limits, metrics, models, weights
-from cellar.api.routes.session import bulk, events, forecasts, many, sequence_stream, sessions, state, steps
+from cellar.api.routes.session import bulk, events, forecasts, learning, many, sequence_stream, sessions, state, steps
 from cellar.api.routes.training import events as job_events
 from cellar.api.routes.training import jobs
 
@@ -26,6 +26,7 @@ PARTS = (
     steps,
     bulk,
     sequence_stream,
+    learning,
     state,
     forecasts,
     snapshots,

@@ -85,6 +85,9 @@ Data = Annotated[Any, _listing(1, 2, 3)]
 StateInput = Annotated[Numbers, _listing(2)]
 """Numbers of a state: an array for each row."""
 
+TargetsOfSteps = Annotated[Numbers, _listing(2)]
+"""Targets of several steps: an array for each step."""
+
 StepOutput = Annotated[list[Any], _outputs(1, 2)]
 """Outputs of a step, nested as its `StepInput`."""
 

@@ -55,6 +55,7 @@ TAGS = {
     "sessions": "A model's state, kept between requests.",
     "steps": "Steps of sessions: one, a sequence, or many.",
     "state": "The state of sessions: read, write and reset it, snapshots and forks.",
+    "learning": "Sessions that learn from targets which are given later.",
     "events": "Changes of sessions as server-sent events.",
     "past": "Earlier states, logs, replays and other versions.",
     "datasets": "Files of readings that are kept as tables.",

@@ -27,7 +27,7 @@ from cellar.engine.backend.compile_pool import Compiled, compile_kernels, is_wan
 from cellar.engine.backend.loaded_code import Footprint, LoadedKernels
 from cellar.engine.backend.loader import Builtin, NativeFunction, builtin, link
 from cellar.engine.native_calls.command_list_call import command_list_text
-from cellar.engine.native_calls.programs import advance_text, digest_chain_text, product_texts
+from cellar.engine.native_calls.programs import advance_text, digest_chain_text, product_texts, readout_text
 from cellar.engine.target import Target, host_target
 from cellar.errors import CompileAbandoned, CompileFailed
 from cellar.metrics.counts import COUNTS
@@ -97,7 +97,8 @@ class KernelCache:
     @property
     def library(self) -> list[str]:
         """Return the texts that every service needs besides those of cells."""
-        return [*product_texts(self.target.registers), advance_text(), command_list_text(), digest_chain_text()]
+        products = product_texts(self.target.registers)
+        return [*products, advance_text(), command_list_text(), digest_chain_text(), readout_text()]
 
     @functools.cached_property
     def advance(self) -> Builtin:
@@ -113,6 +114,11 @@ class KernelCache:
     def digest_chain(self) -> NativeFunction:
         """A chain of digests in one call, as `blake2b.digest_chain` describes it. Raise CompileFailed."""
         return self.load([digest_chain_text()])[0]
+
+    @functools.cached_property
+    def readout(self) -> NativeFunction:
+        """A readout that learns, as `readout.readout` describes it. Raise CompileFailed."""
+        return self.load([readout_text()])[0]
 
     def products(self) -> ProductKernels:
         """Return the products for this target. Raise CompileFailed."""

@@ -27,6 +27,8 @@ from cellar.engine.kernel_library.simd import (
 VOID = types.void
 BYTE = ir.IntType(8)
 WORD = ir.IntType(64)
+DOUBLE = ir.DoubleType()
+D = types.float64
 
 
 def _load(b: Builder, address: Value, kind: ir.Type, align: int) -> Value:
@@ -51,6 +53,14 @@ load = instruction(V, I)(lambda b, address: _load(b, address, VECTOR, 4))
 """Sixteen floats from an address."""
 load_one = instruction(V, I)(lambda b, address: emit_splat(b, _load(b, address, FLOAT, 4)))
 """The one float at an address in every lane."""
+read_float = instruction(D, I)(lambda b, address: b.fpext(_load(b, address, FLOAT, 4), DOUBLE))
+"""The one float at an address, widened to float64."""
+write_float = instruction(VOID, I, D)(lambda b, address, value: _store(b, address, b.fptrunc(value, FLOAT), 4))
+"""Stores a float64 rounded to one float."""
+read_double = instruction(D, I)(lambda b, address: _load(b, address, DOUBLE, 8))
+"""The float64 at an address."""
+write_double = instruction(VOID, I, D)(lambda b, address, value: _store(b, address, value, 8))
+"""Stores a float64."""
 store = instruction(VOID, I, V)(lambda b, address, value: _store(b, address, value, 4))
 """Stores sixteen floats at an address."""
 

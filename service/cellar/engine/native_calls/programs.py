@@ -41,3 +41,8 @@ def advance_text() -> str:
     """Return the program of the native call of a network: `native_calls.network_call.advance`."""
     arguments = ", ".join(["types.int64"] * 3)
     return _ENTRY.format(module="native_calls.network_call", function="advance", arguments=arguments)
+
+
+def readout_text() -> str:
+    """Return the program of readouts that learn: `kernel_library.readout.readout`."""
+    return _ENTRY.format(module="kernel_library.readout", function="readout", arguments="types.int64")

@@ -84,6 +84,8 @@ class SessionMeta:
     """Set when its model was deleted by force: from then on only a move to another version changes its state."""
     following: Following | None = None
     """The alias that it follows; None: its version is pinned."""
+    learning: str = ""
+    """The learning of the session, as JSON (`cellar.nn.learning.spec`); empty: nothing."""
 
     @property
     def follows(self) -> str | None:

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from time import monotonic
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
-from cellar.errors import ModelDeleted, ModelUnknown
+from cellar.errors import InvalidInput, ModelDeleted, ModelUnknown
 from cellar.metrics.counts import COUNTS, ModelCounts
 from cellar.ports import ModelUses, ModelVersion, SessionMeta
 from cellar.sessions.execution.aliases import AliasSource
@@ -43,12 +43,24 @@ class ModelSource(AliasSource, Protocol):
         """Return the network of a version that was deleted and whose sessions are not all marked yet, else None."""
 
 
+@runtime_checkable
+class LearningSource(Protocol):
+    """Where the models of sessions that learn come from."""
+
+    def learning_of(self, version: ModelVersion, learning: str) -> str:
+        """Return the learning of the sessions of a version, given that of another version or of a request."""
+
+    def load_learning(self, version: ModelVersion, learning: str) -> Model:
+        """Return a version ready to run for sessions that learn. Raise ModelUnknown if its weights are gone."""
+
+
 class ModelKey(NamedTuple):
-    """The key of a model: a version and its digest, which each session stores."""
+    """The key of a model: a version and its digest, which each session stores, and what its sessions learn."""
 
     tenant: str
     ref: str
     digest: str
+    learning: str = ""
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -146,21 +158,29 @@ class ModelCache:
             if self._looks.get(key) is own:
                 del self._looks[key]
 
-    async def resolve(self, tenant: str, ref: str) -> Model:
-        """Return the model that a reference means now. Raise ModelUnknown, CompileFailed or StoreUnavailable."""
+    async def resolve(self, tenant: str, ref: str, learning: str = "") -> Model:
+        """Return the model that a reference means now. Raise ModelUnknown, CompileFailed or StoreUnavailable.
+
+        `learning` is what its sessions learn, as a request or a session of another version has it; empty: nothing.
+        Raise InvalidInput if they cannot learn it.
+        """
         version = await self.find(tenant, ref)
-        key = ModelKey(tenant, version.ref, version.digest)
+        if learning:
+            learning = await _on(self._lookers, lambda: self._learning_source.learning_of(version, learning))
+        key = ModelKey(tenant, version.ref, version.digest, learning)
         return (self._at_hand(key) or await self._load(key, version)).model
 
     def cached(self, tenant: str, meta: SessionMeta) -> LoadedModel | None:
         """Return the session's model if it is loaded, and was not deleted."""
-        return None if meta.deleted is not None else self._at_hand(ModelKey(tenant, meta.model, meta.model_digest))
+        if meta.deleted is not None:
+            return None
+        return self._at_hand(ModelKey(tenant, meta.model, meta.model_digest, meta.learning))
 
     async def fetch(self, tenant: str, meta: SessionMeta) -> LoadedModel:
         """Return the session's model, ready to run. Raise ModelDeleted, also if another model has its name now."""
         if meta.deleted is not None:
             raise model_deleted(meta.model)
-        key = ModelKey(tenant, meta.model, meta.model_digest)
+        key = ModelKey(tenant, meta.model, meta.model_digest, meta.learning)
         return self._at_hand(key) or await self._load(key)
 
     async def known(self, tenant: str, meta: SessionMeta) -> Model:
@@ -213,11 +233,22 @@ class ModelCache:
     async def _load_on_a_thread(self, key: ModelKey, version: ModelVersion | None) -> Model:
         def load() -> Model:
             """Look the version up and load it. Of a graph the operations are measured, which takes a few steps."""
-            model = self._source.load(version or self._find_pinned(key))
+            found = version or self._find_pinned(key)
+            if key.learning:
+                model = self._learning_source.load_learning(found, key.learning)
+            else:
+                model = self._source.load(found)
             _ = model.network.flops
             return model
 
         return await _on(self._loaders, load)
+
+    @property
+    def _learning_source(self) -> LearningSource:
+        """The source, for sessions that learn. Raise InvalidInput if it has none."""
+        if not isinstance(self._source, LearningSource):
+            raise InvalidInput("no session of this service can learn", pointer="/learning")
+        return self._source
 
     def _find_pinned(self, key: ModelKey) -> ModelVersion:
         """Return a version that a session has: it was there once, so it was deleted if it is not."""

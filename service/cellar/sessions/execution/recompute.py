@@ -10,6 +10,7 @@ from cellar.errors import ShapeMismatch, StoreCorrupt
 from cellar.ports import Floats, Mask, RowFlags
 from cellar.sessions.execution.kernel_batch import BAD, CALL_ROW_STEPS, CHUNK_STEPS, most_row_steps
 from cellar.sessions.execution.row_schedule import Ints, RowSchedule
+from cellar.sessions.values.learning import again, restarted
 from cellar.sessions.values.model_protocol import Network, Run
 from cellar.sessions.values.row_flags import resets_only, without_end
 from cellar.wire.arrays import state as state_bytes
@@ -28,8 +29,15 @@ class Recompute:
         self.state = state
         """The present state: float32, (rows, state_size)."""
 
+    def learn(self, kind: str, data: bytes) -> None:
+        """Learn logged targets again, or forget what was learnt, as `kind` says."""
+        self.state = again(kind, self.state, data, self._network)
+
     def reset(self, rows: Mask | None) -> None:
-        """Put all rows, or those under the mask, into the initial state."""
+        """Put all rows, or those under the mask, into the initial state. What a session has learnt stays."""
+        if (rows is None or rows.all()) and (kept := restarted(self.state, self._network)) is not None:
+            self.state = kept
+            return
         initial = self._network.initial_state(self._rows)
         if rows is not None:
             state = state_bytes.load(self.state, self._rows, self._network.network.state_size).copy()

@@ -27,6 +27,7 @@ from cellar.sessions.history.reachability import log_covers, log_has_epoch_start
 from cellar.sessions.operations.concurrency_limit import ConcurrencyLimit
 from cellar.sessions.requests.change_request import Edited, Stale
 from cellar.sessions.service.sessions import Sessions
+from cellar.sessions.values.learning import LEARNING_KINDS, begun_anew
 from cellar.sessions.values.model_protocol import Network
 from cellar.sessions.values.position import fingerprint
 from cellar.sessions.values.results import ChangeAnswer
@@ -194,7 +195,8 @@ class SessionHistory:
         version = following.ran(revision)
         try:
             if version is not None:
-                return (await self._sessions.models.resolve(record.key.tenant, version)).network
+                learning = record.meta.learning
+                return (await self._sessions.models.resolve(record.key.tenant, version, learning)).network
         except ModelUnknown:
             pass
         which = version or "an earlier version"
@@ -221,7 +223,12 @@ class SessionHistory:
                 break
             if entry.kind == "follow":
                 network = await self._network(record, stored, entry.revision, present)
-                recompute = Recompute(network, recompute.state, record.meta.batch_size, self._sessions.kernels)
+                state = begun_anew(recompute.state, network)
+                recompute = Recompute(network, state, record.meta.batch_size, self._sessions.kernels)
+            if entry.kind in LEARNING_KINDS:
+                recompute.learn(entry.kind, entry.inputs)
+                if target.digest and _matches(entry.after, target):
+                    return recompute.state
             if not entry.steps:
                 continue
             inputs, flags = inputs_of(entry, record.meta.batch_size)

@@ -16,6 +16,7 @@ from cellar.ports import Floats, HistoryStore, LogEntry, Position, SessionRecord
 from cellar.sessions.execution.recompute import Recompute
 from cellar.sessions.history.history import entries, inputs_of
 from cellar.sessions.history.reachability import GIVES_NO_STATE
+from cellar.sessions.values.learning import LEARNING_KINDS
 from cellar.sessions.values.model_protocol import Model, layout_of
 from cellar.wire.arrays import state as state_bytes
 
@@ -61,6 +62,8 @@ class LogReplay:
             async for outputs in self.recompute.outputs(inputs, flags):
                 yield outputs
             self.steps += entry.steps
+        elif entry.kind in LEARNING_KINDS:
+            self.recompute.learn(entry.kind, entry.inputs)
         elif entry.kind in GIVES_INITIAL_STATE:
             self.recompute.reset(np.frombuffer(entry.row_flags, np.bool_) if entry.row_flags else None)
         elif entry.kind not in KEEPS_STATE:
@@ -94,7 +97,8 @@ async def replay_start(store: HistoryStore, record: SessionRecord, since: Positi
 def replay_from(entry: LogEntry, record: SessionRecord, model: Model, kernels: Executor) -> LogReplay:
     """Return a replay on a version that begins with a change. Raise ModelUnfit."""
     rows = record.meta.batch_size
-    initial = entry.kind in GIVES_INITIAL_STATE
+    keeps_learnt = record.meta.learning and entry.kind != "create" and model.version.digest == record.meta.model_digest
+    initial = entry.kind in GIVES_INITIAL_STATE and not keeps_learnt
     state = state_bytes.dump(model.network.initial_state(rows)) if initial else _given(entry, model)
     recompute = Recompute(model.network, state, rows, kernels)
     return LogReplay(model, recompute, rows, record.meta.incarnation, entry.revision, entry.after, entry.after)

@@ -1,20 +1,26 @@
 """Checks whether a version of a model can run a session: same inputs and rows, and where needed outputs and states."""
 
-from cellar.errors import ModelUnfit
+from cellar.errors import InvalidInput, ModelUnfit
 from cellar.ports import SessionRecord
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.values.model_protocol import Model, Network, layout_of
 
 
-async def load_compatible(sessions: Sessions, record: SessionRecord, ref: str) -> tuple[Model, Model]:
+async def load_compatible(
+    sessions: Sessions, record: SessionRecord, ref: str, *, learns: bool = True
+) -> tuple[Model, Model]:
     """Return the version of the session and the version `ref`, which must be able to run the inputs of the session.
 
+    Of a session that learns both do, the version `ref` only if `learns`.
     The version of the session may have been deleted; then only its sizes are known.
 
     Raise ModelUnfit, ModelUnknown, or InvalidInput if the session has too many rows for the version `ref`.
     """
     own = await sessions.models.known(record.key.tenant, record.meta)
-    model = await sessions.models.resolve(record.key.tenant, ref)
+    try:
+        model = await sessions.models.resolve(record.key.tenant, ref, record.meta.learning if learns else "")
+    except InvalidInput as error:  # it cannot learn
+        raise ModelUnfit(f"{ref}: {error.detail}", expected=error.expected, actual=error.actual) from error
     mine, its = own.network.network, model.network.network
     if mine.in_size != its.in_size:
         raise unfit(model, "inputs", mine.in_size, its.in_size)

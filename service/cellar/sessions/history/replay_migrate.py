@@ -27,6 +27,7 @@ from cellar.sessions.operations.concurrency_limit import ConcurrencyLimit
 from cellar.sessions.requests.change_request import Edited, Stale
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.values.deleted_model import known_of, model_deleted
+from cellar.sessions.values.learning import begun_anew, learning_in
 from cellar.sessions.values.model_protocol import Model, Network, layout_of
 from cellar.sessions.values.position import EPOCH_BYTES, fingerprint, start_of
 from cellar.sessions.values.results import ChangeAnswer
@@ -156,14 +157,14 @@ class Replays:
     async def _carried(self, record: SessionRecord, own: Model, model: Model) -> bytes:
         """Return the state of a session: its own version runs steps whose inputs are stored in place of the state.
 
-        If that was deleted, the other version does.
+        If that was deleted, the other version does. What was learnt is left behind.
         """
-        if not record.redo:
-            return record.state
-        try:
-            return (await self._sessions.recovery.run(record, own.network)).state
-        except ModelDeleted:
-            return (await self._sessions.recovery.run(record, model.network)).state
+        if record.redo:
+            try:
+                record = await self._sessions.recovery.run(record, own.network)
+            except ModelDeleted:
+                record = await self._sessions.recovery.run(record, model.network)
+        return begun_anew(record.state, model.network)
 
     async def _catch_up_for(self, how: How, record: SessionRecord, model: Model, replay: LogReplay | None) -> LogReplay:
         """Call `_catch_up`. If the log is run only because the states differ, a conflict says so."""
@@ -195,6 +196,7 @@ class Replays:
             migrated=after,
             deleted=None,
             following=None if alias is None else Following.of(alias.alias, alias.moved_ms, version.ref, after),
+            learning=learning_in(model.network),
         )
         return Edited(state, meta, layout=layout_of(model.network.network))
 
@@ -214,6 +216,7 @@ class Replays:
             migrated=0,
             deleted=None,
             following=None,
+            learning=learning_in(replay.model.network),
         )
         key = SessionKey(record.key.tenant, name)
         made = SessionRecord(key, meta, start_of(incarnation), 0, replay.recompute.state)

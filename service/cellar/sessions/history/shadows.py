@@ -97,7 +97,7 @@ class Shadows:
             raise model_deleted(record.meta.model)
         if not record.meta.log:
             raise NotKept("the session has no log, which a shadow needs: create it with `log`")
-        own, model = await load_compatible(self._sessions, record, ref)
+        own, model = await load_compatible(self._sessions, record, ref, learns=False)
         check_outputs(own, model)
         record = await self._sessions.recover(record)
         there = await self._shadows.load(key)
@@ -198,7 +198,8 @@ class Shadows:
             return replace(shadow, stopped=f"{error.slug}: {error.detail}")
 
     async def _run_page(self, record: SessionRecord, shadow: Shadow, page: Sequence[LogEntry]) -> Shadow:
-        own_model = await self._model(record, shadow.own_model, shadow.own_digest)
+        learning = record.meta.learning
+        own_model = await self._model(record, shadow.own_model, shadow.own_digest, learning)
         own = self._replay(record, shadow, own_model, shadow.own_state)
         model = await self._model(record, shadow.model, shadow.model_digest)
         other = self._replay(record, shadow, model, shadow.state)
@@ -206,7 +207,7 @@ class Shadows:
         found = Differences(shadow.steps, shadow.numbers, shadow.largest, shadow.total, last)
         for entry in page:
             if entry.kind in CHANGES_MODEL and entry.state is not None:
-                model = own.model if entry.model is None else await self._model(record, entry.model)
+                model = own.model if entry.model is None else await self._model(record, entry.model, learning=learning)
                 check_outputs(model, other.model)
                 own = self._replay(record, shadow, model, entry.state)
                 await other.run(entry)
@@ -227,9 +228,9 @@ class Shadows:
             last=tuple((each.after, each.largest) for each in found.last),
         )
 
-    async def _model(self, record: SessionRecord, ref: str, digest: str | None = None) -> Model:
+    async def _model(self, record: SessionRecord, ref: str, digest: str | None = None, learning: str = "") -> Model:
         try:
-            model = await self._sessions.models.resolve(record.key.tenant, ref)
+            model = await self._sessions.models.resolve(record.key.tenant, ref, learning)
         except ModelUnknown as error:
             raise ModelDeleted(f"the model {ref} was deleted") from error
         if digest not in (None, model.version.digest):

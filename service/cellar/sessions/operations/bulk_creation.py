@@ -41,8 +41,8 @@ class BulkCreation:
     def __init__(self, sessions: Sessions, tenant: str) -> None:
         self._sessions = sessions
         self._tenant = tenant
-        self._models: dict[str, tuple[Model, Alias | None] | CellarError] = {}
-        self._states: dict[tuple[str, int], bytes] = {}
+        self._models: dict[tuple[str, str], tuple[Model, Alias | None] | CellarError] = {}
+        self._states: dict[tuple[str, int, str], bytes] = {}
         self._templates: dict[tuple[str, SessionOptions], _Template] = {}
 
     async def create(self, orders: Sequence[SessionOrder]) -> list[CreateAnswer | CellarError]:
@@ -88,15 +88,15 @@ class BulkCreation:
         if template is None:
             template = self._templates[common] = await self._template(*common)
         loaded, alias, state, layout = template
-        record = self._sessions.new_record(key, order.options, loaded.version, alias, state)
+        record = self._sessions.new_record(key, order.options, loaded, alias, state)
         if order.states is not None:
             record.state = state_edits.write_all(order.states, record, loaded.network).state
         return record, layout
 
     async def _template(self, model: str, options: SessionOptions) -> _Template:
         options.check(self._sessions.max_batch_size)
-        loaded, alias = await self._model(model)
-        known = model, options.batch_size
+        loaded, alias = await self._model(model, options.learning)
+        known = model, options.batch_size, options.learning
         if known not in self._states:
             self._states[known] = self._sessions.initial_state(loaded, options)
         else:
@@ -104,16 +104,16 @@ class BulkCreation:
         layout = layout_of(loaded.network.network) if options.log else None
         return _Template(loaded, alias, self._states[known], layout)
 
-    async def _model(self, model: str) -> tuple[Model, Alias | None]:
+    async def _model(self, model: str, learning: str) -> tuple[Model, Alias | None]:
         """Return a model as it is at the first session of the request that asks for it. Raise its error."""
-        found = self._models.get(model)
+        found = self._models.get((model, learning))
         if found is None:
             try:
                 ref, alias = await self._sessions.aliases.resolve(self._tenant, model)
-                found = await self._sessions.models.resolve(self._tenant, ref), alias
+                found = await self._sessions.models.resolve(self._tenant, ref, learning), alias
             except CellarError as error:
                 found = error
-            self._models[model] = found
+            self._models[model, learning] = found
         if isinstance(found, CellarError):
             raise found
         return found

@@ -26,6 +26,8 @@ class Edited:
     steps: int = 0
     """The number of steps, if a sequence was run before the edit; `after` is the position at its end."""
     after: Position | None = None
+    logged: bytes | None = None
+    """The bytes that the log keeps in place of the new state, if it can be computed from that again."""
 
 
 Edit = Callable[[SessionRecord, Network], Edited]

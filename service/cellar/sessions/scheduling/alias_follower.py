@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cellar.errors import ModelDeleted, ModelUnfit, ModelUnknown
+from cellar.errors import InvalidInput, ModelDeleted, ModelUnfit, ModelUnknown
 from cellar.ports import (
     APPEND,
     MARK_BYTES,
@@ -27,6 +27,7 @@ from cellar.ports import (
 from cellar.sessions.execution.aliases import Aliases
 from cellar.sessions.execution.model_cache import ModelCache
 from cellar.sessions.values.deleted_model import known_of
+from cellar.sessions.values.learning import begun_anew, learning_in
 from cellar.sessions.values.model_protocol import Model, difference, layout_of
 
 
@@ -53,7 +54,10 @@ class AliasFollower:
         if alias is None:
             return record
         try:
-            model = await self._models.resolve(tenant, alias.ref)
+            model = await self._models.resolve(tenant, alias.ref, record.meta.learning)
+        except InvalidInput as error:  # it cannot learn
+            detail = f"the session follows {alias.name}@{alias.alias}, which is {alias.ref} now: {error.detail}"
+            raise ModelUnfit(detail, expected=error.expected, actual=error.actual) from error
         except ModelUnknown:  # deleted, and the alias with it or before
             await self._aliases.refresh(tenant)
             if await self._aliases.ahead(tenant, record.meta) == alias:
@@ -88,12 +92,14 @@ class AliasFollower:
             model_digest=version.digest,
             deleted=None,
             following=meta.following.after(record.revision + 1, version.ref, alias.moved_ms),
+            learning=learning_in(model.network) if meta.learning else "",
         )
         layout = layout_of(model.network.network) if meta.log else None
         here, nonce = record.position, os.urandom(MARK_BYTES)
         change = Change("follow", here, here, 0, APPEND, UNMARKED, nonce, b"", layout=layout)
         await self._uses.enlist(key, version.ref)
-        commit = Commit(record, (change,), record.state, after)
+        state = begun_anew(record.state, model.network) if meta.learning else record.state
+        commit = Commit(record, (change,), state, after)
         result = await self._commit(commit)
         if isinstance(result, CommitConflict):
             return result.record if result.has_state else None

@@ -88,6 +88,12 @@ def check_rows(flags: RowFlags | None, meta: SessionMeta) -> None:
             expected=f"true, false, or as many of them as the session has rows: {meta.batch_size}",
             actual=str(flags.shape[1]),
         )
+    if flags is not None and meta.learning and (flags == ROW_LEFT_OUT).any():
+        raise InvalidInput(
+            "the row of a session that learns takes part in every step, which a target may be given for",
+            pointer="/rows",
+            expected="no row that is left out",
+        )
 
 
 def check_state(record: SessionRecord, sizes: Sizes) -> None:
@@ -209,8 +215,9 @@ def change_commit(
     if after is None:
         after = record.position if edited.stays else start_of(epoch_after(record, request))
     reset = None if edited.reset is None else edited.reset.view(np.uint8)[None]
-    change = _change(request, record.position, after, edited.steps, b"", b"", reset)
-    if record.meta.log and not edited.stays:
+    logged = edited.logged or b"" if record.meta.log else b""
+    change = _change(request, record.position, after, edited.steps, b"", logged, reset)
+    if record.meta.log and not edited.stays and edited.logged is None:
         layout = layout_of(network.network) if edited.layout is None else edited.layout
         change = replace(change, layout=layout)
     meta = edited.meta

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from cellar.errors import InvalidInput
 from cellar.ports import NAME_IN_WORDS, Alias, Following, ModelVersion, SessionMeta, is_name, shown_name
+from cellar.sessions.values.learning import check_one_row
 from cellar.sessions.values.model_protocol import Sizes
 from cellar.sessions.values.position import EPOCH_BYTES
 from cellar.sessions.values.random_bytes import random_bytes
@@ -27,11 +28,15 @@ class SessionOptions(NamedTuple):
     log: int = 0
     events: int = 0
     pinned: bool = False
+    learning: str = ""
+    """The learning of the session, as JSON of the request; empty: none."""
 
     def check(self, most_rows: int) -> None:
         """Raise InvalidInput for options that are invalid for sessions of any model."""
         check_range("batch_size", self.batch_size, most_rows, setting="CELLAR_MAX_BATCH_SIZE")
         check_range("ttl_s", self.ttl_s, MAX_TTL_S)
+        if self.learning:
+            check_one_row(self.batch_size)
 
     def check_with(self, sizes: Sizes, most_numbers: int) -> None:
         """Raise InvalidInput for options that are invalid for sessions of a network of these sizes."""
@@ -44,16 +49,21 @@ class SessionOptions(NamedTuple):
         ):
             check_range(option, value, most, least=0)
 
-    def meta(self, version: ModelVersion, kernel_rev: int, now_s: float, alias: Alias | None) -> SessionMeta:
-        """Return the metadata of a new session, with a fresh random incarnation, which follows the alias if given."""
+    def meta(
+        self, version: ModelVersion, kernel_rev: int, now_s: float, alias: Alias | None, learning: str = ""
+    ) -> SessionMeta:
+        """Return the metadata of a new session, with a fresh random incarnation, which follows the alias if given.
+
+        `learning` is what it learns, as its model says.
+        """
         incarnation = random_bytes(EPOCH_BYTES)
         options = self.history, self.log, self.events, self.pinned
         made = SessionMeta(
             version.ref, version.digest, self.batch_size, kernel_rev, self.ttl_s, now_s, incarnation, *options
         )
-        return (
-            made if alias is None else replace(made, following=Following.of(alias.alias, alias.moved_ms, version.ref))
-        )
+        if alias is not None:
+            made = replace(made, following=Following.of(alias.alias, alias.moved_ms, version.ref))
+        return replace(made, learning=learning) if learning else made
 
 
 def is_as_asked(there: SessionMeta, asked: SessionMeta, model: str) -> bool:

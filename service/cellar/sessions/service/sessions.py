@@ -20,7 +20,6 @@ from cellar.ports import (
     Floats,
     Identity,
     ModelUses,
-    ModelVersion,
     Origin,
     Position,
     RowFlags,
@@ -40,6 +39,7 @@ from cellar.sessions.service.options import MAX_TTL_S, SessionOptions, check_ran
 from cellar.sessions.service.session_quota import NO_QUOTA, SessionQuota, admit_many, admit_one, outcome_of
 from cellar.sessions.service.steps import Steps
 from cellar.sessions.values.identity import check_identity, nonces
+from cellar.sessions.values.learning import learning_in
 from cellar.sessions.values.limits import SessionLimits
 from cellar.sessions.values.model_protocol import Model, Sizes, layout_of
 from cellar.sessions.values.position import Kind, fingerprint, start_of
@@ -105,19 +105,20 @@ class Sessions:
         log: int = 0,
         events: int = 0,
         pinned: bool = False,
+        learning: str = "",
     ) -> CreateAnswer:
         """Create a session of a model: `name`, `name@3`, or `name@live`, which it follows. A name is generated if None.
 
-        `history`, `log`, `events` and `pinned` are what `SessionMeta` says of them. The same request again answers the
-        same session. Raise AlreadyExists, ModelUnknown or InvalidInput.
+        `history`, `log`, `events` and `pinned` are what `SessionMeta` says of them, `learning` is the JSON of what it
+        learns. The same request again answers the same session. Raise AlreadyExists, ModelUnknown or InvalidInput.
         """
-        options = SessionOptions(batch_size, self.ttl_s(ttl_s), history, log, events, pinned)
+        options = SessionOptions(batch_size, self.ttl_s(ttl_s), history, log, events, pinned, learning)
         options.check(self._limits.max_batch_size)
         name = new_name(session)
         ref, alias = await self.aliases.resolve(tenant, model)
-        loaded = await self.models.resolve(tenant, ref)
+        loaded = await self.models.resolve(tenant, ref, learning)
         state = self.initial_state(loaded, options)
-        record = self.new_record(SessionKey(tenant, name), options, loaded.version, alias, state)
+        record = self.new_record(SessionKey(tenant, name), options, loaded, alias, state)
         return self.answer_of(record, await self.admit(record), model)
 
     def ttl_s(self, asked: int | None) -> int:
@@ -139,10 +140,11 @@ class Sessions:
         options.check_with(loaded.network.network, self._limits.max_numbers)
 
     def new_record(
-        self, key: SessionKey, options: SessionOptions, version: ModelVersion, alias: Alias | None, state: bytes
+        self, key: SessionKey, options: SessionOptions, loaded: Model, alias: Alias | None, state: bytes
     ) -> SessionRecord:
         """Return the record of a new session."""
-        meta = options.meta(version, self._limits.kernel_rev, self._clock.now_s(), alias)
+        learning = learning_in(loaded.network) if options.learning else ""
+        meta = options.meta(loaded.version, self._limits.kernel_rev, self._clock.now_s(), alias, learning)
         return SessionRecord(key, meta, start_of(meta.incarnation), 0, state)
 
     def answer_of(self, record: SessionRecord, there: SessionSummary | None, model: str) -> CreateAnswer:

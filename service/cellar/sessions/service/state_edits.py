@@ -13,7 +13,8 @@ from cellar.errors import InvalidInput, KernelRevisionMismatch, ShapeMismatch, S
 from cellar.ports import Floats, Mask, SessionRecord
 from cellar.sessions.requests.change_request import Edited
 from cellar.sessions.scheduling.commit_builder import check_finite, check_state
-from cellar.sessions.values.deleted_model import state_not_stored
+from cellar.sessions.values.deleted_model import LEARNT, state_not_stored
+from cellar.sessions.values.learning import restarted
 from cellar.sessions.values.model_protocol import Network, Sizes
 from cellar.wire.arrays import state as state_bytes
 
@@ -27,13 +28,17 @@ def state_of(record: SessionRecord, sizes: Sizes) -> Floats:
 
 
 def reset_all(record: SessionRecord, network: Network) -> Edited:
-    """Reset the session to its initial state."""
+    """Reset the session to its initial state. It keeps what it has learnt."""
+    if (kept := restarted(record.state, network)) is not None:
+        return Edited(kept)
     return Edited(state_bytes.dump(network.initial_state(record.meta.batch_size)))
 
 
 def reset_rows(rows: Sequence[int] | Sequence[bool], record: SessionRecord, network: Network) -> Edited:
     """Reset these rows to the initial state. Raise as `mask_of`."""
     mask = mask_of(rows, record.meta.batch_size)
+    if mask.all() and (kept := restarted(record.state, network)) is not None:
+        return Edited(kept, reset=mask)
     state = state_of(record, network.network).copy()
     state[mask] = network.initial_state(record.meta.batch_size)[mask]
     return Edited(state_bytes.dump(state), reset=mask)
@@ -69,11 +74,14 @@ def mask_of(rows: Sequence[int] | Sequence[bool], batch_size: int) -> Mask:
 def write_all(
     parts: Mapping[Place, Floats], record: SessionRecord, network: Network, *, pointer: str = "/layers"
 ) -> Edited:
-    """Replace the whole state by these parts. Raise InvalidInput if one is missing, and the errors of `write_some`."""
-    states = {(place.layer, place.name) for place in network.network.states}
+    """Replace the whole state by these parts. Raise InvalidInput if one is missing, and the errors of `write_some`.
+
+    A session keeps the weights that it has learnt unless they are among the parts.
+    """
+    states = {(place.layer, place.name) for place in network.network.states if place.cell not in LEARNT}
     if missing := states - parts.keys():
         layer, name = min(missing)
-        unknown = sorted(parts.keys() - states)
+        unknown = sorted(parts.keys() - {(place.layer, place.name) for place in network.network.states})
         instead = f", and {unknown[0][1]!r} of layer {unknown[0][0]} is none" if unknown else ""
         raise InvalidInput(f"the state {name!r} of layer {layer} is missing{instead}", pointer=pointer)
     return write_some(parts, record, network, pointer=pointer)

@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
+
+import orjson
 
 from cellar.errors import ModelDeleted
 from cellar.ports import DeletedModel, Floats, ModelVersion, SessionMeta
-from cellar.sessions.values.model_protocol import Sizes
+from cellar.sessions.values.model_protocol import Sizes, StatePlace
+
+LEARNT = frozenset({"rls"})
+"""The cells of states that hold what a session has learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class DeletedSizes:
     in_size: int
     out_size: int
     whole_sequences: bool
-    states: Sequence[Place]
+    states: Sequence[StatePlace]
     row_numbers: int = 1
     takes_ids: bool = False
     bits_promised: bool = False
@@ -54,7 +59,7 @@ class DeletedNetwork:
         assert meta.deleted is not None
         self._ref = meta.model
         deleted = meta.deleted
-        self.network: Sizes = DeletedSizes(deleted.in_size, deleted.out_size, deleted.whole_sequences, _places(deleted))
+        self.network: Sizes = DeletedSizes(deleted.in_size, deleted.out_size, deleted.whole_sequences, _places(meta))
 
     def refuse(self, *_: object, **__: object) -> NoReturn:
         """Raise ModelDeleted."""
@@ -81,8 +86,11 @@ class GoneModel:
 
 
 def known_of(sizes: Sizes) -> DeletedModel:
-    """Return the sizes of a network that its sessions must store when it is deleted."""
-    states = tuple((place.layer, place.name, place.size, place.cell) for place in sizes.states)
+    """Return the sizes of a network that its sessions must store when it is deleted.
+
+    What a session learns is in its metadata already.
+    """
+    states = tuple((at.layer, at.name, at.size, at.cell) for at in sizes.states if at.cell not in LEARNT)
     return DeletedModel(sizes.in_size, sizes.out_size, sizes.whole_sequences, states)
 
 
@@ -99,10 +107,16 @@ def state_not_stored(ref: str) -> ModelDeleted:
     )
 
 
-def _places(deleted: DeletedModel) -> tuple[Place, ...]:
-    places: list[Place] = []
+def _places(meta: SessionMeta) -> tuple[StatePlace, ...]:
+    """Return the states of a session whose model was deleted, with what it has learnt."""
+    assert meta.deleted is not None
+    places: list[StatePlace] = []
     offset = 0
-    for layer, name, size, cell in deleted.states:
+    for layer, name, size, cell in meta.deleted.states:
         places.append(Place(layer, name, size, offset, cell))
+        offset += size
+    learning: dict[str, Any] = orjson.loads(meta.learning) if meta.learning else {}
+    for name, size in learning.get("states", ()):
+        places.append(Place(learning["layer"], name, size, offset, learning["spec"]["type"]))
         offset += size
     return tuple(places)

@@ -17,7 +17,8 @@ from cellar.errors import InvalidInput
 from cellar.ports import DIGEST_BYTES, Floats, Position, RowFlags
 from cellar.sessions.values.digest_chain import DIGEST_CHAIN
 
-Kind = Literal["step", "sequence", "reset", "write", "restore", "settings", "fork", "rewind", "migrate", "follow"]
+_Usual = Literal["step", "sequence", "reset", "write", "restore", "settings", "fork", "rewind", "migrate", "follow"]
+Kind = _Usual | Literal["learn", "forget"]
 
 EPOCH_BYTES = 8
 MAX_STEP = 2**53

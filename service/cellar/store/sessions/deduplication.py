@@ -42,7 +42,7 @@ def judge(
     ]  # a change that left the position as it was is in the way of no other
     same = next((entry for entry in entries if entry.before == claimed), None)
     if same is None and identity.position is None:
-        same = next((entry for entry in entries if _place(entry) == (claimed.epoch, claimed.step)), None)
+        same = next((entry for entry in entries if _is_at(entry, claimed)), None)
     if same is not None and same.ordered and same.mark == fingerprint:
         return same.answer(record.meta)
     raise conflict(record.position, claimed, same, entries)
@@ -93,8 +93,11 @@ def _claim(identity: Identity, now: Position) -> Position:
     return now if identity.step == now.step else Position(now.epoch, identity.step, b"")
 
 
-def _place(entry: Entry) -> tuple[bytes, int]:
-    return entry.before.epoch, entry.before.step
+def _is_at(entry: Entry, claimed: Position) -> bool:
+    """Return whether a change was made at a step: not one between two steps, which changed the digest alone."""
+    before, after = entry.before, entry.after
+    there = (before.epoch, before.step) == (claimed.epoch, claimed.step)
+    return there and (after.epoch, after.step) != (before.epoch, before.step)
 
 
 def conflict(now: Position, claimed: Position, same: Entry | None, entries: Sequence[Entry]) -> PositionConflict:

@@ -72,8 +72,8 @@ PAST_BYTES = _PAST.size
 """Size of an earlier state without the state itself."""
 
 OPTIONS = 5
-"""Number of optional members of the metadata. A sixth follows if the model was deleted or the session follows an alias,
-and a seventh if it follows one."""
+"""Number of optional members of the metadata. A sixth follows if the model was deleted, a seventh if the session
+follows an alias, and an eighth if it learns; those before the last one that is there are null."""
 
 _BEFORE_OPTIONS = 5
 """Number of the members before them."""
@@ -107,10 +107,10 @@ def pack_meta(meta: SessionMeta, created_s: float | None = None) -> bytes:
     created_s = meta.created_s if created_s is None else created_s
     found: list[object] = [meta.model, meta.model_digest, meta.batch_size, meta.ttl_s, created_s]
     options: list[object] = [meta.history, meta.log, meta.events, meta.pinned, meta.migrated]
-    if meta.deleted is not None or meta.following is not None:
-        options.append(meta.deleted and list(meta.deleted))
-    if meta.following is not None:
-        options.append(list(meta.following))
+    rare = [meta.deleted and list(meta.deleted), meta.following and list(meta.following), meta.learning or None]
+    while rare and rare[-1] is None:
+        rare.pop()
+    options += rare
     return orjson.dumps(found + options if any(options) else found)  # most sessions have no options
 
 
@@ -133,8 +133,9 @@ def unpack_meta(meta: bytes) -> list[Any]:
     """Return the members of packed metadata. Raise ValueError or TypeError."""
     found: list[Any] = orjson.loads(meta)
     if len(found) > _BEFORE_OPTIONS + OPTIONS:
-        deleted, *following = found[_BEFORE_OPTIONS + OPTIONS :]
-        found[_BEFORE_OPTIONS + OPTIONS :] = _deleted(deleted), _following(*following)
+        deleted, *rest = found[_BEFORE_OPTIONS + OPTIONS :]
+        following = _following(rest[0] if rest else None)
+        found[_BEFORE_OPTIONS + OPTIONS :] = [_deleted(deleted), following, *rest[1:]]
     return found
 
 
@@ -145,7 +146,7 @@ def _deleted(packed: list[Any] | None) -> DeletedModel | None:
     return DeletedModel(in_size, out_size, whole_sequences, tuple(tuple(each) for each in states))
 
 
-def _following(packed: list[Any] | None = None) -> Following | None:
+def _following(packed: list[Any] | None) -> Following | None:
     if packed is None:
         return None
     alias, moved_ms, versions = packed

@@ -1,7 +1,7 @@
 """The route that forecasts from the state of a session."""
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from fastapi import APIRouter
@@ -16,6 +16,7 @@ from cellar.api.schemas.session.forecasts import ForecastAnswer, ForecastRequest
 from cellar.errors import InvalidInput, KernelRevisionMismatch
 from cellar.nn.execution.executable import BoundNetwork
 from cellar.nn.forecasting.rollout import DEFAULT_PATHS, Ask, Forecast, Rollout
+from cellar.nn.learning.readout_network import ReadoutNetwork
 from cellar.nn.model.layers.forecast import ForecastSpec
 from cellar.ports import Floats, SessionRecord
 from cellar.sessions.operations.forecasts import Extent
@@ -46,6 +47,10 @@ def _extent(asked: ForecastRequest, model: Model) -> Extent:
 
 
 def _bound(model: Model) -> BoundNetwork:
+    if isinstance(
+        model.network, ReadoutNetwork
+    ):  # it runs in the same way, on states with the weights that were learnt
+        return cast(BoundNetwork, model.network)
     if not isinstance(model.network, BoundNetwork):
         raise InvalidInput(
             f"{model.version.ref} is a graph of ONNX, which has no forecasts", expected="a network of layers"

@@ -60,7 +60,8 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=JsonRou
 )
 async def create_session(body: SessionRequest, caller: CallerOf, services: Parts) -> Response:
     """Create a session of a model, in the initial state. A model's name alone is pinned to the newest version."""
-    answer = await services.sessions.create(caller.tenant, **body.model_dump())
+    options = body.model_dump(exclude={"learning"})
+    answer = await services.sessions.create(caller.tenant, **options, learning=body.learning_text)
     response = Response(dump_members(SessionAnswer.members(answer.session)), media_type=JSON)
     set_created(response, session_path(answer.session.key.session), created=answer.created)
     return response

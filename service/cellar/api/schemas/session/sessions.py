@@ -19,6 +19,7 @@ from cellar.api.schemas.numbers import (
     StateInput,
 )
 from cellar.api.schemas.session.steps import POSITION
+from cellar.nn.learning.spec import Learning, LearningSpec
 from cellar.nn.model.lowering import MAX_LAYERS
 from cellar.nn.spec.base import Frozen
 from cellar.ports import Deletion, Identity
@@ -34,6 +35,7 @@ HISTORY = (
 )
 LOG = "Number of changes whose inputs are kept in a log."
 EVENTS = "Number of events that are kept for watchers; with 0 the session cannot be watched."
+LEARNING = "How the session learns from targets that are given later; absent: it does not."
 PINNED = "Whether the session never expires."
 
 
@@ -48,6 +50,12 @@ class SessionRequest(Frozen):
     log: int = Field(0, ge=0, le=MAX_LOG, description=LOG)
     events: int = Field(0, ge=0, le=MAX_EVENTS, description=EVENTS)
     pinned: bool = Field(False, description=PINNED)
+    learning: LearningSpec | None = Field(None, description=LEARNING)
+
+    @property
+    def learning_text(self) -> str:
+        """The JSON of what the session learns; empty: nothing."""
+        return "" if self.learning is None else self.learning.model_dump_json()
 
 
 class LayerRequest(Frozen):
@@ -109,6 +117,9 @@ class SessionAnswer(Answer):
     pinned: bool = Field(description=PINNED)
     created: datetime
     expires: datetime | None = Field(description="When the session expires if it is not changed; null if it is pinned.")
+    learning: LearningSpec | None = Field(
+        None, description="How the session learns; absent if it does not.", exclude_if=lambda spec: spec is None
+    )
 
     @classmethod
     def of(cls, session: results.SessionAnswer) -> Self:
@@ -119,7 +130,7 @@ class SessionAnswer(Answer):
     def members(cls, session: results.SessionAnswer) -> dict[str, Any]:
         """Return the members of the answer, in their order: an answer with many sessions is written from them."""
         meta, position = session.meta, session.position
-        return {
+        found: dict[str, Any] = {
             "session": session.key.session,
             "model": meta.model,
             "follows": meta.follows,
@@ -136,6 +147,9 @@ class SessionAnswer(Answer):
             "created": time_of(meta.created_s),
             "expires": None if meta.pinned else time_of(session.expires_s),
         }
+        if meta.learning:
+            found["learning"] = Learning.spec_of(meta.learning).model_dump()
+        return found
 
 
 class SessionLineAnswer(SessionAnswer):

@@ -1,0 +1,249 @@
+"""A network whose sessions learn its last layer: the network, and a kernel that adds what each row has learnt.
+
+A call of the network gives the inputs of its last layer beside its outputs, and `kernel_library.readout` does the rest,
+row by row, on the block behind the state of each session. What is learnt is state and no weights: sessions share a
+call as those of other networks do, and their bits do not depend on the others.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import numpy as np
+
+from cellar.engine import Floats, Ints, KernelCache, Mask, NetworkCode, NetworkProgram, Run, States, joined_state
+from cellar.errors import InvalidInput, StateNotFinite
+from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
+from cellar.nn.learning.layout import COUNT_BASE, ReadoutLayout
+from cellar.nn.learning.spec import Learning, RlsSpec
+from cellar.nn.model.network import Network, NetworkState
+
+DENSE, IDENTITY = "dense", "identity"
+
+
+def learning_of(network: Network, spec: RlsSpec) -> Learning:
+    """Return the learning of the sessions of a network. Raise InvalidInput if its last layer cannot be learnt so."""
+    last = network.spec.layers[-1]
+    if network.whole_sequences or last.type != DENSE or getattr(last, "activation", None) != IDENTITY:
+        raise InvalidInput(
+            "only a last layer that is dense and has no activation can be solved by least squares",
+            pointer="/learning",
+            expected='a network that ends with {"type": "dense"}, and reads its inputs forwards',
+            actual=last.type,
+        )
+    layer = network.layers[network.output[0]]
+    shapes = dict(layer.shapes)
+    outputs, features = shapes["W"]
+    learning = Learning(spec=spec, features=features, outputs=outputs, bias="b" in shapes, layer=layer.number)
+    layout = ReadoutLayout(learning, network.state_size)
+    layout.check_size()
+    return learning.model_copy(update={"states": [(state.name, state.size) for state in layout.states()]})
+
+
+@dataclass(frozen=True, slots=True)
+class LearningSizes:
+    """The sizes of a network with the blocks of its sessions."""
+
+    network: Network
+    layout: ReadoutLayout
+    in_size: int
+    out_size: int
+    state_size: int
+    states: tuple[NetworkState, ...]
+    row_numbers: int
+    takes_ids: bool
+    whole_sequences: bool = False
+    bits_promised: bool = True
+    forecast: None = None
+    """The last layer is dense, and no forecast layer."""
+
+    @classmethod
+    def of(cls, network: Network, layout: ReadoutLayout) -> "LearningSizes":
+        """Return the sizes of a network whose sessions have blocks of this layout."""
+        states = (*network.states, *layout.states())
+        sizes = network.in_size, network.out_size, layout.state_size, states
+        return cls(network, layout, *sizes, network.row_numbers + layout.place_size, network.takes_ids)
+
+    def check_inputs(self, inputs: Floats, pointer: str = "") -> None:
+        """Raise IdUnknown if an embedding does not know an id."""
+        self.network.check_inputs(inputs, pointer)
+
+    def check_states(self, states: Floats, pointer: str = "") -> None:
+        """Raise InvalidInput for a block that cannot be one."""
+        self.layout.check(states, pointer)
+
+
+class ReadoutNetwork:
+    """The network of a version for sessions that learn its last layer. Immutable, and shared by all of them."""
+
+    code = None
+    """A call has rows of this version only."""
+
+    def __init__(self, bound: BoundNetwork, compiled: CompiledNetwork, learning: Learning, cache: KernelCache) -> None:
+        self.learning = learning.text
+        self._bound, self._learning, self._kernel = bound, learning, cache.readout
+        self.layout = ReadoutLayout(learning, bound.network.state_size)
+        self.network = LearningSizes.of(bound.network, self.layout)
+        plan = compiled.code.plan
+        (features,) = plan.nodes[-1].reads
+        self._reads_input = -1 in features
+        output = (len(plan.nodes) - 1,) if self._reads_input else (*features, len(plan.nodes) - 1)
+        code = NetworkCode(plan.nodes, output, plan.in_size, plan.state_size, cache)
+        self._program = NetworkProgram.of_words(code, bound.program.words, bound)
+        spec = learning.spec
+        self._numbers = np.array([spec.forgetting, 1 / spec.ridge], np.float64)
+
+    @property
+    def size_bytes(self) -> int:
+        """The memory of the weights."""
+        return self._bound.size_bytes + self._program.code.size_bytes
+
+    @cached_property
+    def flops(self) -> int:
+        """The number of floating-point operations of a step of one row."""
+        return self._bound.flops + 2 * self._learning.outputs * self.layout.weights + self.layout.size
+
+    def rows(self, count: int) -> bytes:
+        """Return nothing: there is no code for which rows are named."""
+        del count
+        return b""
+
+    @cached_property
+    def advance(self) -> Callable[[Floats, States, Ints | None, Mask | None], Run]:
+        """Do the same as `run`, on this thread: the arguments are the first three of `run`, and `reset`."""
+        return partial(self._run, None)
+
+    def initial_state(self, rows: int) -> Floats:
+        """Return the state (rows, state_size) of sessions that have learnt nothing."""
+        block = np.repeat(self.layout.initial()[None], rows, axis=0)
+        return np.concatenate([self._bound.initial_state(rows), block], axis=1)
+
+    def run(
+        self,
+        inputs: Floats,
+        state: States,
+        lengths: Ints | None = None,
+        *,
+        reset: Mask | None = None,
+        executor: Executor | None = None,
+    ) -> Run:
+        """Step T times, as `BoundNetwork.run`. Rows under the mask `reset` keep what they have learnt."""
+        return self._run(executor, inputs, state, lengths, reset)
+
+    def _run(
+        self, executor: Executor | None, inputs: Floats, state: States, lengths: Ints | None, reset: Mask | None
+    ) -> Run:
+        steps, rows, _ = inputs.shape
+        before = state if isinstance(state, np.ndarray) else joined_state(tuple(state), rows, self.layout.state_size)
+        base = np.ascontiguousarray(before[:, : self.layout.base])
+        found, program = self._bound.looked_up(inputs), self._program
+        if executor is not None and (parts := program.parts(steps, rows)) > 1:
+            run = program.run_parts(found, base, executor, parts, lengths=lengths, reset=reset)
+        else:
+            run = program.run(found, base, lengths, reset)
+        given = np.concatenate([found, run.outputs], axis=2) if self._reads_input else run.outputs
+        after: Floats = np.array(before, dtype=np.float32, order="C")
+        after[:, : self.layout.base] = run.state
+        return self._answered(run, np.ascontiguousarray(given), after, lengths)
+
+    def _answered(self, run: Run, given: Floats, after: Floats, lengths: Ints | None) -> Run:
+        """Return the run with outputs to which is added what was learnt; the blocks of `after` are advanced."""
+        steps, rows, _ = given.shape
+        outputs = np.zeros((steps, rows, self._learning.outputs), np.float32)
+        bad = np.full(rows, -1, np.int32)
+        ends = None if lengths is None else np.ascontiguousarray(lengths, np.int32)
+        where = 0 if ends is None else ends.ctypes.data
+        words = given.ctypes.data, outputs.ctypes.data, where, bad.ctypes.data
+        self._call(0, after, rows, steps, *words)
+        bad_step, bad_kind = run.bad_step, run.bad_kind
+        if (bad >= 0).any():
+            first = bad if bad_step is None else np.where(bad_step >= 0, bad_step, bad)
+            kinds = np.zeros(rows, np.int32) if bad_kind is None else bad_kind
+            bad_step, bad_kind = first, np.where(kinds > 0, kinds, np.where(first >= 0, 2, 0)).astype(np.int32)
+        return Run(outputs, after, bad_step, bad_kind)
+
+    def _call(self, what: int, state: Floats, *words: int) -> int:
+        """Call the kernel on the blocks of a state (rows, state_size)."""
+        learning, layout = self._learning, self.layout
+        sizes = learning.features, layout.weights, learning.outputs, layout.window
+        offsets = layout.delta.start, layout.factor.start, layout.steps.start
+        place = state.ctypes.data + 4 * layout.base
+        call = np.array([what, place, 4 * layout.state_size, *sizes, *offsets, *words], np.int64)
+        return self._kernel(call.ctypes.data)
+
+    # --- what is learnt
+
+    def learn(self, state: bytes, places: Sequence[int], targets: Floats) -> bytes:
+        """Return the state after targets (n, outputs) of steps, by how many steps ago they were: 1 for the last one.
+
+        Raise StateNotFinite if a number would not be finite.
+        """
+        after = np.frombuffer(bytearray(state), np.float32).reshape(1, -1)
+        cursor = int(after[0, self.layout.base])
+        slots = np.array([(cursor - ago) % self.layout.window for ago in places], np.int32)
+        wanted = np.ascontiguousarray(targets, np.float32)
+        scratch = np.empty(3 * self.layout.weights, np.float64)
+        words = len(slots), slots.ctypes.data, wanted.ctypes.data, self._numbers.ctypes.data, scratch.ctypes.data
+        if self._call(1, after, *words):
+            raise StateNotFinite("the targets would make what the session has learnt infinite or NaN")
+        return after.tobytes()
+
+    def learnt(self, state: bytes) -> "Learnt":
+        """Return the weights and errors of a session."""
+        block = np.frombuffer(state, np.float32)[self.layout.base :]
+        window = block[self.layout.steps].reshape(self.layout.window, -1)
+        return Learnt(self._learning, block, window, block[self.layout.delta].reshape(self._learning.outputs, -1))
+
+    def restarted(self, state: bytes) -> bytes:
+        """Return the initial state with what the session has learnt."""
+        after = np.frombuffer(bytearray(state), np.float32)
+        after[: self.layout.base] = self._bound.initial_state(1)[0]
+        return after.tobytes()
+
+    def forgotten(self, state: bytes) -> bytes:
+        """Return a state in which nothing is learnt, and no step waits for a target."""
+        after = np.frombuffer(bytearray(state), np.float32)
+        after[self.layout.base :] = self.layout.initial()
+        return after.tobytes()
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """The weights that a session has learnt, and its errors."""
+
+    learning: Learning
+    block: Floats
+    window: Floats
+    """(window, place_size)"""
+    delta: Floats
+    """(outputs, weights)"""
+
+    @property
+    def updates(self) -> int:
+        """The number of targets that were learnt."""
+        return int(self.block[2]) + COUNT_BASE * int(self.block[3])
+
+    @property
+    def text(self) -> str:
+        """The learning of the session, as its metadata have it."""
+        return self.learning.text
+
+    @property
+    def outputs(self) -> int:
+        """The numbers of a target."""
+        return self.learning.outputs
+
+    @property
+    def filled(self) -> int:
+        """The number of steps in the window."""
+        return int(self.block[1])
+
+    def losses(self) -> tuple[float, float] | None:
+        """Return the mean squared errors of the base version and of the answers; None before the first target."""
+        return (float(self.block[5]), float(self.block[6])) if self.updates else None
+
+    def target(self, ago: int) -> Floats | None:
+        """Return the target (outputs,) of a step in the window that was given, else None."""
+        place = self.window[(int(self.block[0]) - ago) % len(self.window)]
+        return place[-1 - self.learning.outputs : -1] if place[-1] else None

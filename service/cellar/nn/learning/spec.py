@@ -1,0 +1,58 @@
+"""The specification of what a session learns while it serves."""
+
+import json
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cellar.nn.spec.base import Frozen
+
+MAX_WINDOW = 4096
+"""The most steps for which targets may still come."""
+
+
+class RlsSpec(Frozen):
+    """The last layer is solved by recursive least squares, with every target that comes.
+
+    After each target it minimises the squared errors of all targets so far, older ones weighted down by `forgetting`
+    for each later target, plus `ridge` times the squared change of the weights.
+    """
+
+    type: Literal["rls"] = "rls"
+    forgetting: float = Field(1.0, ge=0.5, le=1, description="Weight of a target when the next one comes; 1: for ever.")
+    ridge: float = Field(1e-3, ge=1e-9, le=1e9, description="Weight of the squared change from the base version.")
+    window: int = Field(64, ge=1, le=MAX_WINDOW, description="Last steps for which a target may come.")
+
+
+LearningSpec = Annotated[RlsSpec, Field(description="How the session learns while it serves.")]
+
+
+class Learning(Frozen):
+    """The learning of a session, with the sizes that its model gave: all that the layout of its state needs."""
+
+    spec: RlsSpec
+    features: int
+    """Inputs of the last layer."""
+    outputs: int
+    bias: bool
+    """Whether the last layer has a bias."""
+    layer: int
+    """The number of the last layer."""
+    states: list[tuple[str, int]] = Field(default_factory=list)
+    """Names and sizes of what a session keeps for it, in order; known once the layout is."""
+
+    @property
+    def text(self) -> str:
+        """The JSON that a session stores."""
+        return self.model_dump_json()
+
+    @classmethod
+    def spec_of(cls, text: str) -> RlsSpec:
+        """Return the specification in the JSON of one, or of this value."""
+        found = json.loads(text)
+        return RlsSpec.model_validate_json(json.dumps(found.get("spec", found)))
+
+    @classmethod
+    def read(cls, text: str) -> "Learning":
+        """Return the value of its JSON."""
+        return cls.model_validate_json(text)
