@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from setuptools.build_meta import *  # noqa: F403
+from setuptools.build_meta import *  # noqa: F403  # all hooks of the backend
 
 
 def get_requires_for_build_wheel(config_settings: Any = None) -> list[str]:  # noqa: ARG001  # as setuptools has it

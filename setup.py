@@ -20,6 +20,7 @@ from setuptools.errors import CCompilerError, PlatformError
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT / "service"))
 
+# the path must be set first:
 from cellar.extension_modules import BUILD, DIGEST, PACKAGE, PURE, SUFFIX, is_build_of, sources_digest  # noqa: E402
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))

@@ -44,7 +44,7 @@ class RedisCluster:
         for first, last, primary, *_ in asked("CLUSTER", "SLOTS"):
             if first <= slot <= last:
                 return next(node for node in self.nodes if node.port == primary[1])
-        raise AssertionError(f"nobody owns slot {slot}")
+        raise AssertionError(f"no node owns slot {slot}")
 
     def migrate(self, slot: int, target: RedisNode) -> "Migration":
         """Begin to move a slot to another primary."""

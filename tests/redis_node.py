@@ -65,7 +65,7 @@ class RedisNode:
 
     @contextmanager
     def hangs(self) -> Iterator[None]:
-        """Let it take nothing meanwhile, and answer nobody."""
+        """Let it take nothing meanwhile, and send no answer."""
         self.signal(signal.SIGSTOP)
         try:
             yield

@@ -59,6 +59,16 @@ def test_a_warning_is_not_repeated_until_another_one_or_much_later() -> None:
     assert [repeats.filter(record) for record in (first, again, other, back, late)] == [True, False, True, True, True]
 
 
+def test_a_redis_that_rq_cannot_reach_is_logged_once() -> None:
+    """rq logs an error for each attempt, whose text has the growing time to the next one."""
+    repeats = Repeats()
+    texts = [f"Worker a: could not connect to Redis instance: refused retrying in {wait} seconds..." for wait in (1, 2)]
+    records = [make_record(text) for text in (*texts, texts[1].replace("refused", "no such host"))]
+    for record in records:
+        record.levelno = logging.ERROR
+    assert [repeats.filter(record) for record in records] == [True, False, True]
+
+
 def test_what_is_no_warning_is_always_logged() -> None:
     repeats, record = Repeats(), make_record("job 7: started")
     record.levelno = logging.INFO

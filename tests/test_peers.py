@@ -60,7 +60,7 @@ async def test_others_are_asked_to_refresh_and_waited_for() -> None:
         assert not asking.done()
         peers.refreshed(0)
         await asking
-        peers.refreshed(0)  # nobody waits for it
+        peers.refreshed(0)  # it is not awaited
 
 
 @pytest.mark.anyio
@@ -74,5 +74,5 @@ async def test_what_another_process_has_changed_is_read() -> None:
 
         peers.on_refresh(note)
         await peers.refresh()
-        await peers.refresh_others()  # the parent is gone: nobody to wait for
+        await peers.refresh_others()  # the parent is gone: no process to wait for
     assert read.is_set()

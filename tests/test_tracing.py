@@ -55,6 +55,7 @@ def collector() -> Iterator[tuple[str, list[Span]]]:
             thread.join()
 
 
+# a fixture, imported above:
 def test_a_step_has_a_span_for_each_part_in_the_trace_of_its_client(private: dict[str, str]) -> None:  # noqa: F811
     with collector() as (url, spans):
         settings = {"CELLAR_TRACES": "true", "CELLAR_PROCESSES": "2", "OTEL_EXPORTER_OTLP_ENDPOINT": url}

@@ -7,7 +7,7 @@ from benchmarks.weights import Weights
 
 def load() -> None:
     """Load the libraries, which takes seconds."""
-    from benchmarks.peers import onnx_runtime, open_vino, pytorch, pytorch_training  # noqa: F401
+    from benchmarks.peers import onnx_runtime, open_vino, pytorch, pytorch_training  # noqa: F401  # registers the peers
 
 
 def peers(case: Case, weights: Weights, threads: int) -> list[Runner]:

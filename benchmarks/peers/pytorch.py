@@ -109,7 +109,7 @@ class _Cells:
                     tensors[start] = signal = cell(signal, tensors[start])  # noqa: PLW2901  # the next input
                 else:
                     tensors[start:end] = cell(signal, tensors[start:end])
-                    signal = tensors[start]  # noqa: PLW2901
+                    signal = tensors[start]  # noqa: PLW2901  # the next layer reads it
             outputs.append(signal)
         whole = outputs[0][None] if len(outputs) == 1 else torch.stack(outputs)
         return self._head(whole).numpy(), [tensor.numpy() for tensor in tensors]

@@ -57,6 +57,7 @@ def measure(scene: Scene) -> Row:
     ways = {f"{count}": sessions[: count * SESSIONS] if count > 1 else same for count in counts}
     for chosen in (sessions, same, others):
         scene.send([_step(name) for name in chosen])  # each once, so that the service has read it
+    # mypy infers no lambda with a default
     found = scene.interleaved({name: lambda chosen=chosen: step(chosen) for name, chosen in ways.items()})  # type: ignore[misc]
     row = grown("models", found, {f"{count}": limit for count, limit in LIMITS.items()})
     apart = scene.interleaved({"1": lambda: step(same), f"{different}": lambda: step(others)})

@@ -81,6 +81,7 @@ def measure(scene: Scene) -> Row:
     def sample(count: int) -> float:
         return scene.send([step(index) for index in draw.choices(range(count), k=scene.extent.requests)])
 
+    # mypy infers no lambda with a default
     found = scene.interleaved({f"{count}": lambda count=count: sample(count) for count in counts})  # type: ignore[misc]
     row = grown("sessions", found, {f"{count}": limit for count, limit in LIMITS.items()})
     missing, pause = _missing(scene, draw), _collections(20_000 if scene.extent.quick else 300_000)

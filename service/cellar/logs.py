@@ -16,6 +16,9 @@ REPEAT_S = 600.0
 """Time for which a logger does not repeat its last warning."""
 
 
+RETRIES = re.compile(r" retrying in \d+ seconds")
+"""The part of rq's errors about a Redis that it cannot reach which differs from one to the next."""
+
 KEY = re.compile(r"cellar_([0-9a-f]{12})_[A-Za-z0-9_-]{8,}")
 """An API key in a text: its id tells which one it is, and its secret is not logged."""
 
@@ -62,7 +65,8 @@ class JsonLines(logging.Formatter):
 class Repeats(logging.Filter):
     """Drops a warning with the same text as the last one of its logger, because retries fail for the same reason.
 
-    The same text is logged again after REPEAT_S, or after another text.
+    The same text is logged again after REPEAT_S, or after another text. An error of rq is one of them if it only says
+    when rq will retry.
     """
 
     def __init__(self) -> None:
@@ -74,9 +78,11 @@ class Repeats(logging.Filter):
         """Return whether to log the record."""
         if record.name == REQUESTS:
             return True
-        text = record.getMessage()
+        message = record.getMessage()
+        text = RETRIES.sub("", message)
         last, since_s = self._last.get(record.name, ("", 0.0))
-        if record.levelno == logging.WARNING and text == last and record.created - since_s < REPEAT_S:
+        is_retry = record.levelno == logging.WARNING or text != message
+        if is_retry and text == last and record.created - since_s < REPEAT_S:
             return False
         self._last[record.name] = text, record.created
         return True

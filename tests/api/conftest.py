@@ -56,7 +56,7 @@ def settings(redis_url: str, kernel_directory: Path) -> Settings:
 
 
 def with_own_keys(settings: Settings, **changes: str | float) -> Settings:
-    """Return the settings with keys that nobody else has, and other changes."""
+    """Return the settings with keys of its own, and other changes."""
     return settings.model_copy(update={"key_prefix": f"test-{uuid.uuid4().hex}", **changes})
 
 

@@ -1,4 +1,4 @@
-"""Bodies that never end hold a bounded part of the process, whoever reads them, and keep nobody from a step."""
+"""Bodies that never end hold a bounded part of the process, whoever reads them, and prevent no step."""
 
 import gzip
 import json

@@ -59,7 +59,7 @@ def test_every_file_names_its_source_and_initialises_what_exists(name: str) -> N
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_files_hold_no_key_that_nobody_reads(name: str) -> None:
+def test_files_hold_no_key_that_is_not_read(name: str) -> None:
     data = tomllib.loads(files("cellar.cells").joinpath(f"{name}.toml").read_text("utf-8"))
     assert data.keys() <= {"title", "source", "equations", "activations", "stacked", "sizes", "init", *FRAMEWORKS}
     for framework in set(FRAMEWORKS) & data.keys():

@@ -85,7 +85,7 @@ def test_openapi_into_a_folder(tmp_path: Path) -> None:
     assert one_line(run("openapi", "--streams", str(tmp_path))) == f"cellar: cannot write {tmp_path}: Is a directory"
 
 
-def test_warming_for_a_processor_that_nobody_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warming_for_a_processor_that_does_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CELLAR_CACHE_DIR", str(tmp_path / "kernels"))
     assert one_line(run("warm", "--target", "potato")).startswith(
         "cellar: --target potato: LLVM knows no such processor"

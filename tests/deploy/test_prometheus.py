@@ -102,6 +102,7 @@ def alerts(client: httpx.Client) -> dict[str, dict[str, Any]]:
 
 
 @needs("prometheus", "prometheus")
+# a fixture, imported above:
 def test_prometheus_scrapes_the_service_and_evaluates_the_alerts(private: dict[str, str], tmp_path: Path) -> None:  # noqa: F811
     with serving(private) as service, prometheus(tmp_path, service.url) as client:
         with httpx.Client(base_url=service.url, timeout=60) as user:

@@ -24,7 +24,7 @@ Proxy = Callable[[Sequence[int]], AbstractContextManager[Front]]
 
 
 @pytest.fixture
-def replicas(shared: dict[str, str]) -> Iterator[list[Replica]]:  # noqa: F811
+def replicas(shared: dict[str, str]) -> Iterator[list[Replica]]:  # noqa: F811  # a fixture, imported above
     """Yield two services, which know each other's URLs."""
     urls = [f"http://127.0.0.1:{free_port()}" for _ in range(2)]
     own = [

@@ -55,6 +55,7 @@ async def test_a_deletion_is_finished_by_another_process(
                     assert [(await step(client, survivor.url, each))[0] for each in sessions] == 5 * [200]
                     await client.delete(f"{survivor.url}/v1/models/pump@1?force=true")
                 async with asyncio.timeout(20):
+                    # there is no event to wait for
                     while {(await step(client, survivor.url, each))[0] for each in sessions} != {410}:  # noqa: ASYNC110
                         await asyncio.sleep(0.2)
                 assert (await client.get(f"{survivor.url}/v1/models/pump@1")).status_code == 404

@@ -56,6 +56,7 @@ async def test_watching_shadow_and_migration_outlive_a_killed_service(shared: di
             positions: list[str] = []
 
             async def watch(url: str, until: int) -> None:
+                # aclosing wants a narrower type
                 async with aclosing(events(client, url + path, seen[-1][0] if seen else None)) as told:  # type: ignore[type-var]
                     async for number, data in told:
                         seen.append((number, data["position"]))
@@ -95,6 +96,7 @@ async def test_watching_shadow_and_migration_outlive_a_killed_service(shared: di
             assert states[0] == states[1]
 
             async with asyncio.timeout(20):
+                # there is no event to wait for
                 while (shadow := (await client.get(f"{survivor.url}{path}/shadow")).json())["behind"]:  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)  # between two looks: nobody tells
+                    await asyncio.sleep(0.05)  # between two looks: there is no event
             assert (shadow["steps"], shadow["missed"], shadow["stopped"]) == (len(positions), 0, None)

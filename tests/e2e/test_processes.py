@@ -165,6 +165,7 @@ def test_a_process_that_cannot_start_strands_no_connection(service: Replica) -> 
 
 
 def test_the_next_step_follows_an_alias_whichever_process_takes_it(service: Replica) -> None:
+    # the value is of that kind here
     faster = {**COUNTER, "layers": [{**COUNTER["layers"][0], "cell": {"equations": "h = h + x + x"}}]}  # type: ignore[index]
     model = f"{service.url}/v1/models/counter"
     httpx.put(model, json={"network": faster}, timeout=60).raise_for_status()

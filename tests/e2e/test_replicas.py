@@ -81,7 +81,7 @@ async def test_sixteen_clients_step_one_session_through_two_services_and_one_is_
             answered.append(Answered(0.5, await post(client, url, {"input": [0.5]})))  # noqa: PERF401  # as they come
 
     async def insist(number: int) -> None:
-        """Send with a key what must not be lost, and once more, to the other service, when nobody answers."""
+        """Send with a key what must not be lost, and once more, to the other service, when there is no answer."""
         url = f"{replicas[number % 2].url}{session}/step"
         for request in range(15):
             x, key = (number + request) / 16, f"{number}-{request}"

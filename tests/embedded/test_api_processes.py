@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 PARENT = """
 import os, sys
 from cellar.embedded.announcement import Announcement
-from cellar.embedded.api_processes import ApiProcesses, Sockets
+from cellar.embedded.api_processes import ApiProcesses, Launch, Sockets
 from cellar.embedded.listeners import listeners, peer_listeners
 from cellar.embedded.processes import supervise
 from pathlib import Path
@@ -27,7 +27,7 @@ folder, slots = Path(sys.argv[1]), int(sys.argv[2])
 program = [sys.executable, "-c", (folder / "program.py").read_text(), str(folder)]
 with listeners("127.0.0.1", 0, slots) as tcp, peer_listeners(folder, folder / "run", slots) as unix:
     announcement = Announcement(tcp[0], slots, lambda text: print(text, flush=True))
-    apis = ApiProcesses(program, os.getpid(), slots, Sockets(tcp, unix), announcement, 5.0)
+    apis = ApiProcesses(Launch(program, os.getpid(), slots, Sockets(tcp, unix)), announcement, 5.0)
     sys.exit(supervise([], None, 5.0, apis))
 """
 
@@ -170,7 +170,7 @@ def test_a_refresh_is_answered(parent: Parent) -> None:
 
 
 def test_connections_wait_for_the_processes(parent: Parent) -> None:
-    """The stand-ins accept nothing, and yet nobody is turned away."""
+    """The stand-ins accept nothing, and yet no connection is refused."""
     assert parent.process.stdout
     host, port = parent.process.stdout.readline().split("http://")[1].split(" ")[0].split(":")
     for _ in range(20):

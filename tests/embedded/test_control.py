@@ -15,7 +15,7 @@ def test_messages_arrive_whole_and_in_order() -> None:
     other.close()
 
 
-def test_a_process_that_reads_nothing_blocks_nobody() -> None:
+def test_a_process_that_reads_nothing_blocks_no_other() -> None:
     one, other = ControlChannel.pair()
     sent = 0
     while one.send({"living": {"0": sent}}):

@@ -54,7 +54,7 @@ class Refused(Exception):
 
 
 class Lost(Exception):
-    """Nobody answered, or not to the end."""
+    """There was no answer, or not the whole of it."""
 
     def __init__(self, *, sent: bool, late: bool) -> None:
         super().__init__()

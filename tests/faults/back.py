@@ -39,7 +39,7 @@ class Back(Hop):
             redis[1].transport.abort()
 
     async def _elsewhere(self, commands: bytes) -> None:
-        """Have the commands carried out over a connection of their own; nobody reads the replies."""
+        """Have the commands carried out over a connection of their own; the replies are not read."""
         reader, writer = await asyncio.open_unix_connection(self._redis)
         try:
             await say(writer, commands)

@@ -37,7 +37,7 @@ class Evidence:
 
     told: Sequence[tuple[str, Asked, Told]]
     applied: Sequence[Asked]
-    """That are there, nobody knows where."""
+    """Those that were applied at a place that is unknown."""
     doubtful: Sequence[Asked]
     """That may be there."""
     log: Sequence[Logged]
@@ -114,7 +114,7 @@ def _of_the_rest(found: Evidence) -> Iterator[str]:
     rest.subtract(Counter(asked.values for asked in found.applied))
     yield from (f"steps said to be applied are not there: {-count} times {values}" for values, count in (-rest).items())
     rest.subtract(Counter(asked.values for asked in found.doubtful))
-    yield from (f"steps that nobody was told of: {count} times {values}" for values, count in (+rest).items())
+    yield from (f"steps of which no client was told: {count} times {values}" for values, count in (+rest).items())
 
 
 def _of_the_order(found: Evidence) -> Iterator[str]:

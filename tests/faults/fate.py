@@ -24,7 +24,7 @@ class Fault(Enum):
     TORN = "requests torn"
     """It is cut in the middle of the request."""
     GONE = "senders gone"
-    """It is cut as soon as the request has been passed on: whoever is there works for nobody."""
+    """It is cut as soon as the request has been passed on: the answer is not delivered."""
     MUTE = "replies lost"
     """It is cut when the reply comes."""
     CROP = "replies torn"

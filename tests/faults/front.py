@@ -75,7 +75,7 @@ class Front(Hop):
             self.aside(self.schedule.later, self._elsewhere, request)
 
     async def _elsewhere(self, request: bytes) -> None:
-        """Have the request carried out over a connection of its own, to any of the services; nobody reads the reply."""
+        """Have the request carried out over a connection of its own, to any of the services; the reply is not read."""
         reader, writer = await asyncio.open_connection(*self._services[self.schedule.either(len(self._services))])
         try:
             await say(writer, request)

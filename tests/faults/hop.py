@@ -17,7 +17,7 @@ class Cut(ConnectionError):
 
 
 async def say(writer: asyncio.StreamWriter, data: bytes) -> None:
-    """Write, unless nobody is there any more, and return when all is on its way. Raise OSError."""
+    """Write, unless the connection is closed, and return when all is on its way. Raise OSError."""
     if writer.transport.is_closing():
         raise Cut
     writer.transport.set_write_buffer_limits(0)  # what is still in a buffer would be lost with the connection

@@ -36,7 +36,7 @@ def forget_own_commits() -> None:
     def is_of(_entry: Entry, _change: Change) -> bool:
         return False
 
-    Entry.is_of = is_of  # type: ignore[method-assign, assignment]
+    Entry.is_of = is_of  # type: ignore[method-assign, assignment]  # the fault that the test must find
 
 
 KINDS: dict[str, Callable[[], None]] = {"blind": be_blind, "forgetful": forget_own_commits}

@@ -61,15 +61,15 @@ def told_else(number: int, **changes: object) -> Evidence:
 WRONG: dict[str, tuple[Callable[[], Evidence], str]] = {
     "an acknowledged step was lost": (lambda: evidence([*INPUTS[:1], *INPUTS[2:]]), "step is not there"),
     "the last steps were lost": (lambda: evidence(INPUTS[:3]), "step is not there"),
-    "a step was applied twice": (lambda: evidence([*INPUTS[:2], *INPUTS[1:]]), "nobody was told of"),
-    "a doubtful step was applied twice": (lambda: evidence([*INPUTS, INPUTS[-1]]), "nobody was told of"),
+    "a step was applied twice": (lambda: evidence([*INPUTS[:2], *INPUTS[1:]]), "of which no client was told"),
+    "a doubtful step was applied twice": (lambda: evidence([*INPUTS, INPUTS[-1]]), "of which no client was told"),
     "a step said to be applied is not there": (
         lambda: replace(GOOD, applied=[Asked((7, 8))]),
         "said to be applied are not there",
     ),
     "a step said to be applied is there twice": (
         lambda: replace(evidence([*INPUTS, (9,), (9,)]), applied=[Asked((9,))]),
-        "nobody was told of",
+        "of which no client was told",
     ),
     "steps changed places": (lambda: evidence([*INPUTS[:2], *INPUTS[3:1:-1], INPUTS[4]]), "step is not there"),
     "two requests were told of one step": (lambda: told_else(1, position=GOOD.told[0][2].position), "are one step"),

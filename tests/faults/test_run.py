@@ -70,7 +70,7 @@ async def test_a_client_that_takes_a_lost_answer_for_no_answer_is_caught(honest:
 
     plan = Plan(steps=200, numbered=0, keyed=16, appending=0, alone=0, kills=0)
     found = (await carry_out(plan, honest, Forgetful)).evidence
-    assert any("steps that nobody was told of" in complaint for complaint in complaints(found))
+    assert any("steps of which no client was told" in complaint for complaint in complaints(found))
 
 
 async def test_the_cell_is_exact_where_it_wraps_around(honest: Ground) -> None:
@@ -99,4 +99,4 @@ async def test_a_service_that_takes_a_lost_reply_for_a_lost_commit_is_caught(
     plan = Plan(steps=200, numbered=0, keyed=0, appending=16, alone=0, kills=0)
     async with ground(redis_server_binary, kernel_directory, "forgetful", (0, 0.4), command("forgetful")) as there:
         found = (await carry_out(plan, there)).evidence
-    assert any("steps that nobody was told of" in complaint for complaint in complaints(found))
+    assert any("steps of which no client was told" in complaint for complaint in complaints(found))

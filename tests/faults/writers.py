@@ -19,7 +19,7 @@ STUCK = 5
 """What a sensor that is stuck reads: half of what most writers write, so that equal inputs are common."""
 
 OWN = 512
-"""Inputs from here on belong to one of those who append, each its own: nobody else's step can be taken for theirs."""
+"""Inputs from here on belong to one of those who append, each its own: no other step can be taken for theirs."""
 
 PAUSE_S = 0.05
 """What a client waits before it asks again a service that said 503. Retry-After counts in whole seconds."""
@@ -69,7 +69,7 @@ class Book:
                 reached.set()
 
     def doubt(self, asked: Asked) -> None:
-        """Note a request of which nobody knows what came."""
+        """Note a request whose outcome is unknown."""
         self.doubtful.append(asked)
         self.counts["appends without an answer"] += 1
 

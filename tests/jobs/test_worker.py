@@ -32,7 +32,7 @@ BAR_S = 10.0
 """A job whose worker was killed is running again within this."""
 
 LONG = TrainingSpec(epochs=1_000_000, batch_size=4, seed=5)
-"""Nobody waits for the end of it."""
+"""No test waits for the end of it."""
 
 DIVERGING = TrainingSpec.model_validate(
     {"epochs": 200, "optimiser": {"type": "sgd", "learning_rate": 1e6}, "reduce": "sum"}

@@ -11,7 +11,7 @@ MODEL = ("acme", "co2")
 
 
 def counted(steps: float, buckets: dict[float, int]) -> Series:
-    """Return counters with so many steps, and a histogram with these counts by upper bound."""
+    """Return the counters of a process after a number of steps, and a histogram with these counts by upper bound."""
     counts = [float(buckets.get(bound, 0)) for bound in (*SECONDS, float("inf"))]
     return {STEPS: {MODEL: steps}, LATENCY: {(): (0.0, *counts)}}
 

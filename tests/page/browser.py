@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships no types
 from playwright.sync_api import ConsoleMessage, Page, Response, expect, sync_playwright
 
 WITHIN_MS = 60_000
@@ -83,6 +83,7 @@ def operated(url: str) -> Iterator[Operated]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         expect.set_options(timeout=WITHIN_MS)
+        # the size is a TypedDict
         context = browser.new_context(viewport=SIZE, color_scheme="light", reduced_motion="reduce", locale="en-GB")  # type: ignore[arg-type]
         try:
             yield Operated(context.new_page(), url)

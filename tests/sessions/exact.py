@@ -216,17 +216,19 @@ class ExactModels:
         else:
             self.aliases[alias] = Alias("default", "exact", alias, version, self.moved_ms)
 
+    # the parameter of the protocol
     def alias(self, tenant: str, name: str, alias: str) -> Alias | None:  # noqa: ARG002
         """Return an alias, None if there is none."""
         return self.aliases.get(alias)
 
+    # the parameter of the protocol
     def get_by_alias(self, tenant: str, name: str, alias: str) -> tuple[ModelVersion, Alias]:  # noqa: ARG002
         """Return a version and its alias. Raise ModelUnknown."""
         if alias not in self.aliases:
             raise ModelUnknown(f"no alias {alias}")
         return self.get(tenant, self.aliases[alias].ref), self.aliases[alias]
 
-    def aliases_moved_ms(self, tenant: str) -> int:  # noqa: ARG002
+    def aliases_moved_ms(self, tenant: str) -> int:  # noqa: ARG002  # the parameter of the protocol
         """Return when an alias was moved last."""
         return self.moved_ms
 

@@ -195,7 +195,7 @@ async def test_a_burst_stands_where_its_steps_would(service: Service) -> None:
     assert not again.replayed
 
 
-async def test_nobody_waits_for_a_burst_any_more(service: Service, shut: Callable[[], Gate]) -> None:
+async def test_a_burst_that_is_not_awaited_any_more(service: Service, shut: Callable[[], Gate]) -> None:
     key, gate = await begin(service), shut()
     first = asyncio.create_task(step(service, key, 0))
     await gate.reached()
@@ -208,7 +208,7 @@ async def test_nobody_waits_for_a_burst_any_more(service: Service, shut: Callabl
     assert all(isinstance(outcome, asyncio.CancelledError) for outcome in given_up.outcomes)
 
 
-async def test_a_burst_that_is_taken_apart_when_nobody_waits_for_it_is_let_be(
+async def test_a_burst_that_is_taken_apart_when_it_is_not_awaited_is_left_alone(
     service: Service, shut: Callable[[], Gate]
 ) -> None:
     key, gate = await begin(service), shut()

@@ -30,6 +30,7 @@ SOON_S = 0.05
 
 def late(service: Service, key: SessionKey, value: float, **options: object) -> PendingSteps:
     """Submit a step that will not begin in its time."""
+    # the test's stand-in or text for it
     return service.sessions.ask(key, "step", a_sequence(value), APPEND, deadline_s=SOON_S, **options)  # type: ignore[arg-type]
 
 
@@ -42,7 +43,7 @@ async def is_late(pending: PendingSteps) -> None:
     assert caught.value.detail == "the request had not begun after 50 ms"
 
 
-def nobody_waits(service: Service) -> bool:
+def no_request_waits(service: Service) -> bool:
     return not service.sessions._scheduler.admission.waiting
 
 
@@ -55,7 +56,7 @@ async def test_it_bounds_the_wait_for_the_batch_before(service: Service, shut: S
     await is_late(late(service, key, 1))
     gate.open()
     await running
-    await until(lambda: nobody_waits(service))
+    await until(lambda: no_request_waits(service))
     assert await state(service, key) == history([0])
     assert output(await step(service, key, 2)) == history([0, 2])
 
@@ -81,7 +82,7 @@ async def test_who_was_to_go_with_it_goes_without_it(service: Service, shut: Shu
             there.append(value)
             assert output(await waiting[value]) == history(there)
     assert await state(service, key) == history(there)
-    assert nobody_waits(service)
+    assert no_request_waits(service)
 
 
 async def test_it_bounds_the_wait_for_a_thread(service: Service) -> None:
@@ -94,7 +95,7 @@ async def test_it_bounds_the_wait_for_a_thread(service: Service) -> None:
     finally:
         free.set()
     await asyncio.gather(*map(asyncio.wrap_future, taken))
-    await until(lambda: nobody_waits(service))
+    await until(lambda: no_request_waits(service))
     assert output(await step(service, key, 2)) == history([0, 2])
 
 
@@ -110,7 +111,7 @@ async def test_it_bounds_the_wait_for_a_record(redis_process: RedisProcess, star
             await is_late(each)
     finally:
         redis_process.signal(signal.SIGCONT)
-    await until(lambda: nobody_waits(service))
+    await until(lambda: no_request_waits(service))
     assert output(await step(service, key, 3)) == history([3])
 
 
@@ -131,7 +132,7 @@ async def test_it_bounds_the_wait_for_a_model(redis_url: str, start_service: Sta
     finally:
         models.free.set()
     assert output(await patient) == history([2])
-    assert nobody_waits(service)
+    assert no_request_waits(service)
 
 
 async def test_who_does_not_run_because_another_has_ended_keeps_its_deadline(service: Service) -> None:
@@ -149,7 +150,7 @@ async def test_it_counts_from_when_the_request_came(service: Service) -> None:
     key = await begin(service)
     with pytest.raises(DeadlineExceeded):
         late(service, key, 1, came_s=monotonic() - 1)
-    assert nobody_waits(service)
+    assert no_request_waits(service)
     assert output(await step(service, key, 2)) == history([2])
 
 
@@ -207,7 +208,7 @@ async def test_what_would_be_answered_too_late_does_not_run(service: Service, sh
     assert [await state(service, key) for key in keys] == [history([0]), history([0, 1])]
     set_record(cost, 1e-6)
     assert output(await step(service, keys[0], 2)) == history([0, 2])
-    assert nobody_waits(service)
+    assert no_request_waits(service)
 
 
 async def test_what_cannot_be_in_time_is_refused_at_once(service: Service, shut: Shut) -> None:
@@ -230,7 +231,7 @@ async def test_what_cannot_be_in_time_is_refused_at_once(service: Service, shut:
     await running
     await patient
     assert [await state(service, each) for each in (key, other, third)] == [history([0]), *[history([0, 1])] * 2]
-    assert nobody_waits(service)
+    assert no_request_waits(service)
 
 
 async def test_a_session_that_is_read_first_counts_with_its_model_then(service: Service, shut: Shut) -> None:
@@ -245,7 +246,7 @@ async def test_a_session_that_is_read_first_counts_with_its_model_then(service: 
     gate.open()
     await running
     assert await state(service, key) == history([])
-    assert nobody_waits(service)
+    assert no_request_waits(service)
 
 
 async def test_requests_that_have_ended_leave_no_timer(service: Service) -> None:

@@ -309,7 +309,7 @@ async def test_what_is_refused_at_once_is_not_ended_by_its_deadline_as_well(
         service.sessions.ask(key, "step", a_sequence(2), APPEND, deadline_s=0.01)
     with pytest.raises(DeadlineExceeded):
         await late
-    gc.collect()  # an error that nobody asked for is told then
+    gc.collect()  # an error that was not read is reported then
     assert not unheard
     gate.open()
     assert output(await first) == history([0])
@@ -328,8 +328,10 @@ async def test_inputs_of_another_shape_are_refused_at_their_turn(service: Servic
     assert values_of(await all_of([good, wrong, after])) == [history([0, 1]), "shape_mismatch", history([0, 1, 2])]
 
 
-async def test_a_caller_that_goes_away_in_a_call_with_a_bad_number_strands_nobody(service: Service, shut: Shut) -> None:
-    """What is left of the call is one that nobody waits for, and what was behind the bad number must not go with it."""
+async def test_a_caller_that_goes_away_in_a_call_with_a_bad_number_strands_no_other(
+    service: Service, shut: Shut
+) -> None:
+    """What is left of the call is one that is not awaited, and what was behind the bad number must not go with it."""
     key = await begin(service)
     await step(service, key, 0)
     gate = shut()

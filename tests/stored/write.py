@@ -93,7 +93,7 @@ def age(server: "redis.Redis") -> None:
 
 
 def kill(replica: Replica) -> None:
-    """End the service and all that it has started, so that nobody gives the job back."""
+    """End the service and all that it has started, so that no process gives the job back."""
     below = [replica.process.pid]
     for pid in below:
         below += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
@@ -113,7 +113,7 @@ def go_on(checkout: Path, data: Path, known: dict[str, Any]) -> dict[str, list[A
 
 
 def copy(source: Path, target: Path) -> Path:
-    """Copy what is data into a directory that nobody else may enter, and return it."""
+    """Copy what is data into a directory that no other user may enter, and return it."""
     target.mkdir(mode=0o700, parents=True)
     for name in FILES:
         shutil.copyfile(source / name, target / name)

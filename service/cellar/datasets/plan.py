@@ -104,6 +104,7 @@ def find_types(
 def _type(column: PlannedColumn, first: Chunk, options: ReadOptions, decimal: str) -> ColumnType:
     cells = first.columns[column.place]
     if not isinstance(cells, Sequence):
+        # the values are those of the literal
         return {"M": "time", "U": "category", "O": "category", "S": "category"}.get(cells.dtype.kind, "number")  # type: ignore[return-value]
     missing = options.missing_cells
     texts = list(islice((text for cell in cells if (text := cell.strip()) not in missing), SAMPLE_CELLS))

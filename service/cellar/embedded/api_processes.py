@@ -29,26 +29,27 @@ class Sockets:
     unix: Sequence[socket.socket]
 
 
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """The arguments with which the processes of all slots are started."""
+
+    program: Sequence[str]
+    parent: int
+    slots: int
+    sockets: Sockets
+    page: SharedPage | None = None
+    """The page of the metrics. It has two regions for each slot, so that a process and the one that replaces it have
+    their own."""
+
+
 class ApiProcess(ChildProcess):
     """The process of a slot. `region` is that of its metrics on the page of the service."""
 
-    def __init__(
-        self,
-        program: Sequence[str],
-        parent: int,
-        slots: int,
-        sockets: Sockets,
-        page: SharedPage | None,
-        slot: int,
-        region: int,
-    ) -> None:
-        super().__init__("api" if slots == 1 else f"api {slot}", [*program, "api"])
+    def __init__(self, launch: Launch, slot: int, region: int) -> None:
+        super().__init__("api" if launch.slots == 1 else f"api {slot}", [*launch.program, "api"])
         self.region = region
-        self._page = page
         self.slot = slot
-        self._parent = parent
-        self._slots = slots
-        self._sockets = sockets
+        self._launch = launch
         self.channel: ControlChannel | None = None
         """The parent's end of the channel, None before the first start."""
         self._told: Mapping[str, int] | None = None
@@ -92,16 +93,17 @@ class ApiProcess(ChildProcess):
             self.channel.close()
         self._told = self.store = self.waits_for = None
         self.channel, theirs = ControlChannel.pair()
-        unix = self._sockets.unix
+        launch = self._launch
+        unix = launch.sockets.unix
         place = Place(
-            parent=self._parent,
+            parent=launch.parent,
             slot=self.slot,
-            slots=self._slots,
-            listeners=[each.fileno() for each in self._sockets.tcp],
+            slots=launch.slots,
+            listeners=[each.fileno() for each in launch.sockets.tcp],
             control=theirs.fileno(),
             peer_listener=unix[self.slot].fileno() if unix else None,
             peers=[each.getsockname() for each in unix] if unix else None,
-            page=None if self._page is None else self._page.descriptor,
+            page=None if launch.page is None else launch.page.descriptor,
             region=self.region,
         )
         try:
@@ -145,22 +147,12 @@ class ApiProcesses:
     ends or does not become ready, the first one stays and nothing more is replaced.
     """
 
-    def __init__(
-        self,
-        program: Sequence[str],
-        parent: int,
-        slots: int,
-        sockets: Sockets,
-        announcement: Announcement,
-        drain_s: float,
-        page: SharedPage | None = None,
-    ) -> None:
-        """`page` has two regions for each slot, so that a process and the one that replaces it have their own."""
-        self._make = partial(ApiProcess, program, parent, slots, sockets, page)
-        self._slots = slots
+    def __init__(self, launch: Launch, announcement: Announcement, drain_s: float) -> None:
+        self._make = partial(ApiProcess, launch)
+        self._slots = launch.slots
         self._announcement = announcement
         self._drain_s = drain_s
-        self._current = [self._make(slot, slot) for slot in range(slots)]
+        self._current = [self._make(slot, slot) for slot in range(launch.slots)]
         self._refreshes = Refreshes()
         self._to_replace: list[int] = []
         self._next: ApiProcess | None = None

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Literal
 
 from cellar.embedded.announcement import Announcement
-from cellar.embedded.api_processes import ApiProcesses, Sockets
+from cellar.embedded.api_processes import ApiProcesses, Launch, Sockets
 from cellar.embedded.directory import Directory
 from cellar.embedded.listeners import listeners, peer_listeners
 from cellar.embedded.processes import ChildProcess, supervise
@@ -63,7 +63,7 @@ def serve(settings: Settings, program: Sequence[str], say: Callable[[str], None]
         page = stack.enter_context(SharedPage.create(2 * slots + settings.local_workers))
         parent = os.getpid()
         announcement = Announcement(tcp[0], slots, say, tls=settings.tls_certificate is not None)
-        apis = ApiProcesses(program, parent, slots, Sockets(tcp, unix), announcement, settings.drain_s, page)
+        apis = ApiProcesses(Launch(program, parent, slots, Sockets(tcp, unix), page), announcement, settings.drain_s)
         workers = [
             ChildProcess(
                 f"worker {number}" if number else "worker",

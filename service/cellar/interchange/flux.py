@@ -168,6 +168,7 @@ def _dense(module: Module, group: Group, weight: Array) -> tuple[list[ImportedLa
     direct = function.name in get_args(DenseActivation)
     spec = DenseSpec(
         out_size=_size(module, weight.shape[0]),
+        # the name was looked up in the table
         activation=function.name if direct else "identity",  # type: ignore[arg-type]
         bias=bias,
     )

@@ -65,7 +65,7 @@ class RecurrentForm:
                 return RecurrentSpec(
                     cell="rnn",
                     hidden_size=hidden_size,
-                    activation=activation,  # type: ignore[arg-type]
+                    activation=activation,  # type: ignore[arg-type]  # the name was looked up in the table
                     trainable_state=trainable_state,
                 )
         elif self.clip is None and all(chosen[role] == DEFAULTS[role] for role in chosen):

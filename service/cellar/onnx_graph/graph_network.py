@@ -192,8 +192,9 @@ class GraphNetwork:
         for name, place in self._inputs:
             feed[name] = place.input(inputs, rows)
         if self.graph.bounded:
-            return self._session.run(self._outputs, feed)  # type: ignore[no-any-return]
+            return self._session.run(self._outputs, feed)  # type: ignore[no-any-return]  # onnxruntime is not typed
         with RUN_LIMIT.options() as options:
+            # onnxruntime is not typed
             return self._session.run(self._outputs, feed, options)  # type: ignore[no-any-return]
 
     def _answer(self, found: Sequence[Array], rows: int) -> Array:
@@ -212,6 +213,7 @@ class GraphNetwork:
 
     def _bad(self, outputs: Floats, tensors: Mapping[str, Array], rows: int) -> Numbers | None:
         """Return the kind of what is not finite in each row, 0 for nothing; None if everything is finite."""
+        # a list is faster for a few
         if np.isfinite(outputs).all() and all([np.isfinite(tensors[name]).all() for name, _ in self._real]):  # noqa: C419
             return None
         bad = np.where(np.isfinite(outputs).all(axis=1), 0, OUTPUT_NOT_FINITE).astype(np.int32)

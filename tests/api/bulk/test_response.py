@@ -1,4 +1,4 @@
-"""Many steps, over a real socket and in the process: answered while they are sent, bounded, nobody else's trouble."""
+"""Many steps, over a real socket and in the process: answered while they are sent, bounded, no harm to others."""
 
 import asyncio
 import json
@@ -136,7 +136,7 @@ def full(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     return event
 
 
-async def test_who_does_not_read_is_not_read_and_holds_up_nobody(app: FastAPI, full: asyncio.Event) -> None:
+async def test_a_client_that_does_not_read_is_not_read_and_delays_no_other(app: FastAPI, full: asyncio.Event) -> None:
     talk = Talk(app, lambda: {"type": "http.request", "body": LINE * 100, "more_body": True})
     task = asyncio.create_task(talk.run())
     await full.wait()

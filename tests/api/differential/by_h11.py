@@ -71,7 +71,7 @@ STRICTER = (
         lambda seen: seen.method == b"CONNECT",
     ),
     Stricter(
-        "a method that nobody has registered",
+        "a method that is not registered",
         "RFC 9110, 9.1: a method that is not known is refused (501, here 400)",
         lambda seen: seen.method not in METHODS,
     ),

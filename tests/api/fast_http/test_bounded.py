@@ -63,7 +63,7 @@ async def test_no_more_is_parsed_while_requests_wait_for_an_answer(served: Serve
 async def test_a_client_that_reads_no_answers_is_read_no_further(served: Served) -> None:
     """Neither requests nor answers heap up."""
     async with connected(served) as client:
-        client.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        client.reader._transport.pause_reading()  # type: ignore[attr-defined]  # asyncio's reader has it
         stuck = False
         for _ in range(400):
             client.writer.write(HEALTH * 1000)
@@ -147,7 +147,7 @@ async def test_headers_are_counted_as_they_come(served: Served) -> None:
 
 
 async def test_what_comes_behind_a_refusal_is_read_slowly(served: Served) -> None:
-    """It would be megabytes in a turn of the loop, and nobody wants them."""
+    """It would be megabytes in a turn of the loop, and they are not wanted."""
     async with connected(served) as client:
         client.writer.write(b"no request\r\n\r\n")
         assert (await client.answer()).status == 400
@@ -186,7 +186,7 @@ class Clock:
         self._connection = connection
         self._loop = connection.loop
         self.ahead_s = 0.0
-        connection.loop = self  # type: ignore[assignment]
+        connection.loop = self  # type: ignore[assignment]  # replaced for this test
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loop, name)

@@ -190,14 +190,14 @@ async def test_a_foreign_host_and_a_foreign_page_are_refused(served: Served) -> 
         assert (await whole(client))[0][""] == "403"
 
 
-async def test_a_client_that_leaves_harms_nobody(served: Served) -> None:
+async def test_a_client_that_leaves_harms_no_other(served: Served) -> None:
     """Its request is run, and the answer is dropped."""
     async with connected(served) as client:
         client.writer.write(sent("POST", "/v1/sessions", b'{"session": "left", "model": "gru"}', JSON_TYPE))
         await client.writer.drain()
         client.writer.transport.abort()
     async with asyncio.timeout(10):
-        while (await served.http.get("/v1/sessions/left")).status_code != 200:  # noqa: ASYNC110  # nobody tells
+        while (await served.http.get("/v1/sessions/left")).status_code != 200:  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0.01)
 
 

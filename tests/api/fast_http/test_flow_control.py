@@ -19,10 +19,10 @@ async def served(settings: Settings) -> AsyncIterator[Served]:
         yield served
 
 
-async def test_a_connection_whose_answers_nobody_takes_ends(served: Served) -> None:
+async def test_a_connection_whose_answers_are_not_read_ends(served: Served) -> None:
     session, asked = await served.begin(), b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
     async with connected(served) as client, connected(served) as other:
-        client.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        client.reader._transport.pause_reading()  # type: ignore[attr-defined]  # asyncio's reader has it
         client.writer.write(asked)
         await until(lambda: len(served.server.server_state.connections) == 3)  # the third one is that of `served.http`
         service = of_the_service(served, client)

@@ -170,7 +170,7 @@ async def test_a_connection_that_becomes_a_stream_repeats_no_step(served: Served
     assert (await served.http.get(f"/v1/sessions/{session}")).json()["step"] == steps
 
 
-async def test_a_client_that_goes_away_harms_nobody(served: Served) -> None:
+async def test_a_client_that_goes_away_harms_no_other(served: Served) -> None:
     session = await served.begin()
     async with connected(served) as client:
         client.writer.write(request(session, step(1, 2))[:-3])

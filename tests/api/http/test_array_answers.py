@@ -63,11 +63,13 @@ async def test_the_bits_are_those_of_json(
 ) -> None:
     path = await begin(client, rows=3)
     for number, (inputs, outputs) in enumerate(zip(INPUTS, expected, strict=True), 1):
+        # the kind or order is a variable
         array = np.asarray(inputs.astype(kind), order=order)  # type: ignore[call-overload]
         answer = await client.post(f"{path}/step", content=file_of(array), headers=WANTED)
         assert outputs_of(answer).tobytes() == outputs.tobytes()
         assert answer.headers["cellar-step"] == str(number)
     path = await begin(client, rows=3)
+    # the kind or order is a variable
     sequence = file_of(np.asarray(INPUTS.astype(kind), order=order))  # type: ignore[call-overload]
     answer = await client.post(f"{path}/sequence", content=sequence, headers=WANTED)
     assert outputs_of(answer).tobytes() == expected.tobytes()

@@ -104,7 +104,7 @@ async def test_a_client_that_goes_away_in_the_middle_is_no_fault() -> None:
         return messages.pop(0)
 
     async def send(message: Message) -> None:
-        raise AssertionError(f"nobody is there for {message}")
+        raise AssertionError(f"no client is there for {message}")
 
     scope = {"type": "http", "method": "POST", "path": "/model", "query_string": b"", "headers": []}
     await make_app()(scope, receive, send)

@@ -67,6 +67,7 @@ async def test_of_many_that_are_refused_so_many_a_second_are_read_again_in_their
     for count in (10, 20, 30):
         clock.now_s += 10.01 / A_SECOND
         assert turns.must_wait()
+        # mypy infers no lambda with a default
         await until(lambda count=count: len(released) >= count)  # type: ignore[misc]
     assert released == [(name, 1000.0) for name in range(len(released))]
     clock.now_s += LONGEST_S
@@ -75,7 +76,7 @@ async def test_of_many_that_are_refused_so_many_a_second_are_read_again_in_their
     assert not turns.must_wait()
 
 
-async def test_nobody_waits_for_longer_than_a_second(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_request_waits_for_longer_than_a_second(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "A_SECOND", 0)
     turns, released = ReadBackoff(), list[tuple[int, float]]()
     while not turns.must_wait():

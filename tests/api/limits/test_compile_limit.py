@@ -1,4 +1,4 @@
-"""Requests that compile hold nobody up, are bounded, and end with their clients."""
+"""Requests that compile delay no others, are bounded, and end with their clients."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 MOST = 3
 
 NESTED = "h = " + "tanh(" * 12 + "W @ x" + ")" * 12 + " + h * {number}"
-"""A cell that nobody has compiled, which takes a while."""
+"""A cell that was not compiled yet, which takes a while."""
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +51,7 @@ def held_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[th
             go_on.set()
 
 
-async def test_compilations_are_bounded_and_hold_up_nobody_else(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_compilations_are_bounded_and_delay_no_others(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     compiles = served.app.state.services.compiles
     with held_up(served, monkeypatch):
         waiting = [

@@ -77,7 +77,7 @@ async def test_who_comes_back_at_once_waits_for_a_pause_too(clock: list[float]) 
     assert loop.time() - began_s >= PAUSE_S / 2
 
 
-async def test_pauses_end_when_nobody_else_has_come_for_a_while(clock: list[float]) -> None:
+async def test_pauses_end_when_no_other_request_has_come_for_a_while(clock: list[float]) -> None:
     dealt = RoundRobin()
     dealt.single += 1
     await turns_of(dealt, 1)
@@ -95,7 +95,7 @@ async def test_one_gets_less_at_once_shortly_after_a_flood(clock: list[float]) -
     assert dealt.until_s() == pytest.approx(clock[0] + ONE_AT_ONCE_S)
 
 
-async def test_a_work_that_fails_costs_nobody_a_turn(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_work_that_fails_costs_no_other_a_turn(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
     dealt = RoundRobin()
 
     def fail(_until_s: float) -> None:

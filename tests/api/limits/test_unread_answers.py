@@ -1,4 +1,4 @@
-"""Answers that nobody takes hold neither a connection nor memory for ever; slow clients that do take them stay."""
+"""Answers that are not read hold neither a connection nor memory for ever; slow clients that do take them stay."""
 
 from collections.abc import Callable
 from typing import Any, cast

@@ -132,6 +132,7 @@ async def test_a_page_that_is_allowed_gets_what_its_browser_asks_for(settings: S
         assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, APP)
         assert "Cellar-Position" in answer.headers["access-control-expose-headers"]
         assert (await served.http.options(path, headers={**asks, **FOREIGN})).status_code == 403
+        # an Origin is a text
         async with connect(f"ws://{served.address}/v1/sessions/{session}/stream", origin=APP) as socket:  # type: ignore[arg-type]
             assert (await Stream(socket).receive())["step"] == 1
 

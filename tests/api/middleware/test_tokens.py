@@ -166,7 +166,7 @@ async def test_tenants_of_tokens_are_known_to_the_work_beside_requests(served: S
     async with asyncio.timeout(30):
         while "tokens-only" not in ring.administration.store.tenants():  # noqa: ASYNC110  # written at times
             await asyncio.sleep(0.05)
-        while "tokens-only" not in ring.tenants:  # noqa: ASYNC110
+        while "tokens-only" not in ring.tenants:  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0.05)
 
 

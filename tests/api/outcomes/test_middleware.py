@@ -1,5 +1,6 @@
 """Each failed request has one line in the log, on every path, and an id that its client sees too."""
 
+import json
 import logging
 from collections.abc import AsyncIterator
 
@@ -114,3 +115,24 @@ async def test_a_flood_of_failures_is_counted_and_not_written(served: Served, lo
             await client.answer()
         await until(lambda: "more requests have failed" in log.text or len(of_requests(log)) == MOST_LINES + 10)
     assert "session_unknown" in log.text
+
+
+async def test_the_failed_lines_of_a_bulk_request_are_one_line(served: Served, log: pytest.LogCaptureFixture) -> None:
+    """Its answer is 200, so that nothing was logged of them."""
+    session = await served.begin()
+    log.clear()
+    steps: list[dict[str, object]] = [{"session": session, "input": [1, 2]}, {"session": session, "input": [1]}]
+    steps.extend({"session": "none", "input": [1, 2]} for _ in range(2))
+    orders = [{"session": "new-one", "model": "none"}, {"session": "new-two"}]
+    for path, lines in (("/v1/steps", steps), ("/v1/sessions/bulk", orders)):
+        content = "".join(json.dumps(line) + "\n" for line in lines)
+        headers = {"Content-Type": "application/x-ndjson", "X-Request-Id": "of-mine"}
+        assert (await served.http.post(path, content=content, headers=headers)).status_code == 200
+    found = [line for line in log.records if "lines" in vars(line)]
+    assert [vars(line)["lines"] for line in found] == [
+        "3 of 4 lines: 2 session_unknown, 1 shape_mismatch",
+        "2 of 2 lines: 1 model_unknown, 1 invalid_input",
+    ]
+    about = [(vars(line)["route"], vars(line)["status"], vars(line)["session"]) for line in found]
+    assert about == [("/v1/steps", 422, session), ("/v1/sessions/bulk", 422, "new-one")]
+    assert all(vars(line)["request_id"] == "of-mine" for line in found)

@@ -105,7 +105,7 @@ async def test_a_shadow_follows_by_itself(client: httpx.AsyncClient) -> None:
     others = (await send(client, f"{other}/sequence", {"inputs": INPUTS}))["outputs"]
     async with asyncio.timeout(30):
         while (found := (await client.get(f"{path}/shadow")).json())["behind"]:  # noqa: ASYNC110  # no event tells
-            await asyncio.sleep(0.05)  # between two looks: nobody tells
+            await asyncio.sleep(0.05)  # between two looks: there is no event
     apart = np.abs(np.array(outputs) - np.array(others))
     assert (found["model"], found["steps"], found["missed"], found["stopped"]) == ("two@1", 4, 0, None)
     assert (found["largest"], found["mean"]) == (apart.max(), pytest.approx(apart.mean()))

@@ -91,7 +91,7 @@ async def test_the_service_serves_it(client: httpx.AsyncClient) -> None:
     assert (await client.get("/openapi.json")).json() == DOCUMENT
 
 
-async def test_the_page_needs_nobody_else(client: httpx.AsyncClient) -> None:
+async def test_the_page_needs_no_other_server(client: httpx.AsyncClient) -> None:
     page = await client.get("/docs", follow_redirects=True)
     assert page.headers["content-type"].startswith("text/html")
     assert "://" not in page.text

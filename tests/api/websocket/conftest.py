@@ -32,7 +32,7 @@ NO_LINGER = struct.pack("ii", 1, 0)
 async def until(look: Callable[[], bool]) -> None:
     """Wait until it is so."""
     async with asyncio.timeout(10):
-        while not look():  # noqa: ASYNC110  # nobody tells
+        while not look():  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0.005)  # between two looks
 
 

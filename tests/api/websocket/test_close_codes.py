@@ -115,6 +115,7 @@ async def test_a_session_that_expires_while_it_is_open(settings: Settings, redis
 
 @pytest.mark.parametrize("path", ["/v1/stream", "/v1/sessions/s/stream"])
 async def test_pages_of_other_sites_are_refused(served: Served, path: str) -> None:
+    # an Origin is a text
     async with connect(f"ws://{served.address}{path}", origin="http://elsewhere.example") as socket:  # type: ignore[arg-type]
         code, reason = await Stream(socket).end()
         assert (code, reason.partition(",")[0]) == (4403, "origin_refused: a page of http://elsewhere.example")
@@ -152,7 +153,7 @@ async def test_a_fault_of_a_step_is_1011_wherever_it_comes(
     submit = steps.submit
 
     def fail_at_last(*arguments: Any, **more: Any) -> Any:
-        next(left)  # StopIteration is nobody's error
+        next(left)  # StopIteration is no error of a test
         return submit(*arguments, **more)
 
     session = await served.begin()

@@ -45,7 +45,7 @@ async def watching(served: Served, session: str, query: str = "", **headers: str
     async with served.http.stream("GET", path, headers=headers) as answer:
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")
-        async with aclosing(read(answer)) as events:  # type: ignore[type-var]
+        async with aclosing(read(answer)) as events:  # type: ignore[type-var]  # aclosing wants a narrower type
             yield events
 
 

@@ -1,4 +1,4 @@
-"""What one WebSocket sends without end holds up nobody else, and is kept nowhere."""
+"""What one WebSocket sends without end delays no other client, and is not kept."""
 
 import gc
 from collections.abc import AsyncIterator

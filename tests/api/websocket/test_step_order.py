@@ -147,7 +147,7 @@ async def test_a_position_says_that_the_client_knows_where_it_is(served: Served)
         assert (await stream.ask(session=session, input=GOOD, step=2))["step"] == 3
 
 
-async def test_a_conflict_of_one_of_many_sessions_is_nobody_elses(served: Served) -> None:
+async def test_a_conflict_of_one_of_many_sessions_is_of_no_other(served: Served) -> None:
     one, other = await served.begin(), await served.begin()
     found = await names(
         served,

@@ -1,4 +1,4 @@
-"""A bounded window, whatever the client does: it is read no faster than it is answered, and harms nobody else."""
+"""A bounded window, whatever the client does: it is read no faster than it is answered, and harms no other client."""
 
 import asyncio
 import signal

@@ -32,13 +32,14 @@ class Installation:
         self.settings = {"redis_url": redis_url, "key_prefix": f"test-{uuid.uuid4().hex}"}
         self.settings |= {"data_dir": str(directory / self.settings["key_prefix"])}
 
-    def run(self, monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    def run(self, *words: str) -> int:
         """Run a command with the settings of this installation."""
-        for name in [name for name in os.environ if name.startswith("CELLAR_")]:
-            monkeypatch.delenv(name)
-        for name, value in self.settings.items():
-            monkeypatch.setenv(f"CELLAR_{name.upper()}", value)
-        return main([*words])
+        with pytest.MonkeyPatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith("CELLAR_")]:
+                patch.delenv(name)
+            for name, value in self.settings.items():
+                patch.setenv(f"CELLAR_{name.upper()}", value)
+            return main([*words])
 
 
 def step(http: httpx.Client, session: str, number: int) -> dict[str, Any]:
@@ -77,6 +78,12 @@ class Busy:
         self.outputs[answer["step"]] = answer["output"]
 
 
+@pytest.fixture
+def other(redis_url: str, tmp_path: Path) -> Installation:
+    """Return an installation without data."""
+    return Installation(redis_url, tmp_path)
+
+
 @pytest.fixture(scope="module")
 def source(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """Return the installation that is backed up."""
@@ -97,6 +104,7 @@ def served(source: Installation, kernel_directory: Path) -> Iterator[httpx.Clien
         for name in OPTIONS:
             for number in range(3):
                 step(http, name, number)
+        http.put("/v1/models/gru/aliases/live", json={"version": 1}).raise_for_status()
         http.post("/v1/sessions/logged/snapshots", json={"snapshot": "first"}).raise_for_status()
         yield http
 
@@ -104,24 +112,23 @@ def served(source: Installation, kernel_directory: Path) -> Iterator[httpx.Clien
 def test_sessions_continue_with_the_same_bits_in_another_installation(
     source: Installation,
     served: httpx.Client,
-    redis_url: str,
+    other: Installation,
     kernel_directory: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    file, other = str(tmp_path / "all.cellar"), Installation(redis_url, tmp_path)
+    file = str(tmp_path / "all.cellar")
     other.settings["blob_dir"] = str(tmp_path / "blobs")
     with Busy(served) as busy:
-        assert source.run(monkeypatch, "backup", file, "--json") == 0
+        assert source.run("backup", file, "--json") == 0
     busy.step()
     counts = json.loads(capsys.readouterr().out)["counts"]
     assert (counts["sessions"], counts["blobs"]) == (4, 1)
     assert Path(file).stat().st_mode & 0o777 == 0o600
-    assert other.run(monkeypatch, "restore", file) == 0
-    assert other.run(monkeypatch, "restore", file) == MISTAKE
+    assert other.run("restore", file) == 0
+    assert other.run("restore", file) == MISTAKE
     assert "--replace deletes them first" in capsys.readouterr().err
-    assert other.run(monkeypatch, "restore", file, "--replace", "--yes") == 0
+    assert other.run("restore", file, "--replace", "--yes") == 0
     with (
         serving(environment(**other.settings, cache_dir=str(kernel_directory))) as service,
         httpx.Client(base_url=service.url, timeout=60) as http,
@@ -143,23 +150,22 @@ def test_one_session_is_added_to_a_running_installation(
     source: Installation,
     served: httpx.Client,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     file = str(tmp_path / "one.cellar")
     http = served
     http.post("/v1/sessions", json={"session": "one", "model": "gru"}).raise_for_status()
     step(http, "one", 1)
-    assert source.run(monkeypatch, "backup", file, "--session", "one") == 0
+    assert source.run("backup", file, "--session", "one") == 0
     expected = [step(http, "one", number) for number in (2, 3)]
-    assert source.run(monkeypatch, "restore", file) == MISTAKE
+    assert source.run("restore", file) == MISTAKE
     assert "the session default/one exists" in capsys.readouterr().err
-    assert source.run(monkeypatch, "restore", file, "--replace", "--yes") == 0
+    assert source.run("restore", file, "--replace", "--yes") == 0
     regressed = http.post("/v1/sessions/one/step", json={"input": [0.4]})  # the service had seen later steps
     assert (regressed.status_code, regressed.json()["type"].rpartition(":")[2]) == (409, "regressed")
     assert [step(http, "one", number) for number in (2, 3)] == expected
     http.delete("/v1/sessions/one").raise_for_status()
-    assert source.run(monkeypatch, "restore", file, "--replace", "--yes") == 0
+    assert source.run("restore", file, "--replace", "--yes") == 0
     assert [step(http, "one", number) for number in (2, 3)] == expected
     http.delete("/v1/sessions/one").raise_for_status()
 
@@ -167,44 +173,42 @@ def test_one_session_is_added_to_a_running_installation(
 def test_a_model_comes_back_under_its_numbers(
     source: Installation,
     served: httpx.Client,
-    redis_url: str,
+    other: Installation,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    file, other = str(tmp_path / "model.cellar"), Installation(redis_url, tmp_path)
-    assert source.run(monkeypatch, "backup", file, "--model", "gru") == 0
-    assert other.run(monkeypatch, "restore", file) == 0
-    assert other.run(monkeypatch, "restore", file) == 0
-    assert other.run(monkeypatch, "backup", str(tmp_path / "again.cellar"), "--model", "gru") == 0
-    assert "1 versions" in capsys.readouterr().out
+    file = str(tmp_path / "model.cellar")
+    assert source.run("backup", file, "--model", "gru") == 0
+    assert other.run("restore", file) == 0
+    assert other.run("restore", file) == 0
+    assert other.run("backup", str(tmp_path / "again.cellar"), "--model", "gru") == 0
+    assert "1 aliases, 1 blobs, 1 versions" in capsys.readouterr().out.splitlines()[-1]
     network = {**NETWORK, "layers": [{**LAYERS[0], "hidden_size": 3}, LAYERS[1]]}
     served.post("/v1/models", json={"name": "other", "network": network}).raise_for_status()
-    assert source.run(monkeypatch, "backup", file, "--model", "other", "--force") == 0
+    assert source.run("backup", file, "--model", "other", "--force") == 0
     served.delete("/v1/models/other").raise_for_status()
-    assert source.run(monkeypatch, "restore", file) == MISTAKE
+    assert source.run("restore", file) == MISTAKE
     assert "another version other@1" in capsys.readouterr().err
 
 
 def test_a_tenant_is_added_to_another_installation(
     source: Installation,
     served: httpx.Client,
-    redis_url: str,
+    other: Installation,
     kernel_directory: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    file, other = str(tmp_path / "tenant.cellar"), Installation(redis_url, tmp_path)
+    file = str(tmp_path / "tenant.cellar")
     for tenant, count in (("default", 4), ("nobody", 0)):
-        assert source.run(monkeypatch, "backup", file, "--tenant", tenant, "--force", "--json") == 0
+        assert source.run("backup", file, "--tenant", tenant, "--force", "--json") == 0
         assert json.loads(capsys.readouterr().out)["counts"].get("sessions", 0) == count
-    assert source.run(monkeypatch, "backup", file, "--tenant", "default", "--force") == 0
+    assert source.run("backup", file, "--tenant", "default", "--force") == 0
     with (
         serving(environment(**other.settings, cache_dir=str(kernel_directory))) as service,
         httpx.Client(base_url=service.url, timeout=60) as http,
     ):
-        assert other.run(monkeypatch, "restore", file) == 0
+        assert other.run("restore", file) == 0
         names = {each["session"] for each in http.get("/v1/sessions").json()["sessions"]}
         assert names == {*OPTIONS, "busy"}
         for name in OPTIONS:
@@ -230,13 +234,12 @@ def test_mistakes_are_one_line_and_leave_no_file(
     said: str,
     redis_url: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "there").write_bytes(b"something else")
     (tmp_path / "cut").write_bytes(b"CELLARB1" + bytes(100))
     empty = Installation(redis_url, tmp_path)
-    assert empty.run(monkeypatch, *(word.format(tmp_path) for word in words)) == MISTAKE
+    assert empty.run(*(word.format(tmp_path) for word in words)) == MISTAKE
     [line] = capsys.readouterr().err.splitlines()
     assert said in line
     assert sorted(each.name for each in tmp_path.iterdir()) == ["cut", "there"]

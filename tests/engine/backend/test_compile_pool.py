@@ -1,4 +1,4 @@
-"""Compilers in child processes: they end when nobody waits for them, and with the process that started them."""
+"""Compilers in child processes: they end when no call waits for them, and with the process that started them."""
 
 import errno
 import os
@@ -37,7 +37,7 @@ def compilers(parent: int) -> list[int]:
     ]
 
 
-def test_what_nobody_waits_for_is_ended(tmp_path: Path) -> None:
+def test_a_compilation_without_a_waiting_call_is_ended(tmp_path: Path) -> None:
     cache, gone = KernelCache(tmp_path / "kernels"), threading.Event()
     with ThreadPoolExecutor() as threads:
         loading = threads.submit(load, cache, ENDLESS, lambda: not gone.is_set())
@@ -65,7 +65,7 @@ def test_another_who_waits_for_the_same_kernel_gets_it(tmp_path: Path) -> None:
 
 
 def test_a_compiler_ends_with_its_parent(tmp_path: Path) -> None:
-    """Also where that is killed and can tell nobody."""
+    """Also where that is killed and cannot say so."""
     program = f"from cellar.engine import KernelCache; KernelCache(None).load([{ENDLESS!r}])"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen([sys.executable, "-c", program], env=environment) as parent:
@@ -103,7 +103,7 @@ def seconds(process: int) -> float:
 
 
 def commands(process: int) -> bytes:
-    """Return the command of a process: nothing once it has ended and nobody has asked how."""
+    """Return the command of a process: nothing once it has ended and its exit code was not read."""
     try:
         return Path(f"/proc/{process}/cmdline").read_bytes()
     except FileNotFoundError:

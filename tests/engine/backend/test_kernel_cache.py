@@ -238,7 +238,7 @@ def test_threads_wait_for_the_one_that_compiles(directory: Path) -> None:
 
 
 def test_a_directory_that_cannot_be_written(code: dict[str, bytes]) -> None:
-    """Nobody may make files in this one, root included."""
+    """No user may make files in this one, root included."""
     (function,) = KernelCache(Path("/proc/self/fdinfo")).load([ADD_ONE])
     assert function(41) == 42
 

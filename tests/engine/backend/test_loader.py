@@ -36,7 +36,7 @@ def is_executable(place: int) -> bool:
     return False
 
 
-def test_code_that_nobody_holds_is_unloaded(object_file: bytes) -> None:
+def test_code_without_references_is_unloaded(object_file: bytes) -> None:
     code = link(object_file)
     place = code.address
     assert called_by(code, lambda number: number) == 42

@@ -111,7 +111,7 @@ def test_gradients_of_a_row_do_not_depend_on_its_neighbours(compiled: Compiled, 
 def test_a_row_past_its_length_is_frozen(compiled: Compiled, name: str) -> None:
     kernel = compiled(name, 17)
     data = oracle.draw(kernel.cell, 5, 9, lengths=LENGTHS)
-    for x in data.inputs:  # nobody may read what lies behind the end
+    for x in data.inputs:  # bytes behind the end must not be read
         x[np.arange(5)[:, None] >= LENGTHS] = np.nan
     whole, gradient = forward(kernel, data), backward(kernel, data)
     assert (whole.bad_step == -1).all()
@@ -245,7 +245,7 @@ def test_arrays_of_another_shape(compiled: Compiled) -> None:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_gradients_that_nobody_wants_change_no_other(compiled: Compiled, name: str) -> None:
+def test_gradients_that_are_not_wanted_change_no_other(compiled: Compiled, name: str) -> None:
     kernel = compiled(name, 21)
     data = oracle.draw(kernel.cell, 5, 4, lengths=np.array([5, 0, 3, 4], np.int32))
     packed = kernel.pack(data.weights)

@@ -310,6 +310,7 @@ class Fleet:
         runs = []
         for program, begin, end in zip(self.programs, ends - rows, ends, strict=True):
             mine = (None if array is None else array[begin:end] for array in (lengths, reset))
+            # the test's stand-in or text for it
             runs.append(program.run(inputs[:, begin:end], state[begin:end], *mine))  # type: ignore[arg-type]
         return joined_runs(runs)
 

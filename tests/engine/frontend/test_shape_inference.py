@@ -102,7 +102,7 @@ def test_a_product_of_a_matrix_says_how_it_is_written(text: str, detail: str) ->
     assert refused(text, CellShapeError).detail == detail
 
 
-def test_sizes_that_nobody_gave() -> None:
+def test_sizes_that_are_not_given() -> None:
     text = "param P: prj x hidden\nh = h + W @ (P @ h)"
     error = refused(text, CellNameError, {**SIZES, "proj": 2})
     assert error.detail == "the size 'prj' is not given; did you mean 'proj'?"

@@ -74,7 +74,7 @@ def test_rows_that_are_reset_begin_with_the_initial_state(
     reset = mask(rows)
     cut = None if lengths is None else lengths(steps, rows)
     wanted = stack.plain(inputs, np.where(reset[:, None], stack.initial, state), cut)
-    state[reset] = np.nan  # nobody looks there
+    state[reset] = np.nan  # it is not read
     for given in (state, records(state)):
         same(stack.program.run(inputs, given, cut, reset), wanted)
         same(stack.program.run(inputs, given, cut, reset.astype(np.int8)), wanted)

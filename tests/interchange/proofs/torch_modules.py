@@ -76,7 +76,7 @@ class Called(nn.Module):  # type: ignore[misc]  # torch ships no types here
     @staticmethod
     def _over_time(module: Any, x: Any) -> tuple[Any, Any]:
         if not module.batch_first:
-            return module(x)  # type: ignore[no-any-return]
+            return module(x)  # type: ignore[no-any-return]  # the library is not typed
         outputs, state = module(x.transpose(0, 1))
         return outputs.transpose(0, 1), state
 

@@ -70,6 +70,7 @@ class Reference:
         self.state["now"] = max(now, self.state.get("now", now))
         local = datetime.fromtimestamp(now, UTC).astimezone(ZoneInfo(time[1].zone))
         seconds = local.hour * 3600 + local.minute * 60 + local.second
+        # compared without zones
         begin, end = datetime(local.year, 1, 1), datetime(local.year + 1, 1, 1)  # noqa: DTZ001
         turns = {
             "hour": seconds / 86400,

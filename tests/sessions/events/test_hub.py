@@ -50,6 +50,7 @@ async def start_watchers() -> AsyncIterator[StartWatchers]:
 async def told(watchers: EventHub, watcher: Subscription, count: int) -> list[Notice]:
     """Return the next notices."""
     found: list[Notice] = []
+    # aclosing wants a narrower type
     async with asyncio.timeout(20), aclosing(watchers.notices(watcher)) as notices:  # type: ignore[type-var]
         async for notice in notices:
             found.append(notice)
@@ -193,7 +194,7 @@ async def test_what_gives_no_hint_is_found_by_looking(
     assert await told(watchers, watcher, 1) == [End("expired")]
 
 
-async def test_a_slow_watcher_holds_up_nobody_and_misses_nothing(
+async def test_a_slow_watcher_delays_no_other_and_misses_nothing(
     service: Service, redis_url: str, start_watchers: StartWatchers
 ) -> None:
     watchers = start_watchers(service, redis_url, page=20)

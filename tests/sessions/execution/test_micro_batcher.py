@@ -1,4 +1,4 @@
-"""Micro-batching: who shares a call, and that nobody is harmed by it."""
+"""Micro-batching: which steps share a call, and that none is harmed by it."""
 
 import asyncio
 import threading
@@ -52,7 +52,7 @@ async def test_a_cancelled_caller_harms_no_other(service: Service, shut: Callabl
     assert await tasks[0] == await tasks[2] == history([5])
     with pytest.raises(asyncio.CancelledError):
         await tasks[1]
-    # nobody waits for that step, so it is not in the history; the session goes on
+    # that step is not awaited, so it is not in the history; the session goes on
     assert output(await step(service, keys[1], 7)) == history([7])
 
 
@@ -211,7 +211,7 @@ async def test_sequences_that_go_on_keep_no_distance(service: Service) -> None:
     assert len(service.models.network.calls) == 3
 
 
-async def test_a_sequence_that_nobody_waits_for_goes_no_further(service: Service, shut: Callable[[], Gate]) -> None:
+async def test_a_sequence_that_no_request_waits_for_goes_no_further(service: Service, shut: Callable[[], Gate]) -> None:
     key = await begin(service)
     gate = shut()
     values = [1.0] * (3 * kernel_batch.CHUNK_STEPS)
@@ -230,7 +230,7 @@ async def test_what_fails_after_the_kernel_leaves_the_session_usable(service: Se
 
     def run(*arguments: Any, **more: Any) -> Run:
         result = sound(*arguments, **more)
-        result.bad_step[:], result.bad_kind[:] = 0, 9  # a kind that nobody knows
+        result.bad_step[:], result.bad_kind[:] = 0, 9  # an unknown kind
         return result
 
     service.models.network.run = run  # type: ignore[method-assign]  # the double's own
@@ -309,6 +309,7 @@ async def test_only_calls_that_take_a_while_are_left_to_a_thread(service: Servic
     threads: list[threading.Thread] = []
     network = service.models.network
     network.flops = 1 if short else 10**9
+    # replaced for this test
     network.before = lambda: threads.append(threading.current_thread())  # type: ignore[method-assign]
     key = await begin(service)
     assert output(await step(service, key, 1)) == history([1])

@@ -151,7 +151,7 @@ async def test_looks_for_one_reference_are_shared_and_begin_after_they_were_aske
         gate.wait(5)
         return get(tenant, ref)
 
-    small.models.get = slow  # type: ignore[method-assign]
+    small.models.get = slow  # type: ignore[method-assign]  # replaced for this test
     first = asyncio.create_task(models.find("default", "exact"))
     async with asyncio.timeout(5):
         while not asked:  # noqa: ASYNC110  # a thread notes it

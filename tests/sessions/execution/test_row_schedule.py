@@ -10,7 +10,7 @@ from cellar.sessions.execution.row_schedule import RowSchedule
 
 @given(st.integers(1, 9), st.integers(1, 4), st.integers(1, 5), st.randoms(use_true_random=False))
 def test_each_row_makes_its_steps_in_order(steps: int, rows: int, most: int, rng: object) -> None:
-    draw = np.random.default_rng(rng.getrandbits(32))  # type: ignore[attr-defined]
+    draw = np.random.default_rng(rng.getrandbits(32))  # type: ignore[attr-defined]  # the object has it
     flags = draw.choice(np.array([0, ROW_RESET, ROW_LEFT_OUT], np.uint8), (draw.integers(1, steps + 1), rows))
     inputs = np.arange(1, steps * rows + 1, dtype=np.float32).reshape(steps, rows, 1)
     before = np.arange(2 * rows, dtype=np.float32).reshape(rows, 2)

@@ -3,7 +3,6 @@
 import asyncio
 import dataclasses
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -44,18 +43,10 @@ class WideNetwork(ExactNetwork):
         """Return zeros."""
         return np.zeros((rows, 3 + IDLE), np.float32)
 
-    def run(
-        self,
-        inputs: NDArray[np.float32],
-        state: tuple[bytes, ...],
-        lengths: NDArray[np.int32] | None = None,
-        *,
-        reset: NDArray[np.bool_] | None = None,
-        executor: Executor | None = None,
-    ) -> Run:
+    def run(self, inputs: NDArray[np.float32], state: tuple[bytes, ...], *others: Any, **options: Any) -> Run:
         """Run the exact network, and count in the rest of the state."""
         before = np.frombuffer(b"".join(state), np.float32).reshape(-1, 3 + IDLE)
-        run = super().run(inputs, (before[:, :3].tobytes(),), lengths, reset=reset, executor=executor)
+        run = super().run(inputs, (before[:, :3].tobytes(),), *others, **options)
         run.state = np.hstack([run.state, run.state[:, :1] + np.arange(IDLE, dtype=np.float32)])
         return run
 

@@ -28,6 +28,7 @@ def calls(sibling: Sibling) -> int:
 
 async def outcome(waiting: object) -> object:
     """Return the result, or the error."""
+    # the kind or order is a variable
     (found,) = await asyncio.gather(waiting, return_exceptions=True)  # type: ignore[call-overload]
     return found
 
@@ -152,7 +153,7 @@ class Silent(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet."""
-        transport.write(self._greeting)  # type: ignore[attr-defined]
+        transport.write(self._greeting)  # type: ignore[attr-defined]  # the object has it
 
     def data_received(self, data: bytes) -> None:
         """Note it."""

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 async def service(
     redis_url: str,
     start_service: StartService,
-    bound: BoundNetwork,  # noqa: F811
+    bound: BoundNetwork,  # noqa: F811  # a fixture, imported above
     tmp_path: Path,
 ) -> AsyncIterator[Service]:
     """Yield a service of the network that forwards all its steps."""

@@ -225,6 +225,7 @@ async def test_a_log_is_run_from_where_it_is_asked_to(versions: Service) -> None
 
 async def test_a_log_that_has_lost_its_beginning_is_refused(versions: Service, redis_client: object) -> None:
     key = await stepped(versions, 1, 2, 3, log=100)
+    # the object has it
     redis_client.xtrim(versions.store.keys.log(key), maxlen=2, approximate=False)  # type: ignore[attr-defined]
     replays = replays_of(versions)
     with pytest.raises(OutOfReach):

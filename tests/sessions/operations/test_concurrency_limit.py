@@ -1,4 +1,4 @@
-"""Whoever waits for a place holds up nobody, and does not wait for long."""
+"""A request that waits for a place delays no other, and does not wait for long."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -80,7 +80,7 @@ async def test_steps_go_on_while_a_log_is_run_for_a_rewind(versions: Service) ->
     await gate.reached()
     following = versions.sessions.ask(key, "step", a_sequence(3), APPEND)
     assert isinstance(following, StepRequest)
-    assert following.leave is None, "it is on its way, behind nobody of its session"
+    assert following.leave is None, "it is on its way, behind no other of its session"
     gate.open()
     assert output(await following) == history([1, 2, 3])
     await running

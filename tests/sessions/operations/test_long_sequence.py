@@ -160,7 +160,7 @@ async def test_a_bad_number_keeps_nothing_of_a_whole(service: Service) -> None:
     assert (await position(service, key)).step == 0
 
 
-async def test_nobody_comes_between(service: Service) -> None:
+async def test_no_other_step_comes_between(service: Service) -> None:
     key = await begin(service)
     sequence = await opened(service, key)
     await sequence.run(Chunk(steps(VALUES[:8])))

@@ -32,7 +32,7 @@ def answer_slowly(admission: Admission, count: int, every_s: float, begin_s: flo
     return now_s
 
 
-def test_a_queue_that_would_take_too_long_takes_nobody() -> None:
+def test_a_queue_that_would_take_too_long_takes_no_request() -> None:
     admission = Admission(10_000, 1.0)
     full(admission, FEW + 1, 0.0)
     now_s = answer_slowly(admission, 40, 0.01, 0.0)  # a hundred a second
@@ -64,7 +64,7 @@ def test_one_slow_request_says_nothing_of_many() -> None:
     full(admission, 500, 600.0)
 
 
-def test_time_in_which_nobody_waited_makes_it_no_slower() -> None:
+def test_time_without_waiting_requests_makes_it_no_slower() -> None:
     admission = Admission(10_000, 1.0)
     now_s = 0.0
     for _ in range(50):  # one request in every ten seconds, answered in a millisecond
@@ -93,7 +93,7 @@ def test_a_burst_whose_first_answers_are_late_is_not_refused() -> None:
         full(admission, 32, 0.2)
 
 
-def test_a_queue_that_nobody_works_off_takes_nobody() -> None:
+def test_a_queue_that_is_not_worked_off_takes_no_request() -> None:
     admission = Admission(10_000, 1.0)
     full(admission, FEW, 0.0)
     full(admission, 10, 0.9)

@@ -62,7 +62,7 @@ async def test_who_waits_goes_on_when_a_flight_ends_once() -> None:
     assert group_commit.full, "it had ended before"
 
 
-async def test_flights_that_are_late_hold_up_nobody() -> None:
+async def test_flights_that_are_late_delay_no_other() -> None:
     group_commit = GroupCommit()
     queue = Queue(group_commit)
     flying = [group_commit.begin(1) for _ in range(MOST)]
@@ -106,7 +106,7 @@ async def test_behind_many_others_wait_for_the_spacing_however_many_they_are() -
     assert queue.gone == [FEW]
 
 
-async def test_where_nearly_all_have_come_again_nobody_waits_for_the_others() -> None:
+async def test_where_nearly_all_have_come_again_no_request_waits_for_the_others() -> None:
     queue = Queue(GroupCommit(spacing_s=3600))
     queue.ask(FEW)
     queue.ask(1, again=0)

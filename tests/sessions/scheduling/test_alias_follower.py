@@ -211,7 +211,7 @@ async def test_an_alias_of_a_version_that_cannot_be_loaded_is_an_error(
 
 
 async def test_the_same_creation_is_the_same_session_wherever_the_alias_is(versions: Service) -> None:
-    key = await following(versions, session="s")  # type: ignore[arg-type]
+    key = await following(versions, session="s")  # type: ignore[arg-type]  # the test's stand-in or text for it
     versions.models.move("live", 2)
     again = await versions.sessions.create("default", model=LIVE, session=key.session)
     assert (again.created, again.session.meta.model) == (False, "exact@1")

@@ -33,6 +33,7 @@ class NoModels:
 def cache_of(max_bytes: int, most_queues: int = MOST_QUEUES) -> SessionCache:
     """Return a cache that `fill` fills with sessions that a store would have read."""
     store = RedisSessions(open_router("redis://127.0.0.1:1"), prefix="test")  # it is never connected
+    # the test's stand-in or text for it
     return SessionCache(max_bytes, store, NoModels(), most_queues)  # type: ignore[arg-type]
 
 
@@ -142,7 +143,7 @@ async def test_missing_sessions_are_read_in_one_round_trip(service: Service) -> 
         reads.append(len(commands))
         return await read(commands)
 
-    service.store._client.read = counted  # type: ignore[method-assign, assignment]
+    service.store._client.read = counted  # type: ignore[method-assign, assignment]  # replaced for this test
     await asyncio.gather(*[step(service, key, 1) for key in keys])
     assert reads == [40]
 

@@ -237,7 +237,7 @@ async def test_sessions_that_share_a_call_reset_their_own_rows(service: Service)
     assert max(rows for _, rows in service.models.network.calls) > 1
 
 
-async def test_a_damaged_state_is_nobody_else_s_fault(service: Service, redis_client: "redis.Redis") -> None:
+async def test_a_damaged_state_is_the_fault_of_no_other(service: Service, redis_client: "redis.Redis") -> None:
     damaged, sound = await begin(service), await begin(service)
     redis_client.hset(service.store.keys.record(damaged).decode(), "s", b"short")
     results = await asyncio.gather(step(service, damaged, 1), step(service, sound, 1), return_exceptions=True)

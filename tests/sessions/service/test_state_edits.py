@@ -17,6 +17,7 @@ pytestmark = pytest.mark.anyio
 async def rows_of(service: Service, key: SessionKey) -> list[list[float]]:
     """Return the state, row by row."""
     parts = (await service.states.read(key)).parts
+    # the library is not typed
     return np.concatenate([part.values for part in parts], axis=1).tolist()  # type: ignore[no-any-return]
 
 

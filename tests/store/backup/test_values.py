@@ -23,7 +23,7 @@ def test_every_type_comes_back(redis_url: str) -> None:
         before = _read(client, kind, key)
         assert before is not None
         for command in values.writing(kind, copy, before):
-            client.execute_command(*command)  # type: ignore[no-untyped-call]
+            client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py is typed in parts
         after = _read(client, kind, copy)
         unordered = kind in ("hash", "set")
         assert (sorted(after or []) == sorted(before)) if unordered else (after == before), name
@@ -31,5 +31,6 @@ def test_every_type_comes_back(redis_url: str) -> None:
 
 
 def _read(client: object, kind: str, key: bytes) -> list[bytes] | None:
+    # the object has it
     replies = [client.execute_command(*command) for command in values.reading(kind, key)]  # type: ignore[attr-defined]
     return values.packed(kind, replies)

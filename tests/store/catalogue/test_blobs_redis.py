@@ -132,7 +132,7 @@ class TestInRedis:
 class TestInFiles:
     """What only a file system can do wrong."""
 
-    def test_nobody_else_can_read_them(self, tmp_path: Path) -> None:
+    def test_no_other_client_can_read_them(self, tmp_path: Path) -> None:
         digest = FileBlobs(tmp_path / "blobs").put(b"weights")
         path = tmp_path / "blobs" / digest[:2] / digest
         assert path.stat().st_mode & 0o777 == 0o600

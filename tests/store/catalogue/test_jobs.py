@@ -26,7 +26,7 @@ def jobs(redis_url: str) -> JobStore:
 
 
 def acquire(jobs: JobStore, lease_s: float = LONG_S) -> Lease:
-    """Begin the next attempt as soon as nobody holds the job."""
+    """Begin the next attempt as soon as no worker holds the job."""
     return wait_until(lambda: jobs.acquire("default", "j1", lease_s), 5, "the lease runs out")
 
 
@@ -118,7 +118,7 @@ def test_unfinished_jobs_are_found_by_their_model_or_its_version(jobs: JobStore)
     acquire(jobs)  # j1 runs
     assert (found("co2"), found("co2@1"), found("co2@2")) == (["j1", "j2"], ["j1"], ["j2"])
     assert found("co") == found("co2@3") == []
-    jobs.cancel("default", "j2")  # nobody holds it, so that it ends now
+    jobs.cancel("default", "j2")  # no worker holds it, so that it ends now
     assert found("co2") == ["j1"]
 
 
@@ -146,7 +146,7 @@ def test_a_list_forgets_what_has_expired(redis_url: str) -> None:
     assert client.zrange(f"{prefix}:{{jobs}}:index:default", 0, -1) == [b"young"]
 
 
-def test_a_held_job_is_nobody_elses(jobs: JobStore) -> None:
+def test_a_held_job_is_of_no_other(jobs: JobStore) -> None:
     lease = acquire(jobs)
     assert lease == Lease("default", "j1", 1)
     assert jobs.acquire("default", "j1", LONG_S) is None
@@ -181,7 +181,7 @@ def assert_superseded(jobs: JobStore, lease: Lease) -> None:
     assert get(jobs) == before
 
 
-def test_a_lease_that_ran_out_is_kept_if_nobody_took_the_job(jobs: JobStore) -> None:
+def test_a_lease_that_ran_out_is_kept_if_no_worker_took_the_job(jobs: JobStore) -> None:
     lease = acquire(jobs, SHORT_S)
     wait_until(lambda: list(jobs.orphans()), 5, "the lease runs out")
     assert get(jobs).state == "queued"
@@ -295,7 +295,7 @@ def test_the_reason_names_what_the_last_attempt_died_of(jobs: JobStore) -> None:
 def test_the_reason_does_not_name_what_an_attempt_before_died_of(jobs: JobStore) -> None:
     jobs.abandon(acquire(jobs), "SIGSEGV")
     for _ in range(MAX_BARREN_ATTEMPTS - 1):
-        jobs.renew(acquire(jobs), 0)  # its lease ran out: nobody saw its process die
+        jobs.renew(acquire(jobs), 0)  # its lease ran out: no process saw it end
     assert jobs.acquire("default", "j1", LONG_S) is None
     assert "SIGSEGV" not in str(get(jobs).error)
 
@@ -326,7 +326,7 @@ def test_each_orphan_goes_to_one_sweeper(jobs: JobStore) -> None:
     jobs.renew(acquire(jobs), 0)
     assert [job.state for job in jobs.orphans()] == ["queued"]
     assert list(jobs.orphans()) == []
-    wait_until(lambda: list(jobs.orphans()), 5, "it is looked at again, since nobody has begun it")
+    wait_until(lambda: list(jobs.orphans()), 5, "it is looked at again, since no worker has begun it")
     acquire(jobs)
     assert list(jobs.orphans()) == []
 

@@ -74,6 +74,7 @@ async def begin(redis_url: str, sessions: RedisSessions) -> AsyncIterator[Callab
         """Return a process."""
         routers.append(open_router(redis_url))
         store = kind(routers[-1], sessions, prefix=sessions.keys._prefix)
+        # the test's stand-in or text for it
         return Process(BulkDeletions(store, sessions, Known(), Clock()), store)  # type: ignore[arg-type]
 
     yield process

@@ -148,7 +148,7 @@ async def test_a_session_of_the_same_name_has_none_of_its_forerunner(
     raw.pexpire(sessions.keys.record(record.key), 0)
     record = await begin(sessions, "s")
     assert not raw.exists(place)
-    raw.restore(place, 0, left)  # as if nobody had cleared it away
+    raw.restore(place, 0, left)  # as if it had not been cleared away
     assert await snapshots.list(record.key) == []
     with pytest.raises(SnapshotUnknown):
         await snapshots.find(record.key, "a")

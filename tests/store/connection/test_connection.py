@@ -46,7 +46,7 @@ async def test_an_error_is_one_reply_among_others(link: RedisConnection) -> None
     assert isinstance(error, ReplyError)
 
 
-async def test_a_caller_that_goes_away_takes_nobodys_reply(link: RedisConnection) -> None:
+async def test_a_caller_that_goes_away_takes_the_reply_of_no_other(link: RedisConnection) -> None:
     await link.call([(b"PING",)])
     callers = [asyncio.create_task(link.call([(b"ECHO", b"%d" % number)])) for number in range(3)]
     await asyncio.sleep(0)
@@ -55,7 +55,7 @@ async def test_a_caller_that_goes_away_takes_nobodys_reply(link: RedisConnection
     assert await callers[2] == [b"2"]
 
 
-async def test_a_caller_that_goes_away_while_connecting_stops_nobody(link: RedisConnection) -> None:
+async def test_a_caller_that_goes_away_while_connecting_stops_no_other(link: RedisConnection) -> None:
     callers = [asyncio.create_task(link.call([(b"ECHO", b"%d" % number)])) for number in range(3)]
     await asyncio.sleep(0)
     callers[0].cancel()
@@ -107,7 +107,7 @@ async def test_a_redis_that_has_no_connection_to_spare_has_got_nothing(
     await link.aclose()
 
 
-async def test_nothing_is_sent_where_nobody_listens(tmp_path: Path) -> None:
+async def test_nothing_is_sent_where_no_server_listens(tmp_path: Path) -> None:
     for url in (f"unix://{tmp_path}/nobody.sock", "redis://127.0.0.1:1"):
         with pytest.raises(StoreUnavailable) as caught:
             await RedisConnection(Address.parse(url)).call([(b"PING",)])

@@ -156,7 +156,7 @@ async def test_a_redis_killed_under_a_commit_gets_it_again_when_it_is_back(
     redis_process.signal(signal.SIGSTOP)
     commit = a_commit(record, 1.0)
     under_way = asyncio.create_task(commit_one(sessions, commit))
-    await asyncio.sleep(0.05)  # until it is in Redis' socket, where nobody reads
+    await asyncio.sleep(0.05)  # until it is in Redis' socket, where it is not read
     redis_process.kill()
     redis_process.start()
     assert await under_way == Applied()

@@ -112,7 +112,7 @@ OPTIONS: list[dict[str, Any]] = [{}, {"pinned": True}, {"log": 10}, {"log": 10, 
 async def test_a_right_that_is_taken_away_leaves_no_half_of_a_commit(
     redis_process: RedisProcess, options: dict[str, Any], key: str | None
 ) -> None:
-    """The connection is there already, and nobody has asked since."""
+    """The connection is there already, and no request was made since."""
     async with (
         aclosing(RedisSessions(open_router(redis_process.url), prefix=PREFIX)) as open_all,
         aclosing(RedisSessions(open_router(limited(redis_process)), prefix=PREFIX)) as narrow,
@@ -160,8 +160,10 @@ async def test_a_right_that_is_taken_away_leaves_no_half_of_a_session_or_a_copy(
             await narrow.summary(there.key)
             fresh = kept(log=10, events=10)
             makes: list[Callable[[], Awaitable[object]]] = [
-                lambda fresh=fresh: narrow.create(fresh),  # type: ignore[misc]
+                lambda fresh=fresh: narrow.create(fresh),  # type: ignore[misc]  # mypy infers no lambda with a default
+                # mypy infers no lambda with a default
                 lambda there=there: snapshots.copy_for_request(there.key, b"m", None, b"body", 1.0),  # type: ignore[misc]
+                # mypy infers no lambda with a default
                 lambda there=there: narrow.delete(there.key),  # type: ignore[misc]
             ]
             for make in makes:
@@ -201,7 +203,7 @@ async def test_a_stream_that_is_further_than_its_record_keeps_the_commit_from_be
 
 
 @pytest.fixture(autouse=True)
-def nobody_else(redis_process: RedisProcess) -> None:
+def no_other_client(redis_process: RedisProcess) -> None:
     """The server is the test's own."""
     with redis_process.client() as client:
         assert isinstance(client, redis.Redis)

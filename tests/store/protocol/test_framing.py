@@ -123,7 +123,7 @@ def test_the_items_of_a_long_array_are_scanned_once() -> None:
     assert read(*[data[at : at + 1024] for at in range(0, len(data), 1024)], count=1) == [[b"name"] * 200_000]
 
 
-def test_a_reply_that_nobody_waits_for_ends_the_connection() -> None:
+def test_a_reply_that_no_request_waits_for_ends_the_connection() -> None:
     told: list[object] = []
     with wired() as wire:
         wire.send(PendingReply(b"", 1, 4.0, told.append))

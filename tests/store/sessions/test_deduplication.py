@@ -197,13 +197,13 @@ def test_a_writer_that_left_requests_out_is_ahead(begin: SessionRecord) -> None:
         judge(after(done), [entry(done)], None, by("pump", 3), BODY)
 
 
-def test_a_writer_that_nobody_knows_begins_with_its_first(begin: SessionRecord) -> None:
+def test_an_unknown_writer_begins_with_its_first(begin: SessionRecord) -> None:
     done = a_commit(begin, 1.0, identity=by("pump", 1))
     with pytest.raises(WriterUnknown):
         judge(after(done), [entry(done)], None, by("valve", 2), BODY)
 
 
-def test_a_writers_request_that_nobody_keeps_cannot_be_replayed(begin: SessionRecord) -> None:
+def test_a_writers_request_that_is_not_kept_cannot_be_replayed(begin: SessionRecord) -> None:
     first = a_commit(begin, 1.0, identity=by("pump", 1))
     second = a_commit(after(first), 1.0, identity=by("pump", 2))
     with pytest.raises(ReplayExpired):

@@ -1,4 +1,4 @@
-"""Sessions that expire while nobody looks: found by the sweep, told of once, and gone from the listing."""
+"""Sessions that expire without a request: found by the sweep, reported once, and gone from the listing."""
 
 import asyncio
 import itertools

@@ -52,6 +52,7 @@ async def create(sessions: RedisSessions, session: str | None = None, model: str
 def a_shadow(record: SessionRecord, model: str = REF) -> Shadow:
     """Return a shadow of a session."""
     about = {"began": "", "began_s": 1.5, "revision": 0, "position": "", "state": b"", "own_state": b""}
+    # the test's stand-in or text for it
     return Shadow(record.meta.incarnation, model, "d" * 64, record.meta.model, "d" * 64, **about)  # type: ignore[arg-type]
 
 

@@ -121,7 +121,7 @@ async def test_a_slot_that_has_moved_is_found(route: Cluster, redis_cluster: Red
 
 
 async def test_the_first_slot_of_a_new_node(route: Cluster, redis_cluster: RedisCluster) -> None:
-    """Nobody's map has the node until the slot is its own; redis-py's client of the other stores finds it as well."""
+    """No map has the node until the slot is its own; redis-py's client of the other stores finds it as well."""
     here, there = b"{%s}here" % KEYS[2], b"{%s}there" % KEYS[2]
     with closing(sync_client(redis_cluster.url)) as client:
         client.set(here, "a")

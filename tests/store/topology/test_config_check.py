@@ -29,7 +29,7 @@ async def test_whoever_has_another_window_than_the_last_is_warned(
     assert warning.startswith("CELLAR_REPLAY_WINDOW is 32 here, and was 8 in")
 
 
-async def test_a_redis_that_cannot_be_asked_stops_nobody(
+async def test_a_redis_that_cannot_be_asked_stops_no_other(
     redis_process: RedisProcess, open_sessions: OpenSessions, caplog: pytest.LogCaptureFixture
 ) -> None:
     wide, narrow = open_sessions(redis_process.url, window=32), open_sessions(redis_process.url, window=8)

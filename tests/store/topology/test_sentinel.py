@@ -64,7 +64,7 @@ async def test_who_is_no_primary_gets_no_commands(redis_sentinel: RedisSentinel)
     assert reply.outcome == "not_applied"
 
 
-def test_a_client_whose_read_is_interrupted_gives_nobody_the_wrong_reply(redis_sentinel: RedisSentinel) -> None:
+def test_a_client_whose_read_is_interrupted_gives_no_client_the_wrong_reply(redis_sentinel: RedisSentinel) -> None:
     """A worker that is asked to stop leaves its wait by an exception, and says goodbye over the same pool."""
 
     class InterruptedRead(Exception):

@@ -35,6 +35,7 @@ def with_header(text: str, data: bytes = b"\0" * 4) -> bytes:
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_numbers_of_every_kind_are_cast(kind: str, order: str) -> None:
     array = np.array([[0, 1, 2], [100, 5, 6]], dtype=kind)
+    # the kind or order is a variable
     found = npy.load(file_of(np.asarray(array, order=order)), axes=(2,))  # type: ignore[call-overload]
     assert found.dtype == np.dtype("<f4")
     assert found.flags.c_contiguous
@@ -67,6 +68,7 @@ def test_what_no_float32_holds_is_refused_with_its_indices(value: float) -> None
 @pytest.mark.parametrize("kind", ["O", "c8", "?", "S4", "U4", "V8", "M8[s]", [("a", "<f4"), ("b", "<f4")]])
 def test_other_types_are_refused_unread(kind: object) -> None:
     with pytest.raises(InvalidInput, match="another type"):
+        # the kind or order is a variable
         npy.load(file_of(np.zeros(2, dtype=kind)), axes=(1,))  # type: ignore[call-overload]
 
 

@@ -16,6 +16,7 @@ def described(method: Method, operation: Callable[..., Any], result: Any = None)
     signature = inspect.signature(operation)
     found = _result(signature.return_annotation)
     annotation = found if result is None else result[found] if result in (Iterator, AsyncIterator) else result
+    # functions have it
     method.__signature__ = signature.replace(return_annotation=annotation)  # type: ignore[attr-defined]
     return method
 

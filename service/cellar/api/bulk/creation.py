@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from cellar.api.bulk.failed_lines import FailedLines
 from cellar.api.decoding.state_body import parts_of_layers
 from cellar.api.decoding.step_fast_json import plain_object
 from cellar.api.errors.problems import embedded
@@ -26,22 +27,31 @@ MOST_SESSIONS = 10_000
 """Most lines of a request: their answers, which are sent together, have five megabytes."""
 
 
-async def create_lines(sessions: Sessions, tenant: str, body: bytes) -> bytes:
-    """Create a session for each line; return a line for each, in their order. Raise InvalidInput for too many lines."""
+async def create_lines(sessions: Sessions, tenant: str, body: bytes, failed: FailedLines) -> bytes:
+    """Create a session for each line; return a line for each, in their order. Raise InvalidInput for too many lines.
+
+    Lines that fail are counted in `failed`.
+    """
     lines = [line for line in body.split(b"\n") if not is_blank(line)]
     if len(lines) > MOST_SESSIONS:
         raise InvalidInput(
             "a request may create fewer sessions", expected=f"at most {MOST_SESSIONS} lines", actual=str(len(lines))
         )
+    failed.lines = len(lines)
     creation, reader, answers = BulkCreation(sessions, tenant), _OrderReader(sessions), list[bytes]()
     for start in range(0, len(lines), AT_ONCE):
         some = lines[start : start + AT_ONCE]
         read = await decode_in_thread(sum(map(len, some)), reader.read, some)
         orders = [order for order in read if isinstance(order, SessionOrder)]
         created = iter(await creation.create(orders))
-        answers += [
-            _answer(order, next(created)) if isinstance(order, SessionOrder) else _problem(*order) for order in read
-        ]
+        for order in read:
+            found = next(created) if isinstance(order, SessionOrder) else order[1]
+            session = order.session if isinstance(order, SessionOrder) else order[0]
+            if isinstance(found, CellarError):
+                failed.add(session, found)
+                answers.append(_problem(session, found))
+            else:
+                answers.append(_answer(found))
     return b"".join(answers)
 
 
@@ -83,9 +93,7 @@ class _OrderReader:
         return SessionOrder(asked.session, asked.model, options, states)
 
 
-def _answer(order: SessionOrder, result: CreateAnswer | CellarError) -> bytes:
-    if isinstance(result, CellarError):
-        return _problem(order.session, result)
+def _answer(result: CreateAnswer) -> bytes:
     members = SessionAnswer.members(result.session)
     return dump_members(members if result.created else {**members, "replayed": True}) + b"\n"
 

@@ -8,6 +8,7 @@ from time import monotonic
 from anyio.to_thread import run_sync
 from starlette.types import Receive, Scope, Send
 
+from cellar.api.bulk.failed_lines import FailedLines
 from cellar.api.bulk.replies import AnswerWriter, FrameAnswers, LineAnswers
 from cellar.api.bulk.requests import BulkStep, Reader
 from cellar.api.bulk.window import Group, Window
@@ -55,6 +56,7 @@ class BulkResponse(Duplex):
         self._reader = reader
         self._writer = writer
         self._chains = FailedChains()
+        self._failed = FailedLines("/v1/steps")
         self.window = Window()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,6 +65,7 @@ class BulkResponse(Duplex):
             await super().__call__(scope, receive, send)
         finally:
             self.window.abandon()
+            self._failed.report(scope)
 
     # --- the reader -------------------------------------------------------------------------------------------------
 
@@ -86,6 +89,7 @@ class BulkResponse(Duplex):
 
     async def _begin_group(self, steps: list[BulkStep], *, last: bool) -> None:
         came_s = monotonic()
+        self._failed.lines += len(steps)
         size = sum([step.command.inputs.nbytes for step in steps if step.command is not None])
         await self.window.room(len(steps), size)
         pending: list[PendingSteps | Exception] = []
@@ -120,6 +124,7 @@ class BulkResponse(Duplex):
             self.window.release()
 
     def _problem(self, error: CellarError) -> bytes:
+        self._failed.add(None, error)
         return self._writer.problem(error)
 
     async def _answer(self, group: Group, send: Send) -> None:
@@ -133,14 +138,20 @@ class BulkResponse(Duplex):
     def _outcome(self, step: BulkStep, pending: PendingSteps | Exception) -> PendingSteps | Exception:
         """Return the outcome of a step, or the error that replaces it."""
         error = pending if isinstance(pending, Exception) else pending.outcome if pending.failed else None
-        return self._chains.error_for(step, error) if isinstance(error, Exception) else pending
+        return self._error_for(step, error) if isinstance(error, Exception) else pending
+
+    def _error_for(self, step: BulkStep, error: Exception) -> Exception:
+        """Return the error that a step is answered with, and count it."""
+        found = self._chains.error_for(step, error)
+        self._failed.add(step.session, found)
+        return found
 
     async def _answer_lines(self, writer: LineAnswers, group: Group, send: Send) -> None:
         """Write answers as lines. Before a wait, send those that are ready; a thread encodes long ones."""
         written = 0
         for step, pending in zip(group.steps, group.pending, strict=True):
             if isinstance(pending, Exception):
-                writer.add(step, self._chains.error_for(step, pending))
+                writer.add(step, self._error_for(step, pending))
                 continue
             if written >= SEND_BYTES or not pending.done():
                 written = 0
@@ -148,7 +159,7 @@ class BulkResponse(Duplex):
             try:
                 result = pending.result() if pending.done() else await pending
             except Exception as error:
-                writer.add(step, self._chains.error_for(step, error))
+                writer.add(step, self._error_for(step, error))
                 continue
             size = len(result.output or b"")
             written += size
@@ -158,4 +169,5 @@ class BulkResponse(Duplex):
                 else:
                     writer.add(step, result)
             except Exception as error:  # of this answer only; the next ones are written
+                self._failed.add(step.session, error)
                 writer.add(step, error)

@@ -66,7 +66,7 @@ class BoundedProtocol(KeepAliveProtocol):
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
-    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # narrower than asyncio's
         """Accept the connection, or refuse it if there are too many."""
         super().connection_made(transport)
         self.flow = HoldingFlow(transport, self._queue)

@@ -78,7 +78,7 @@ class StepProtocol(BoundedProtocol):
                 self._load.round_robin.single += 1
                 session, key, terms, request_id, body = found
                 cycle = StepCycle(self, session, key, terms, request_id, keep_alive=True)
-                self.cycle = cycle  # type: ignore[assignment]
+                self.cycle = cycle  # type: ignore[assignment]  # stands in the place of uvicorn's cycle
                 if self._held_s is not None:
                     cycle.came_s = self._came_s()
                 return cycle.run(body)
@@ -106,14 +106,14 @@ class StepProtocol(BoundedProtocol):
         if found is not None and self._access.admits_host(self._host()):
             self._remember(found, data if keep_alive else b"")
             self._step = step = StepCycle(self, *found, keep_alive=keep_alive)
-            self.cycle = step  # type: ignore[assignment]
+            self.cycle = step  # type: ignore[assignment]  # stands in the place of uvicorn's cycle
             return None
         direct = None if found is not None else self._direct.find(method, self.url, self.headers, self._most_bytes)
         if direct is not None and self._access.admits_host(self._host()):
             route, session = direct
             request = self._direct.request(method, self.url, self.headers, caller)
             self._request = cycle = DirectCycle(self, route, request, session, keep_alive=keep_alive)
-            self.cycle = cycle  # type: ignore[assignment]
+            self.cycle = cycle  # type: ignore[assignment]  # stands in the place of uvicorn's cycle
             return None
         return super().on_request()
 

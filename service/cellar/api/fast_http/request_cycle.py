@@ -189,7 +189,7 @@ class StepCycle:
         return FAST_NPY if self._terms.wants == npy.MEDIA_TYPE else FAST_JSON
 
     def _count(self, result: StepResult) -> None:
-        counts = self._counts
+        counts = self._counts  # as `count_result` does: its file would be one more on the way of each step
         if result.replayed:
             counts.replayed += 1
             counts.replayed_steps += result.steps

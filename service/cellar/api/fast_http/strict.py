@@ -117,7 +117,7 @@ class StrictProtocol(HttpToolsProtocol):
         self.expect_100_continue = self.expect_100_continue and not unframed
         super().on_headers_complete()
         if unframed:
-            self.cycle.send = _Unframed(self.cycle)  # type: ignore[method-assign]
+            self.cycle.send = _Unframed(self.cycle)  # type: ignore[method-assign]  # replaces uvicorn's for this cycle
 
     def on_message_complete(self) -> None:
         """The request is complete."""

@@ -78,6 +78,7 @@ class NoCredentials:
 
     caller_of_ticket = caller
 
+    # the parameter of the protocol
     def watch(self, caller: Caller) -> AbstractContextManager["asyncio.Future[None]"]:  # noqa: ARG002
         """Return a future that never has a result."""
         return nullcontext(asyncio.get_running_loop().create_future())

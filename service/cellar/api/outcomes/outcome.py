@@ -26,6 +26,8 @@ class Outcome(NamedTuple):
     session: str
     duration_s: float
     request_id: str
+    lines: str = ""
+    """The failed lines of a bulk request, whose status and problem are those of the worst and of most lines."""
 
     @property
     def has_failed(self) -> bool:

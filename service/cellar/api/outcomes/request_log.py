@@ -17,6 +17,9 @@ logger = logging.getLogger("cellar.request")
 MOST_LINES = 100
 """Lines about failed requests in a second."""
 
+NAMED = ("tenant", "session", "request_id", "lines")
+"""The members that a line for people has with their names."""
+
 SERVER_FAULT = 500
 LATER_S = 1.0
 
@@ -65,6 +68,7 @@ def _members(outcome: Outcome) -> dict[str, object]:
     """Return the members of a line in JSON, without those that have nothing to say."""
     texts = {"method": outcome.method, "route": outcome.route, "problem": outcome.problem}
     texts |= {"tenant": outcome.tenant, "session": outcome.session, "request_id": outcome.request_id}
+    texts |= {"lines": outcome.lines}
     numbers: dict[str, object] = {"status": outcome.status, "duration_ms": round(outcome.duration_s * 1000, 3)}
     return {name: text for name, text in texts.items() if text} | numbers | {"transport": outcome.transport}
 
@@ -73,7 +77,7 @@ def _text(outcome: Outcome, members: dict[str, object]) -> str:
     """Return a line for people: the route, the outcome, and the tenant."""
     words = [outcome.method, outcome.route or "(no such path)", str(outcome.status), outcome.problem]
     words.append(f"{members['duration_ms']} ms")
-    words += [f"{name}={_shown(str(members[name]))}" for name in ("tenant", "session", "request_id") if name in members]
+    words += [f"{name}={_shown(str(members[name]))}" for name in NAMED if name in members]
     return " ".join(word for word in words if word)
 
 

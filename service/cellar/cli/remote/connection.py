@@ -36,7 +36,7 @@ def default_url() -> str:
 
     settings = Settings.load()
     scheme = "http" if settings.tls_certificate is None else "https"
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  # compared, not bound
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 

@@ -57,7 +57,7 @@ class RawColumns:
             part = np.empty(rows, kind)
             self._file.seek(offset + before * rows)
             with file_errors():
-                self._file.readinto(part.data)  # type: ignore[attr-defined]
+                self._file.readinto(part.data)  # type: ignore[attr-defined]  # a raw file has it
             yield part
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ _PASSES = (
 
 def install_numba_patches() -> None:
     """Patch Numba for everything that is compiled in this process."""
-    Compiler.define_pipelines = _pipelines  # type: ignore[method-assign]
+    Compiler.define_pipelines = _pipelines  # type: ignore[method-assign]  # the patch of a pinned version
     # The entry of a kernel is called from outside; its compiler has a method of its own.
     dispatcher._FunctionCompiler._customize_flags = _without_wrappers  # type: ignore[attr-defined]
     _remember_types()
@@ -46,6 +46,7 @@ def _remember_types() -> None:
             known[key] = ask(function, context, args, kws)
         return known[key]
 
+    # the patch of a pinned version
     types.BaseFunction.get_call_type = get_call_type  # type: ignore[assignment, method-assign]
 
 

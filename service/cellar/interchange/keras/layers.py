@@ -139,6 +139,7 @@ def _dense(layer: KerasLayer, signal: Signal) -> Signal:
         weights["b"] = rest[0].array
     function = layer.activation("activation", "linear")
     direct = function.name in get_args(DenseActivation)
+    # the name was looked up in the table
     spec = DenseSpec(out_size=units, activation=function.name if direct else "identity", bias=bias)  # type: ignore[arg-type]
     dense = ImportedLayer(spec, weights, layer.place)
     more = [] if direct else _activation(function, units, layer.place)

@@ -126,6 +126,7 @@ def layout_of(spec: LayerSpec) -> Layout | None:
 def _has_equations(spec: RecurrentSpec, layer: Callable[[float, int], RecurrentSpec]) -> bool:
     """Return whether these are the equations of a layer, with any epsilon."""
     text = "" if isinstance(spec.cell, str) else spec.cell.equations
+    # the layer has a cell of its own
     before, _, after = layer(0.5, 1).cell.equations.partition("0.5")  # type: ignore[union-attr]
     return text.startswith(before) and text.endswith(after)
 

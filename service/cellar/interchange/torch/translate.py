@@ -40,6 +40,7 @@ def network_of(modules: Sequence[TorchModule]) -> NetworkSpec:
                 pointer=pointer,
             )
         if module.type in DENSE and layers and _takes_function(layers[-1]):
+            # the name was looked up in the table
             layers[-1] = joined(layers[-1], module.type)  # type: ignore[arg-type]
             continue
         layers += _layers(module, width, pointer)
@@ -223,5 +224,5 @@ def _recurrent_module(spec: RecurrentSpec, width: int, pointer: str) -> TorchMod
         in_size=width,
         size=spec.hidden_size,
         proj_size=spec.proj_size or 0,
-        nonlinearity=nonlinearity,  # type: ignore[arg-type]
+        nonlinearity=nonlinearity,  # type: ignore[arg-type]  # the name was looked up in the table
     )

@@ -31,7 +31,7 @@ def types_of(kind: type[BaseModel]) -> tuple[str, ...]:
 
 def one_of(kinds: Sequence[type[BaseModel]]) -> Any:
     """Return the annotation of a field that holds an object of one of the kinds."""
-    return Annotated[Union[tuple(kinds)], Field(discriminator="type")]  # noqa: UP007
+    return Annotated[Union[tuple(kinds)], Field(discriminator="type")]  # noqa: UP007  # made of a tuple
 
 
 def named_or_one_of(kinds: Sequence[type[BaseModel]]) -> Any:

@@ -82,6 +82,7 @@ def _evidence(
     names = [value.name for value in (*inputs, *outputs)]
     for digits in (True, False):
         stems = {name: stem(name, digits=digits) for name in names}
+        # mypy infers no lambda with a default
         yield "name", lambda given, made, stems=stems: bool(stems[given]) and stems[given] == stems[made]  # type: ignore[misc]
     yield "ancestry", ancestry.are_of_one_operator
     yield "shape", lambda _given, _made: True

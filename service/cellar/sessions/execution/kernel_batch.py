@@ -194,6 +194,7 @@ def run_together(works: list[BatchItem], executor: Executor | None, most_steps: 
     bits as in a call of its own. Whole sequences are never divided. Return the rows and steps of the call.
     """
     network = works[0].network
+    # a list is faster for a few
     of_several = executor is None and any([work.network is not network for work in works])  # noqa: C419
     if of_several:
         works.sort(key=_network_id)  # a model reads its weights once for all of its rows

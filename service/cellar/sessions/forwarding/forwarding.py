@@ -83,6 +83,7 @@ class Forwarding:
             owner = OwnerConnection(self._assign, self.steps.end, self.steps.submit_here, self._most_steps)
             self._owners[slot] = owner
             with suppress(OSError):
+                # mypy infers no lambda with a default
                 await asyncio.get_running_loop().create_unix_connection(lambda owner=owner: owner, path)  # type: ignore[misc]
                 await owner.closed.wait()
             await asyncio.sleep(RETRY_S)

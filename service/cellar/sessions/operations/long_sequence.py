@@ -116,6 +116,7 @@ class LongSequence(ABC):
         """The last known position of the session."""
         self._request = request
         of_steps = is_of_each_step(request.reset)
+        # a sequence has flags for each step
         self._resets: Sequence[Sequence[bool]] = request.reset if of_steps else ()  # type: ignore[assignment]
         """The rows that are reset before each of the first steps of the body."""
         self._reset: Reset = False if of_steps else request.reset
@@ -329,6 +330,7 @@ class _Whole(LongSequence):
         self.position, self.replayed = done.position, done.replayed
         return []
 
+    # the parameter of the protocol
     def _result(self, record: SessionRecord, network: Network) -> Edited:  # noqa: ARG002
         start, now = self._start, self._now
         moved = start is None or (record.position, record.meta.model) != (start.position, start.meta.model)

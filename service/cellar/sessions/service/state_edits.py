@@ -120,6 +120,7 @@ def write_some(
     return Edited(state_bytes.dump(state))
 
 
+# the parameter of the protocol
 def keep(ttl_s: int | None, pinned: bool | None, record: SessionRecord, network: Network) -> Edited:  # noqa: ARG001
     """Change the lifetime of the session, unless None; its state and its position stay the same."""
     now = record.meta

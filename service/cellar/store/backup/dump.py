@@ -104,12 +104,13 @@ class Dump:
             self.model(tenant, name)
 
     def model(self, tenant: str, name: str) -> None:
-        """Write all versions of a model, and their weights. Raise ModelUnknown too."""
+        """Write all versions of a model, their weights, and its aliases. Raise ModelUnknown too."""
         tag = f"{self.prefix}:{{models}}:{tenant}"
         with redis_errors(), self.client.pipeline() as both:
             both.hgetall(f"{tag}:model:{name}")
             both.hgetall(f"{tag}:about:{name}")
-            versions, about = both.execute()
+            both.hgetall(f"{tag}:aliases:{name}")
+            versions, about, aliases = both.execute()
         if not versions:
             raise ModelUnknown(f"no model {name!r} of the tenant {tenant}")
         for number, record in sorted(versions.items(), key=lambda item: int(item[0])):
@@ -117,6 +118,9 @@ class Dump:
             self.archive.add([b"model", tenant.encode(), name.encode(), number, record, *texts])
             self.counts["versions"] += 1
             self._blob(str(json.loads(record)["weights"]))
+        for alias, stored in sorted(aliases.items()):
+            self.archive.add([b"alias", tenant.encode(), name.encode(), alias, stored.split(b" ")[0]])
+            self.counts["aliases"] += 1
 
     def _blobs_of_jobs(self) -> None:
         """Write the blobs that jobs have written since the jobs were read, with the jobs as they are then."""
@@ -181,7 +185,7 @@ class Dump:
                 reads.time()
             for key, kind in keys:
                 for command in values.reading(kind, key):
-                    reads.execute_command(*command)  # type: ignore[no-untyped-call]
+                    reads.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py is typed in parts
                 reads.pttl(key)
             replies = reads.execute(raise_on_error=False)
         now_ms = self._now_ms(replies)

@@ -1,18 +1,21 @@
 """Writes an archive to Redis: a whole installation to an empty one, or one session or model beside others."""
 
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import redis
 
-from cellar.errors import AlreadyExists, StoreCorrupt
-from cellar.ports import BlobStore
+from cellar.errors import AliasMoved, AlreadyExists, StoreCorrupt
+from cellar.ports import ANY_VERSION, Alias, BlobStore
 from cellar.store.backup import values
 from cellar.store.backup.archive import Record
 from cellar.store.backup.keyspace import counted_as, listing, session_of, tag_of
+from cellar.store.catalogue.models import RedisModels
 from cellar.store.connection.scripts import Scripts
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.errors import redis_errors
@@ -63,6 +66,8 @@ class Load:
             self.advance(1)
         elif kind == b"model":
             self._add_version(parts)
+        elif kind == b"alias":
+            self._add_alias(*(part.decode() for part in parts))
         else:
             raise StoreCorrupt("a backup with a record of a newer version of Cellar")
 
@@ -91,13 +96,14 @@ class Load:
         keys = SessionKeys(self.prefix)
         with redis_errors(outcome="unknown"), self.client.pipeline(transaction=False) as writes:
             for key, (_, kind, expires, *value) in self._batch:
-                writes.execute_command("UNLINK", key)  # type: ignore[no-untyped-call]
+                writes.execute_command("UNLINK", key)  # type: ignore[no-untyped-call]  # redis-py is typed in parts
                 for command in values.writing(kind.decode(), key, value):
-                    writes.execute_command(*command)  # type: ignore[no-untyped-call]
+                    writes.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py is typed in parts
                 if int(expires) >= 0:
+                    # redis-py is typed in parts
                     writes.execute_command("PEXPIREAT", key, int(expires))  # type: ignore[no-untyped-call]
             for listed in listing(keys, (key for key, _ in self._batch), self.prefix.encode()):
-                writes.execute_command(*listed)  # type: ignore[no-untyped-call]
+                writes.execute_command(*listed)  # type: ignore[no-untyped-call]  # redis-py is typed in parts
             writes.execute()
         self._count()
         self.advance(len(self._batch))
@@ -121,3 +127,10 @@ class Load:
                 what = f"{name.decode()}@{number.decode()}"
                 raise AlreadyExists(f"there is another version {what}: delete it, or restore into another installation")
         self.counts["versions"] += 1
+
+    def _add_alias(self, tenant: str, name: str, alias: str, version: str) -> None:
+        """Let an alias name its version. One that names another version keeps it, unless it is to be replaced."""
+        wanted = Alias(tenant, name, alias, int(version), moved_ms=time.time_ns() // 1_000_000)
+        with suppress(AliasMoved):
+            RedisModels(self.client, self.prefix).move_alias(wanted, ANY_VERSION if self.replace else None)
+        self.counts["aliases"] += 1

@@ -98,6 +98,7 @@ class RedisConnection:
         then = partial(_on_replies, on_replies, count, together)
         self._begin(PendingReply(b"".join(sent), len(sent), self._reply_timeout_s, then))
 
+    # the parameter of the protocol
     def parts(self, count: int, key: Callable[[int], bytes]) -> Sequence[Sequence[int]]:  # noqa: ARG002
         """Return one group: all commands go to this server."""
         return [range(count)]

@@ -105,6 +105,7 @@ def _by_sentinel(address: SentinelAddress) -> redis.Redis:
     kind = _PrimaryConnection if address.primary.tls is None else _TlsPrimaryConnection
     options = {**_PATIENCE, **address.primary.keywords(), "db": address.primary.db, "retry": _never()}
     options = {name: value for name, value in options.items() if name != "ssl"} | {"connection_class": kind}
+    # redis-py is typed in parts
     primary: redis.Redis = sentinels.master_for(address.service, **options)  # type: ignore[no-untyped-call]
     return primary
 
@@ -133,6 +134,7 @@ class _LazyCluster:
         with self._lock:
             if self._client is None:
                 options = {**_PATIENCE, **self._address.seeds[0].keywords()}
+                # redis-py is typed in parts
                 seeds = [ClusterNode(each.host, each.port) for each in self._address.seeds]  # type: ignore[no-untyped-call]
                 self._client = _ClusterClient(startup_nodes=seeds, retry=_never(), **options)
         return getattr(self._client, name)
@@ -149,8 +151,9 @@ class _ClusterClient(RedisCluster):
 
     def get_node(self, host: str | None = None, port: int | None = None, node_name: str | None = None) -> Any:
         """Return the node of an address or a name, a new one for the name of an unknown node."""
+        # redis-py is typed in parts
         node: ClusterNode | None = super().get_node(host, port, node_name)  # type: ignore[no-untyped-call]
         if node is None and node_name is not None:
             host, _, name = node_name.rpartition(":")
-            node = ClusterNode(host, int(name), PRIMARY)  # type: ignore[no-untyped-call]
+            node = ClusterNode(host, int(name), PRIMARY)  # type: ignore[no-untyped-call]  # redis-py is typed in parts
         return node

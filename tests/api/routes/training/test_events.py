@@ -62,6 +62,7 @@ async def test_a_job_is_followed_and_tried_again(settings: Settings, monkeypatch
         assert later[0][2]["state"] == "queued"
         assert later[-1][:1] + later[-1][2:] == ("end", {"state": "succeeded", "result": "model@2"})
         reports = [data for kind, _, data in later if kind == "progress"]
+        # the object has it
         assert [epoch for report in reports for epoch in report["history"]] == document["history"]  # type: ignore[attr-defined]
         assert await events(client, job) == cancelled + later
         refused = await client.post(f"/v1/jobs/{job}/retry")

@@ -145,7 +145,7 @@ class StreamServer:
 
 def configured(app: App, streams: Any = None) -> uvicorn.Config:
     """Return the settings of a server."""
-    app.state = SimpleNamespace(load=Load(Limits()), streams=streams)  # type: ignore[attr-defined]
+    app.state = SimpleNamespace(load=Load(Limits()), streams=streams)  # type: ignore[attr-defined]  # the object has it
     config = uvicorn.Config(app, ws_max_size=MOST, ws_per_message_deflate=False, ws_ping_interval=None, log_config=None)
     config.load()
     return config

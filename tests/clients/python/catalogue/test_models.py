@@ -91,6 +91,7 @@ def test_files_that_cannot_be_imported(client: Client, tmp_path: Path, monkeypat
 
 
 def test_a_job_is_followed_to_its_end(client: Client) -> None:
+    # the value is of that kind here
     client.models.create("learns", GRU | {"layers": [*GRU["layers"], {"type": "dense", "out_size": 1}]})  # type: ignore[misc]
     inputs = RNG.normal(size=(200, 2)).astype(np.float32)
     data = inputs, inputs[:, 0]

@@ -76,6 +76,7 @@ def test_rows_are_in_the_state_files(client: Client, tmp_path: Path) -> None:
 )
 def test_the_forms_of_rows(rows: Rows, members: dict[str, object], parameters: dict[str, str]) -> None:
     assert (rows.members(), rows.params()) == (members, parameters)
+    # the test's stand-in or text for it
     assert Rows.of(members.get("reset", False), members.get("rows"), members.get("lengths")) == rows  # type: ignore[arg-type]
 
 

@@ -22,6 +22,7 @@ def test_a_window_is_cut_from_its_start(total: int, steps: int | None, expected:
 
 def test_lengths_are_those_of_the_steps_within() -> None:
     lengths = np.array([0, 3, 4, 7], np.int32)
+    # the value is of that kind here
     assert [lengths_in(segment, lengths).tolist() for segment in cut(7, 3)] == [  # type: ignore[union-attr]
         [0, 3, 3, 3],
         [0, 0, 1, 3],

@@ -129,7 +129,7 @@ def test_a_batch_without_weight_changes_nothing(compiled: CompiledNetwork) -> No
 def test_faults_have_a_place(faulty: dict[str, Any], error: type[Exception], pointer: str, detail: str) -> None:
     with pytest.raises(error, match=detail) as caught:
         split(replace(ragged(), **faulty), 1, 1, TrainingSpec())
-    assert caught.value.pointer == pointer  # type: ignore[attr-defined]
+    assert caught.value.pointer == pointer  # type: ignore[attr-defined]  # the object has it
 
 
 def test_targets_that_do_not_count_may_be_anything() -> None:

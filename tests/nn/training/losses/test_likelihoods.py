@@ -49,5 +49,6 @@ def test_quantiles_are_in_order_and_between_0_and_1(quantiles: list[float]) -> N
 
 
 def test_each_quantile_has_an_output_of_its_target() -> None:
+    # the test's stand-in or text for it
     plan = read_targets(targets([1.0, 2.0]), {"type": "quantile", "quantiles": [0.1, 0.9]}, 4)  # type: ignore[arg-type]
     np.testing.assert_array_equal(plan.targets[0, 0], [1, 1, 2, 2])

@@ -198,7 +198,7 @@ async def test_closing_ends_what_is_under_way_with_an_unknown_outcome(
     redis_process.signal(signal.SIGCONT)
 
 
-async def test_results_that_nobody_takes_harm_no_other_tick(
+async def test_results_that_are_not_taken_harm_no_other_tick(
     sessions: RedisSessions, caplog: pytest.LogCaptureFixture
 ) -> None:
     record = a_record()

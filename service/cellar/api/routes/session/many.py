@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Query, Response
 from starlette.requests import Request
 
 from cellar.api.bulk.creation import create_lines
+from cellar.api.bulk.failed_lines import FailedLines
 from cellar.api.dependencies import CallerOf, Parts
 from cellar.api.errors.problems import answers
 from cellar.api.http.body import body_type
@@ -77,7 +78,9 @@ async def create_sessions(request: Request, caller: CallerOf, services: Parts) -
     """
     body_type(request.headers.get("content-type", ""), lines.MEDIA_TYPE)
     answer_type(request.headers, (lines.MEDIA_TYPE,))
-    content = await create_lines(services.sessions, caller.tenant, await request.body())
+    failed = FailedLines("/v1/sessions/bulk")
+    content = await create_lines(services.sessions, caller.tenant, await request.body(), failed)
+    failed.report(request.scope)
     return Response(content, media_type=lines.MEDIA_TYPE)
 
 
