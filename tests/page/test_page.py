@@ -126,7 +126,7 @@ def test_a_session_is_stepped_copied_and_sent_back(page: Operated, service: Furn
     page.page.get_by_role("slider").fill("40")
     page.button("Go back")
     page.button("Undo")
-    expect(page.page.get_by_role("button", name="Undo")).to_be_hidden()
+    expect(page.page.get_by_role("button", name="Undo", exact=True)).to_be_hidden()
     page.button("Take snapshot")
     expect(page.card("Snapshots").get_by_role("listitem")).to_have_count(1)
     page.button("Fork")
@@ -164,6 +164,27 @@ def test_a_job_is_explained_submitted_and_drawn(page: Operated) -> None:
     page.button("Delete job")
     page.button("Delete", within="dialog")
     expect(page.page.get_by_text("No job has been submitted.")).to_be_visible()
+
+
+def test_a_key_is_created_used_and_revoked(page: Operated, service: Furnished) -> None:
+    page.visit("keys", "Keys")
+    page.button("New key")
+    page.button("Create key", within="dialog")
+    expect(page.page.get_by_role("alert")).to_have_text("Name: say what the key is for.")
+    page.page.get_by_label("Name", exact=True).fill("line 4")
+    page.page.get_by_role("checkbox", name="step").check()
+    page.check_access()
+    page.button("Create key", within="dialog")
+    own = page.card("The new key").locator("code").inner_text()
+    listed = {"Authorization": f"Bearer {own}"}
+    assert httpx.get(f"{service.replica.url}/v1/models", headers=listed).status_code == 200
+    assert httpx.get(f"{service.replica.url}/v1/keys", headers=listed).status_code == 403
+    page.check_access()
+    page.button("Done")
+    page.button("Revoke line 4")
+    page.button("Revoke", within="dialog")
+    expect(page.card("All keys").get_by_role("row", name="line 4")).to_contain_text("revoked")
+    assert httpx.get(f"{service.replica.url}/v1/models", headers=listed).status_code == 401
 
 
 def test_copied_requests_run(page: Operated, service: Furnished, tmp_path: Path) -> None:

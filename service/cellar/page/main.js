@@ -7,6 +7,7 @@ import { useSession } from "./core/hooks.js";
 import { link, useRoute } from "./core/router.js";
 import { Announcer, Button, Empty, html, Title } from "./parts/basics.js";
 import { Cells } from "./views/cells.js";
+import { Keys } from "./views/keys.js";
 import { Model } from "./views/model.js";
 import { Models } from "./views/models.js";
 import { Overview } from "./views/overview.js";
@@ -21,6 +22,7 @@ const PLACES = [
   ["cells", "Cell editor"],
   ["training", "Training"],
   ["sessions", "Sessions"],
+  ...(NEEDS_KEY ? [["keys", "Keys"]] : []),
 ];
 
 const THEMES = { system: "As the system", light: "Light", dark: "Dark" };
@@ -50,6 +52,7 @@ function View({ route: [place = "", name] }) {
     cells: Cells,
     training: Training,
     sessions: name === undefined ? Sessions : Session,
+    keys: NEEDS_KEY ? Keys : Missing,
   };
   const Found = views[place] || Missing;
   return html`<${Found} key=${location.hash} name=${name} />`;

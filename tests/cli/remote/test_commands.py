@@ -163,6 +163,7 @@ def test_a_measurement_leaves_nothing_behind(run: Run) -> None:
 
 
 def test_a_session_is_forecast(run: Run, url: str, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    # the value is of that kind here
     layers = [*NETWORK["layers"], {"type": "forecast", "targets": [{"name": "temp"}]}]  # type: ignore[misc]
     with httpx.Client(base_url=url, timeout=60) as http:
         http.post(

@@ -74,7 +74,8 @@ const Parameters = ({ model }) => html`
 export function Model({ name }) {
   const { data, error, reload } = usePoll(load(name), 10_000, [name]);
   const [dialog, setDialog] = useState(null);
-  const save = useAction((reference) => download(path`/v1/models/${reference}/export?format=safetensors`, `${reference}.safetensors`));
+  const weights = (reference) => ({ method: "GET", path: path`/v1/models/${reference}/export?format=safetensors` });
+  const save = useAction((reference) => download(weights(reference).path, `${reference}.safetensors`));
   if (!data) return html`<${Title} above=${html`<a href="#/models">Models</a>`}>${name}<//><${Failure} error=${error} />${!error && html`<${Loading} />`}`;
   const { model, versions, hasMore } = data;
   const close = () => setDialog(null);
@@ -83,6 +84,7 @@ export function Model({ name }) {
     <${Title} above=${html`<a href="#/models">Models</a>`} actions=${html`
       <${CopyAs} request=${{ method: "GET", path: path`/v1/models/${name}` }} />
       <${Button} busy=${save.isRunning} onClick=${() => save.run(model.model)}>Save weights<//>
+      <${CopyAs} request=${weights(model.model)} label="Copy save" />
       <a class="button" href=${link(["training"], { model: model.model })}>Train<//>
       <${Button} kind="main" onClick=${() => setDialog("session")}>Open a session<//>`}>${model.model}<//>
     <${Failure} error=${error || save.error} />

@@ -24,10 +24,10 @@ function Travel({ session, history, onDone }) {
   const [undo, setUndo] = useState(null);
   const chosen = stepAt(history.reachable, Math.min(place ?? all - 1, all - 1));
   const target = path`/v1/sessions/${session.session}/rewind`;
-  const request = () => ({ method: "POST", path: target, body: { step: chosen } });
+  const going = (body) => ({ method: "POST", path: target, body });
   const rewind = useAction(async (body) => {
     const before = session.position;
-    await change({ method: "POST", path: target, body, once: true });
+    await change({ ...going(body), once: true });
     setUndo(body.to ? null : before);
     setPlace(null);
     announce(body.to ? "The rewind was undone." : `The session is back at step ${body.step}.`);
@@ -43,14 +43,15 @@ function Travel({ session, history, onDone }) {
     <${Failure} error=${rewind.error} />
     <div class="row">
       <${Button} kind="main" busy=${rewind.isRunning} disabled=${all < 2 || chosen === session.step} onClick=${() => rewind.run({ step: chosen })}>Go back<//>
-      ${undo && html`<${Button} onClick=${() => rewind.run({ to: undo })}>Undo<//>`}
-      <${CopyAs} request=${request} />
+      <${CopyAs} request=${() => going({ step: chosen })} />
+      ${undo && html`<${Button} onClick=${() => rewind.run({ to: undo })}>Undo<//><${CopyAs} request=${going({ to: undo })} label="Copy undo" />`}
     </div>
     ${history.states.length > 0 && html`
       <details><summary>${history.states.length} kept states, also of earlier epochs</summary>
         <ul class="lines">${history.states.slice(-50).reverse().map((state) => html`
           <li key=${state.position}>Step ${state.step} <code class="soft">${state.position.split(".")[0]}</code>
-            <${Button} kind="small" aria-label=${`Go back to step ${state.step} of epoch ${state.position.split(".")[0]}`} onClick=${() => rewind.run({ to: state.position })}>Go back<//></li>`)}</ul></details>`}`;
+            <${Button} kind="small" aria-label=${`Go back to step ${state.step} of epoch ${state.position.split(".")[0]}`} onClick=${() => rewind.run({ to: state.position })}>Go back<//>
+            <${CopyAs} request=${going({ to: state.position })} label="Copy go back" /></li>`)}</ul></details>`}`;
 }
 
 export function Past({ session, onDone }) {

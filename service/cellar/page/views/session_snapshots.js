@@ -26,8 +26,9 @@ export function Snapshots({ session, onDone }) {
     announce(`The state of ${snapshot} was restored.`);
     onDone();
   });
+  const removing = (snapshot) => ({ method: "DELETE", path: path`/v1/sessions/${name}/snapshots/${snapshot}` });
   const remove = useAction(async (snapshot) => {
-    await change({ method: "DELETE", path: path`/v1/sessions/${name}/snapshots/${snapshot}` });
+    await change(removing(snapshot));
     announce(`${snapshot} was deleted.`);
     reload();
   });
@@ -47,6 +48,7 @@ export function Snapshots({ session, onDone }) {
         <li key=${each.snapshot}><b>${each.snapshot}</b> <span class="soft">step ${each.step}, ${ago(each.taken)}</span><span class="space"></span>
           <${Button} kind="small" aria-label=${`Restore ${each.snapshot}`} onClick=${() => restore.run(each.snapshot)}>Restore<//>
           <${CopyAs} request=${restoring(each.snapshot)} label="Copy restore" />
-          <${Button} kind="small" aria-label=${`Delete ${each.snapshot}`} onClick=${() => remove.run(each.snapshot)}>Delete<//></li>`)}</ul>
+          <${Button} kind="small" aria-label=${`Delete ${each.snapshot}`} onClick=${() => remove.run(each.snapshot)}>Delete<//>
+          <${CopyAs} request=${removing(each.snapshot)} label="Copy delete" /></li>`)}</ul>
     <//>`;
 }
