@@ -88,8 +88,7 @@ class Stores:
         self.url = _redis_url(settings)
         client = sync_client(self.url)
         self.blobs = open_blobs(settings.blob_dir, "CELLAR_BLOB_DIR", client, settings.key_prefix)
-        directory = settings.dataset_dir or settings.blob_dir
-        self.dataset_blobs = open_blobs(directory, "CELLAR_DATASET_DIR", client, settings.key_prefix)
+        self.dataset_blobs = open_blobs(settings.dataset_directory, "CELLAR_DATASET_DIR", client, settings.key_prefix)
         self.jobs = RedisJobs(client, settings.key_prefix, settings.job_retained_s)
         self.job_events = RedisJobEvents(client, settings.key_prefix)
         self.models = RedisModels(client, settings.key_prefix)

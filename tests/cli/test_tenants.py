@@ -42,11 +42,13 @@ def test_a_tenant_is_erased(
                 body = {"session": f"s/{number}", "model": "m"}
                 assert send("POST", "/v1/sessions", tenant, body).status_code == 201
             assert send("POST", "/v1/jobs", tenant, {"model": "m", "data": DATA, "loss": "mse"}).status_code == 202
+            text = {"authorization": f"Bearer {keys[tenant]}", "content-type": "text/csv"}
+            assert http.post("/v1/datasets?name=d", content="a,b\n1,2\n", headers=text).status_code == 201
         assert main(["tenants", "erase", "nobody", "--yes", "--url", service.url]) == MISTAKE
         assert "no tenant" in capsys.readouterr().err
         assert main(["tenants", "erase", "acme", "--yes", "--json", "--url", service.url]) == 0
         found = json.loads(capsys.readouterr().out)
-        assert found == {"tenant": "acme", "deleted": {"keys": 1, "sessions": 3, "jobs": 1, "models": 1}}
+        assert found == {"tenant": "acme", "deleted": {"keys": 1, "sessions": 3, "jobs": 1, "datasets": 1, "models": 1}}
         assert send("GET", "/v1/models", "acme").status_code == 401
         assert main(["tenants", "list", "--json"]) == 0
         listed = json.loads(capsys.readouterr().out)["tenants"]
@@ -54,7 +56,12 @@ def test_a_tenant_is_erased(
         keys["acme"] = created(capsys, "acme")
         while send("GET", "/v1/models", "acme").status_code == 401:  # the service reads new keys at times
             pass
-        for path, member in (("models", "models"), ("sessions", "sessions"), ("jobs", "jobs")):
+        for path, member in (
+            ("models", "models"),
+            ("sessions", "sessions"),
+            ("jobs", "jobs"),
+            ("datasets", "datasets"),
+        ):
             assert send("GET", f"/v1/{path}", "acme").json()[member] == []
             assert send("GET", f"/v1/{path}", "zebra").json()[member] != []
         assert send("POST", "/v1/sessions/s%2F1/step", "zebra", {"input": [1]}).status_code == 200

@@ -34,6 +34,7 @@ class Kept:
 
     def __init__(self, redis_url: str, directory: Path, kind: str) -> None:
         client, prefix = sync_client(redis_url), f"test-{uuid.uuid4().hex}"
+        self.prefix = prefix
         self.directory = directory
         self.clock = Clock()
         self.store = RedisDatasets(client, prefix, self.clock)

@@ -48,7 +48,7 @@ def erase(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Revoke all API keys of a tenant, and delete its sessions, jobs and models.
+    """Revoke all API keys of a tenant, and delete its sessions, jobs, datasets and models.
 
     The service runs meanwhile, and other tenants are not disturbed. Its revoked keys stay on record, without secrets.
     A command that was cut off can be repeated.
@@ -60,7 +60,9 @@ def erase(
             raise Mistake(f"there is no tenant {tenant!r}: `cellar tenants list` shows all")
         with _service(keys, tenant, url) as service:
             models = [each["name"] for each in pages(service, "/v1/models", "models", {})]
-            confirm(f"Delete {len(models)} models of {tenant}, and all its sessions, jobs and API keys?", yes=yes)
+            confirm(
+                f"Delete {len(models)} models of {tenant}, and all its sessions, jobs, datasets and API keys?", yes=yes
+            )
             counts = {"keys": _revoke_others(keys, tenant), **_delete_data(service)}
     if as_json:
         return show_json({"tenant": tenant, "deleted": counts})
@@ -94,7 +96,7 @@ def _revoke_others(keys: "KeyAdministration", tenant: str) -> int:
 
 
 def _delete_data(service: Service) -> dict[str, int]:
-    """Delete sessions, jobs and models, in this order, and return their numbers."""
+    """Delete sessions, jobs, datasets and models, in this order, and return their numbers."""
     deletion: dict[str, Any] = service.send("DELETE", "/v1/sessions", params={"idle_s": 1})
     while deletion["ended"] is None:
         time.sleep(POLL_S)
@@ -106,7 +108,11 @@ def _delete_data(service: Service) -> dict[str, int]:
         while service.get(path_of("jobs", job))["state"] in ("queued", "running"):
             time.sleep(POLL_S)
         service.send("DELETE", path_of("jobs", job))
+    datasets = [each["dataset"] for each in pages(service, "/v1/datasets", "datasets", {})]
+    for dataset in datasets:
+        service.send("DELETE", path_of("datasets", dataset))
     models = [each["name"] for each in pages(service, "/v1/models", "models", {})]
     for model in models:
         service.send("DELETE", path_of("models", model), params={"force": "true"})
-    return {"sessions": deletion["deleted"], "jobs": len(jobs), "models": len(models)}
+    numbers = {"jobs": len(jobs), "datasets": len(datasets), "models": len(models)}
+    return {"sessions": deletion["deleted"], **numbers}

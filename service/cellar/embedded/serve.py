@@ -54,8 +54,7 @@ def serve(settings: Settings, program: Sequence[str], say: Callable[[str], None]
             os.environ["CELLAR_REDIS_URL"] = redis.url
             if settings.key_pepper is None:
                 os.environ["CELLAR_KEY_PEPPER"] = read_pepper(settings.data_dir / PEPPER_FILE)
-            if settings.dataset_dir is None and settings.blob_dir is None:
-                os.environ["CELLAR_DATASET_DIR"] = str(settings.data_dir / "datasets")
+            os.environ["CELLAR_DATASET_DIR"] = str(settings.dataset_directory)
             upkeep = redis.keep
         unix = []
         if slots > 1:

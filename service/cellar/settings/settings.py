@@ -314,6 +314,12 @@ class Settings(LogSettings, QuotaSettings, AccessSettings):
             raise SettingsInvalid("; ".join(_explain(line) for line in error.errors())) from error
 
     @property
+    def dataset_directory(self) -> Path | None:
+        """The directory of datasets, None if they are kept in Redis."""
+        beside_redis = self.data_dir / "datasets" if self.embedded else None
+        return self.dataset_dir or self.blob_dir or beside_redis
+
+    @property
     def embedded(self) -> bool:
         """Whether the service starts a private Redis."""
         return self.redis_url is None

@@ -4,17 +4,20 @@ import io
 import uuid
 from pathlib import Path
 
+import numpy as np
 import pytest
 import redis
 
 from cellar.errors import BlobUnknown, SessionUnknown, StoreCorrupt
 from cellar.ports import SessionKey
+from cellar.store.backup import datasets
 from cellar.store.backup.archive import ArchiveReader, ArchiveWriter
 from cellar.store.backup.dump import Dump
 from cellar.store.backup.load import Load, delete_everything, keys_with_data
 from cellar.store.catalogue.blobs_redis import RedisBlobs
 from cellar.store.keys import SessionKeys
 from cellar.store.topology.factory import sync_client
+from tests.datasets.test_datasets import Kept
 
 FAR_S = 10**6
 
@@ -72,6 +75,34 @@ def test_an_installation_is_the_same_with_another_prefix(redis_url: str, tmp_pat
     for each in (own, other):
         delete_everything(client, each)
         assert list(keys_with_data(client, each)) == []
+
+
+@pytest.mark.parametrize("tenant", [None, "acme"])
+def test_datasets_are_part_of_a_backup(
+    redis_url: str, tmp_path: Path, tenant: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets, "PIECE_BYTES", 4096)  # the file has several pieces
+    kept = [Kept(redis_url, tmp_path / name, "directory") for name in ("one", "other")]
+    rows = "".join(f"{number},{number % 7}\n" for number in range(3000))
+    kept[0].add(text=f"temp,x\n{rows}", tenant="acme")
+    client, file = sync_client(redis_url), tmp_path / "backup"
+    with file.open("wb") as opened:
+        archive = ArchiveWriter(opened, {"format": 1})
+        dump = Dump(client, kept[0].prefix, RedisBlobs(client, "none"), archive, "cluster" in redis_url)
+        dump.dataset_files = kept[0].blobs
+        dump.everything(list) if tenant is None else dump.tenant(tenant)
+        archive.finish({})
+    load = Load(client, kept[1].prefix, RedisBlobs(client, "none"), dataset_files=kept[1].blobs)
+    for _ in range(2):  # again it changes nothing
+        with ArchiveReader(file) as reader:
+            for record in reader.records():
+                load.add(record)
+        load.flush()
+    tables = [each.datasets.open("acme", "readings") for each in kept]
+    assert tables[0].rows == tables[1].rows == 3000
+    np.testing.assert_array_equal(tables[0].values["temp"], tables[1].values["temp"])
+    assert kept[1].datasets.list("acme")[0] == kept[0].datasets.list("acme")[0]
+    assert kept[1].store.size_bytes("acme") == kept[0].store.size_bytes("acme")
 
 
 def test_a_blob_that_is_gone_is_left_out(redis_url: str, tmp_path: Path) -> None:

@@ -111,19 +111,19 @@ def restore(
 
 
 @contextmanager
-def _stores(settings: "Settings") -> "Iterator[tuple[Any, BlobStore, bool]]":
-    """Yield a client of the Redis, the blobs, and whether it is a cluster. A private Redis is started meanwhile."""
+def _stores(settings: "Settings") -> "Iterator[tuple[Any, BlobStore, BlobStore, bool]]":
+    """Yield a client of the Redis, the blobs, the files of datasets, and whether it is a cluster. A private Redis is started meanwhile."""
     from cellar.cli.installation.redis import running_redis
-    from cellar.store.catalogue.blobs_directory import FileBlobs
-    from cellar.store.catalogue.blobs_redis import RedisBlobs
+    from cellar.store.catalogue.blob_stores import open_blobs
     from cellar.store.protocol.url import ClusterAddress, parse
     from cellar.store.topology.factory import sync_client
 
     with running_redis(settings) as url:
-        client = sync_client(url)
-        blobs = RedisBlobs(client, settings.key_prefix) if settings.blob_dir is None else FileBlobs(settings.blob_dir)
+        client, prefix = sync_client(url), settings.key_prefix
+        blobs = open_blobs(settings.blob_dir, "CELLAR_BLOB_DIR", client, prefix)
+        datasets = open_blobs(settings.dataset_directory, "CELLAR_DATASET_DIR", client, prefix)
         try:
-            yield client, blobs, isinstance(parse(url), ClusterAddress)
+            yield client, blobs, datasets, isinstance(parse(url), ClusterAddress)
         finally:
             client.close()
 
@@ -138,12 +138,12 @@ def _write(
 
     settings = load_settings(quiet=True)
     with (
-        _stores(settings) as (client, blobs, is_cluster),
+        _stores(settings) as (client, blobs, datasets, is_cluster),
         os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened,
         progress("backup", None) as advance,
     ):
         archive = ArchiveWriter(opened, header)
-        dump = Dump(client, settings.key_prefix, blobs, archive, is_cluster, advance)
+        dump = Dump(client, settings.key_prefix, blobs, archive, is_cluster, advance, dataset_files=datasets)
         if tenant is not None and session is not None:
             dump.session(SessionKey(tenant, session))
         elif tenant is not None and model is not None:
@@ -184,8 +184,8 @@ def _load(archive: "ArchiveReader", settings: "Settings", *, replace: bool, whol
     """Write the records of an archive, and return the numbers of what was written. Raise Mistake."""
     from cellar.store.backup.load import Load, delete_everything, keys_with_data
 
-    with _stores(settings) as (client, blobs, _), progress("restore", None) as advance:
-        load = Load(client, settings.key_prefix, blobs, replace, advance)
+    with _stores(settings) as (client, blobs, datasets, _), progress("restore", None) as advance:
+        load = Load(client, settings.key_prefix, blobs, replace, advance, dataset_files=datasets)
         if whole and replace:
             delete_everything(client, settings.key_prefix)
         elif whole and next(keys_with_data(client, settings.key_prefix), None) is not None:

@@ -18,6 +18,7 @@ from cellar.errors import BlobUnknown, ModelUnknown, SessionUnknown, StoreUnavai
 from cellar.ports import BlobStore, SessionKey
 from cellar.store.backup import values
 from cellar.store.backup.archive import ArchiveWriter
+from cellar.store.backup.datasets import DatasetDump
 from cellar.store.backup.keyspace import counted_as, is_catalogue, is_kept, tag_of
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.errors import redis_errors
@@ -54,6 +55,8 @@ class Dump:
     counts: Counter[str] = field(default_factory=Counter)
     digests: set[str] = field(default_factory=set)
     """Blobs that were looked for."""
+    dataset_files: BlobStore | None = None
+    """The files of datasets; None: they are where the other blobs are."""
 
     def everything(self, digests: Callable[[], Iterable[str]]) -> None:
         """Write all keys of the installation, and all blobs, whose digests are asked for last.
@@ -72,9 +75,13 @@ class Dump:
         names = {tag for tag in groups if is_catalogue(tag)}
         for tag in sorted(names, key=lambda tag: tag == b"{jobs}"):
             self._write(self._read(self._keys_of(tag)))
+        self._datasets().all_files(self.digests, self.counts, self.advance)
         for digest in digests():
             self._blob(digest)
         self._blobs_of_jobs()
+
+    def _datasets(self) -> DatasetDump:
+        return DatasetDump(self.client, self.prefix, self.dataset_files or self.blobs, self.archive)
 
     def session(self, key: SessionKey) -> None:
         """Write a session, and the models and blobs that it needs. Raise SessionUnknown too."""
@@ -90,7 +97,7 @@ class Dump:
             self.model(key.tenant, name.decode())
 
     def tenant(self, tenant: str) -> None:
-        """Write all sessions of a tenant, and then all its models."""
+        """Write all sessions of a tenant, then all its models and datasets."""
         groups: dict[bytes, list[bytes]] = {}
         for key in self._scan(f"{{{tenant}/*"):
             tag = tag_of(key)
@@ -102,6 +109,7 @@ class Dump:
             names = self.client.hkeys(f"{self.prefix}:{{models}}:{tenant}:newest")
         for name in sorted(map(text, names)):
             self.model(tenant, name)
+        self._datasets().of_tenant(tenant, self.counts)
 
     def model(self, tenant: str, name: str) -> None:
         """Write all versions of a model, their weights, and its aliases. Raise ModelUnknown too."""

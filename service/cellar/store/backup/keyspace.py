@@ -10,7 +10,7 @@ BLOB = re.compile(rb"\{blob/[0-9a-f]{64}\}")
 
 SESSION = re.compile(rb"\{([^/{}]+)/([^{}]*)\}")
 
-CATALOGUE = re.compile(rb"\{(models|jobs|keys|deletions)\}")
+CATALOGUE = re.compile(rb"\{(models|jobs|keys|datasets|deletions)\}")
 
 DERIVED_SESSION_KEY = re.compile(rb":(c|d:.*)$", re.DOTALL)
 """Marks of a session that live for seconds."""
@@ -35,7 +35,7 @@ def is_blob(tag: bytes) -> bool:
 
 
 def is_catalogue(tag: bytes) -> bool:
-    """Return whether a hash tag is that of models, jobs, API keys or deletions."""
+    """Return whether a hash tag is that of models, jobs, API keys, datasets or deletions."""
     return CATALOGUE.fullmatch(tag) is not None
 
 

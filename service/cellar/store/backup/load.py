@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import redis
 
 from cellar.errors import AliasMoved, AlreadyExists, StoreCorrupt
 from cellar.ports import ANY_VERSION, Alias, BlobStore
-from cellar.store.backup import values
+from cellar.store.backup import datasets, values
 from cellar.store.backup.archive import Record
 from cellar.store.backup.keyspace import counted_as, listing, session_of, tag_of
 from cellar.store.catalogue.models import RedisModels
@@ -49,6 +50,8 @@ class Load:
     """Whether a session that exists is replaced."""
     advance: Callable[[int], None] = lambda _: None
     counts: Counter[str] = field(default_factory=Counter)
+    dataset_files: BlobStore | None = None
+    """The files of datasets; None: they are where the other blobs are."""
     _batch: list[tuple[bytes, Record]] = field(default_factory=list)
     _size: int = 0
 
@@ -68,8 +71,19 @@ class Load:
             self._add_version(parts)
         elif kind == b"alias":
             self._add_alias(*(part.decode() for part in parts))
+        elif kind == datasets.FILE:
+            if self._datasets.add_piece(parts):
+                self.counts["dataset_files"] += 1
+                self.advance(1)
+        elif kind == datasets.RECORD:
+            self._datasets.add_record(parts)
+            self.counts["datasets"] += 1
         else:
             raise StoreCorrupt("a backup with a record of a newer version of Cellar")
+
+    @cached_property
+    def _datasets(self) -> datasets.DatasetLoad:
+        return datasets.DatasetLoad(self.client, self.prefix, self.dataset_files or self.blobs)
 
     def make_room(self, records: Iterator[Record]) -> None:
         """Delete the sessions among the records that exist. Raise AlreadyExists if they are not to be replaced."""
