@@ -36,13 +36,13 @@ def test_a_tenant_is_erased(
             """Send a request of a tenant."""
             return http.request(method, path, json=json, headers={"authorization": f"Bearer {keys[tenant]}"})
 
-        for tenant in keys:
+        for tenant, key in keys.items():
             assert send("POST", "/v1/models", tenant, {"name": "m", "network": NETWORK}).status_code == 201
             for number in range(3):
                 body = {"session": f"s/{number}", "model": "m"}
                 assert send("POST", "/v1/sessions", tenant, body).status_code == 201
             assert send("POST", "/v1/jobs", tenant, {"model": "m", "data": DATA, "loss": "mse"}).status_code == 202
-            text = {"authorization": f"Bearer {keys[tenant]}", "content-type": "text/csv"}
+            text = {"authorization": f"Bearer {key}", "content-type": "text/csv"}
             assert http.post("/v1/datasets?name=d", content="a,b\n1,2\n", headers=text).status_code == 201
         assert main(["tenants", "erase", "nobody", "--yes", "--url", service.url]) == MISTAKE
         assert "no tenant" in capsys.readouterr().err

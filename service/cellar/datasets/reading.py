@@ -34,7 +34,7 @@ _ERRORS = {kind.slug: kind for kind in (DatasetInvalid, InvalidInput, StoreUnava
 def read_table(file: IO[bytes], kind: str, options: ReadOptions, files: TemporaryFiles) -> BuiltTable:
     """Return the table in a file of a media type. Raise DatasetInvalid, InvalidInput or StoreUnavailable."""
     if os.fstat(file.fileno()).st_size <= HERE_BYTES:
-        source = open_source(file, kind, options)
+        source = open_source(file, kind, options, files)
         return ingest(source, options, files, decimal=source.decimal)
     table = files.open()
     try:
@@ -75,7 +75,7 @@ def main() -> None:
     answer: dict[str, Any]
     with os.fdopen(asked["file"], "rb") as file, os.fdopen(asked["table"], "r+b") as table:
         try:
-            source = open_source(file, asked["kind"], options)
+            source = open_source(file, asked["kind"], options, files)
             built = ingest(source, options, files, decimal=source.decimal, file=table)
             members = {name: value for name, value in built._asdict().items() if name != "file"}
             answer = members | {"columns": [asdict(column) for column in built.columns]}

@@ -112,7 +112,10 @@ def restore(
 
 @contextmanager
 def _stores(settings: "Settings") -> "Iterator[tuple[Any, BlobStore, BlobStore, bool]]":
-    """Yield a client of the Redis, the blobs, the files of datasets, and whether it is a cluster. A private Redis is started meanwhile."""
+    """Yield a client of the Redis, the blobs, the files of datasets, and whether it is a cluster.
+
+    A private Redis is started meanwhile.
+    """
     from cellar.cli.installation.redis import running_redis
     from cellar.store.catalogue.blob_stores import open_blobs
     from cellar.store.protocol.url import ClusterAddress, parse

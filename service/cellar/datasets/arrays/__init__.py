@@ -1,0 +1,1 @@
+"""Reads files of arrays: npy, npz and safetensors."""

@@ -1,0 +1,76 @@
+"""Reads files with a JSON object in each line."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import IO, Any, Literal
+
+import orjson
+
+from cellar.datasets.faults import fault, shown
+from cellar.datasets.source import Chunk, rows_at_once
+
+SAMPLE_LINES = 1000
+
+MOST_LINE_BYTES = 1024 * 1024
+
+_TEXTS = {True: "true", False: "false"}
+
+
+class JsonLines:
+    """A Source of JSON objects. Columns are the members of the first SAMPLE_LINES lines; null is missing."""
+
+    decimal: Literal[".", ","] = "."
+
+    def __init__(self, file: IO[bytes]) -> None:
+        """Read the beginning of the file. Raise DatasetInvalid."""
+        self._file = file
+        names: dict[str, None] = {}
+        for _, document in islice(self._documents(), SAMPLE_LINES):
+            names |= dict.fromkeys(document)
+        if not names:
+            raise fault("the file has no rows", remedy="send a JSON object in each line")
+        self.names = tuple(names)
+        self._known = set(names)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield the rows. Raise DatasetInvalid."""
+        documents = self._documents()
+        while some := list(islice(documents, rows_at_once(len(self.names)))):
+            rows = [row for row, _ in some]
+            for row, document in some:
+                if unknown := document.keys() - self._known:
+                    raise fault(f"the rows before have no member {shown(min(unknown))}", row=row)
+            yield Chunk(rows, [self._cells(name, some) for name in self.names])
+
+    def _cells(self, name: str, some: Sequence[tuple[int, dict[str, Any]]]) -> list[str]:
+        return [_text(document.get(name), row, name) for row, document in some]
+
+    def _documents(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the objects with the numbers of their lines."""
+        self._file.seek(0)
+        row = 0
+        while line := self._file.readline(MOST_LINE_BYTES + 1):
+            row += 1
+            if len(line) > MOST_LINE_BYTES:
+                raise fault(f"the line has more than {MOST_LINE_BYTES} bytes", row=row)
+            if not line.strip():
+                continue
+            try:
+                document = orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                raise fault(f"not JSON: {error}", row=row) from None
+            if not isinstance(document, dict):
+                raise fault("not a JSON object", row=row, remedy='send lines as {"time": "2024-03-01", "temp": 20.5}')
+            yield row, document
+
+
+def _text(value: Any, row: int, name: str) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return _TEXTS[value]
+    if isinstance(value, int | float):
+        return repr(value)
+    raise fault("a list or an object is no reading", row=row, column=name)
