@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from cellar.errors import SettingsInvalid
 from cellar.settings.access import AccessSettings
+from cellar.settings.datasets import DatasetSettings
 from cellar.settings.log import LogSettings
 from cellar.settings.quotas import QuotaSettings
 from cellar.settings.values import (
@@ -20,7 +21,7 @@ from cellar.settings.values import (
 )
 
 
-class Settings(LogSettings, QuotaSettings, AccessSettings):
+class Settings(DatasetSettings, LogSettings, QuotaSettings, AccessSettings):
     """The settings with their units and defaults. `Settings.load()` reads the environment."""
 
     redis_url: str | None = Field(
@@ -76,12 +77,6 @@ class Settings(LogSettings, QuotaSettings, AccessSettings):
         description="Directory for weights, datasets and checkpoints; every api and worker must mount it."
         " Unset: they are stored in Redis.",
     )
-    dataset_dir: Path | None = Field(
-        None,
-        description="Directory for datasets, whose files processes map; every api and worker must mount it. Default:"
-        " that of CELLAR_BLOB_DIR, or CELLAR_DATA_DIR/datasets beside the private Redis. With neither, datasets of up"
-        " to 64 MiB are stored in Redis, and larger ones are refused.",
-    )
 
     max_body_bytes: int = Field(16 * MEBIBYTE, ge=1024, description="Largest request body, bytes. Default: 16 MiB.")
     max_weights_bytes: int = Field(
@@ -89,12 +84,6 @@ class Settings(LogSettings, QuotaSettings, AccessSettings):
         ge=1024,
         description="Largest file with weights, bytes. It is written to a file in CELLAR_DATA_DIR/tmp while it"
         " comes; four of this size may be there at a time. Default: 256 MiB.",
-    )
-    max_upload_bytes: int = Field(
-        16 * 1024 * MEBIBYTE,
-        ge=1024,
-        description="Largest file of readings, bytes. It is written to CELLAR_DATA_DIR/tmp while it comes, and takes"
-        " about twice its size there while it is read. Default: 16 GiB.",
     )
     max_sequence_steps: int = Field(65536, ge=1, description="Most steps in one sequence. Default: 65536.")
     max_batch_size: int = Field(4096, ge=1, description="Most rows of a session. Default: 4096.")

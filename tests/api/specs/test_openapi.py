@@ -192,9 +192,11 @@ async def test_the_first_examples_are_accepted_one_after_the_other(settings: Set
                 examples = {
                     one["name"]: one["example"] for one in operation.get("parameters", ()) if one["in"] == "path"
                 }
+                required = (one for one in operation.get("parameters", ()) if one["in"] == "query" and one["required"])
                 answer = await client.request(
                     method,
                     path.format(**examples),
+                    params={one["name"]: one["example"] for one in required},
                     content=value if isinstance(value, str) else json.dumps(value),
                     headers={"Content-Type": media_type},
                 )

@@ -68,12 +68,14 @@ def _body() -> dict[str, Any]:
     """Return OpenAPI's description of a body with a file."""
     about = bytes_of("A file of readings: a row for each time, or for each time and series.")
     schema = DatasetQuery.model_json_schema()
-    parameters = []
+    parameters: list[dict[str, Any]] = []
     for name, member in schema["properties"].items():
         bare = {key: value for key, value in member.items() if key not in ("description", "default", "title")}
         required = name in schema["required"]
         about_it = member["description"]
         parameters.append({"name": name, "in": "query", "required": required, "description": about_it, "schema": bare})
+        if required:
+            parameters[-1]["example"] = "rooms"
     content = dict.fromkeys(TYPES, about)
     return {"requestBody": {"required": True, "content": content}, "parameters": parameters}
 
