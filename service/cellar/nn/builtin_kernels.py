@@ -22,7 +22,7 @@ def builtin_kernels() -> list[str]:
 def _differentiated() -> Iterator[Cell]:
     for layer in LAYERS:
         yield from layer.cells(_SIZE)
-    for loss in LOSSES:
+    for loss in (loss for loss in LOSSES if loss.equations):
         yield cell(loss.equations, dict.fromkeys((*loss.inputs, "target"), _SIZE))
 
 

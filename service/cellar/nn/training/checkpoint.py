@@ -48,10 +48,10 @@ class RunState:
     """The number of finished updates of the present epoch."""
     carried: Floats | None = None
     """(B, state_size): the states of the present rows, if states are carried between windows."""
-    loss_sum: float = 0.0
-    """The sum of the losses of the present epoch, over scored steps."""
-    scored: float = 0
-    """The number of scored steps of the present epoch, or the sum of their weights."""
+    sums: tuple[float, ...] = ()
+    """For each part of the objective the sum of its losses of the present epoch; empty at its begin."""
+    counts: tuple[float, ...] = ()
+    """For each part the number of these losses, or the sum of their weights."""
     history: tuple[EpochRecord, ...] = field(default=())
     """The newest HISTORY_EPOCHS finished epochs."""
     best: Best | None = None
@@ -118,8 +118,8 @@ def _note(state: RunState, run: str) -> dict[str, Any]:
         "update": state.update,
         "power1": state.optimiser.power1,
         "power2": state.optimiser.power2,
-        "loss_sum": state.loss_sum,
-        "scored": state.scored,
+        "loss_sum": _single(state.sums, 0.0),
+        "scored": _single(state.counts, 0),
         "history": [asdict(record) for record in state.history],
         "best": kept,
         "finished": state.finished,
@@ -133,12 +133,24 @@ def _state(tensors: Mapping[str, Floats], note: Mapping[str, Any]) -> RunState:
         epoch=note["epoch"],
         update=note["update"],
         carried=tensors.get("carried"),
-        loss_sum=note["loss_sum"],
-        scored=note["scored"],
+        sums=_several(note["loss_sum"], note["scored"]),
+        counts=_several(note["scored"], note["scored"]),
         history=tuple(EpochRecord(**record) for record in note["history"]),
         best=None if note["best"] is None else _best(tensors["best"], note["best"]),
         finished=note["finished"],
     )
+
+
+def _single(numbers: tuple[float, ...], none: float) -> float | list[float]:
+    """Return the number of the only part, or a list; `none` at the begin of an epoch."""
+    return [*numbers] if len(numbers) > 1 else numbers[0] if numbers else none
+
+
+def _several(numbers: float | list[float], counts: float | list[float]) -> tuple[float, ...]:
+    """Return what `_single` was given. At the begin of an epoch nothing has been counted."""
+    if isinstance(numbers, list):
+        return tuple(numbers)
+    return (numbers,) if counts else ()
 
 
 def _best(weights: Floats, note: Mapping[str, Any]) -> Best:

@@ -8,8 +8,8 @@ from cellar.engine import Floats
 from cellar.nn.execution.array_functions import Arithmetic
 from cellar.nn.execution.executable import BoundNetwork
 from cellar.nn.training.data import last_value
-from cellar.nn.training.data.batches import Batch, Plan, cut, lengths_in
-from cellar.nn.training.update.compiled_loss import CompiledLoss, weighted
+from cellar.nn.training.data.batches import Batch, Plan, counts, cut, lengths_in
+from cellar.nn.training.update.compiled_loss import CompiledLoss
 from cellar.nn.training.update.window_memory import WindowMemory
 
 WARMUP_STEPS = 1024
@@ -30,10 +30,10 @@ def mean_loss(
     Windows are run in the segments of training, so that this takes no more memory.
     """
     order = plan.order(None)
-    loss_sum, scored, carried = 0.0, 0.0, None
+    sums, counts, carried = [0.0] * len(loss.objective.parts), [0.0] * len(loss.objective.parts), None
     for index in range(plan.updates):
         batch = plan.batch(order, index)
-        losses = []
+        measured = list[list[Floats]]()
         carried = state_before(network, batch, carried, windows)
         steps, rows, _ = batch.inputs.shape
         for segment in windows.segments(steps, rows, recompute):
@@ -42,12 +42,13 @@ def mean_loss(
             if run.bad_step is not None:
                 return math.inf
             if len(part.targets):
-                found = loss.measure(run.outputs[part.skip :], part.targets, part.scored_lengths)
-                losses.append(weighted(found, part.weights))
+                outputs = run.outputs[part.skip :]
+                measured.append(loss.measure(outputs, part.targets, part.scored_lengths, part.weights))
             carried = run.state
-        loss_sum += arithmetic.total(np.concatenate(losses))
-        scored += batch.scored
-    return loss_sum / scored if math.isfinite(loss_sum) else math.inf
+        totals = (arithmetic.total(np.concatenate(losses)) for losses in zip(*measured, strict=True))
+        sums = [a + b for a, b in zip(sums, totals, strict=True)]
+        counts = [a + b for a, b in zip(counts, batch.counts(loss.objective), strict=True)]
+    return loss.objective.mean(sums, counts) if all(map(math.isfinite, sums)) else math.inf
 
 
 def last_value_loss(loss: CompiledLoss, arithmetic: Arithmetic, training: Plan, plan: Plan) -> float | None:
@@ -55,15 +56,16 @@ def last_value_loss(loss: CompiledLoss, arithmetic: Arithmetic, training: Plan, 
 
     None if there is no such forecast: the loss reads logits, or the targets of the training are not later inputs.
     """
-    features = last_value.carried_features(training) if loss.forecasts else None
+    features = last_value.carried_features(training) if loss.objective.forecasts else None
     if features is None:
         return None
-    loss_sum, outputs = 0.0, last_value.forecast(plan, features)
+    sums, outputs = [0.0] * len(loss.objective.parts), last_value.forecast(plan, features)
     for begin in range(0, len(outputs), WARMUP_STEPS):
         part = slice(begin, begin + WARMUP_STEPS)
-        found = loss.measure(outputs[part], plan.targets[part], lengths_in(part, plan.lengths))
-        loss_sum += arithmetic.total(weighted(found, None if plan.weights is None else plan.weights[part]))
-    mean = loss_sum / plan.scored
+        weights = None if plan.weights is None else plan.weights[part]
+        found = loss.measure(outputs[part], plan.targets[part], lengths_in(part, plan.lengths), weights)
+        sums = [total + arithmetic.total(losses) for total, losses in zip(sums, found, strict=True)]
+    mean = loss.objective.mean(sums, counts(plan.targets, plan.lengths, plan.weights, loss.objective))
     return mean if math.isfinite(mean) else None
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,16 @@ class TargetFault:
     expected: str
 
 
+class Head(NamedTuple):
+    """Consecutive outputs of a network with a loss of their own."""
+
+    outputs: int
+    loss: "Loss"
+    factor: float = 1.0
+    targets: int | None = None
+    """The number of its targets as they are sent; None: the least that the loss allows."""
+
+
 class Loss(Frozen):
     """The base of all losses. The docstring of each is its line in the docs and in the JSON schema.
 
@@ -34,8 +44,18 @@ class Loss(Frozen):
     inputs: ClassVar[tuple[str, ...]] = ("x",)
     """The vectors that the equations read for outputs. If there are several, the outputs of a target are consecutive,
     one for each vector: output 0 is the first number of the first, output 1 the first number of the second."""
+    separable: ClassVar[bool] = True
+    """Whether it is the mean of the losses of single targets, so that each target can have a weight."""
     forecasts: ClassVar[bool]
     """Whether outputs have the scale of targets, so that they can be compared with the last value."""
+
+    def heads(self, out_size: int) -> Sequence[Head]:
+        """Return the losses of consecutive outputs; this one of all outputs, if they have no losses of their own."""
+        return (Head(out_size, self),)
+
+    def target_weights(self, targets: Floats, out_size: int) -> Floats | None:
+        """Return weights (T, B, 1) that follow from targets (T, B, size), which may break rules; None if all are 1."""
+        return None
 
     @property
     def outputs_per_target(self) -> int:

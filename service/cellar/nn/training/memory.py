@@ -1,7 +1,7 @@
 """Computes how much memory a training run takes, before anything is compiled or trained."""
 
-from cellar.nn.execution.array_functions import cell
 from cellar.nn.model.network import Network
+from cellar.nn.training.data.alignment import objective_of
 from cellar.nn.training.data.batches import Plan
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.spec import TrainingSpec
@@ -32,7 +32,7 @@ def run_bytes(
 
     Windows are divided if they need more than `window_bytes`. `plans` are those of training and validation.
     """
-    windows = WindowMemory(network, cell(spec.loss.equations, spec.loss.sizes(network.out_size)), window_bytes)
+    windows = WindowMemory(network, objective_of(network.out_size, data, spec), window_bytes)
     training, validation = plans
     found = PROCESS_BYTES + WEIGHT_COPIES * 4 * network.parameter_count + DATA_COPIES * _data_bytes(data, plans)
     steps, rows = largest_batch(training)
@@ -57,24 +57,26 @@ def _data_bytes(data: Dataset, plans: tuple[Plan, Plan | None]) -> int:
     arrays = [array for _, array in data.arrays]
     targets = [plan.targets for plan in plans if plan is not None]  # perhaps wider than those that were sent
     wider = max(0, sum(array.nbytes for array in targets) - data.targets.nbytes)
-    return int(sum(array.nbytes for array in arrays) + wider)
+    weights = sum(plan.weights.nbytes for plan in plans if plan is not None and plan.weights is not None)
+    return int(sum(array.nbytes for array in arrays) + wider + weights)
 
 
 def _batch_bytes(plan: Plan) -> int:
     """Return the bytes of the inputs and targets of the batches of a plan, of two lengths."""
     steps, rows = largest_batch(plan)
     features, outputs = int(plan.inputs.shape[2]), int(plan.targets.shape[2])
-    return 2 * 4 * rows * ((plan.spec.warmup + steps) * features + steps * (outputs + (plan.weights is not None)))
+    outputs += 0 if plan.weights is None else int(plan.weights.shape[2])
+    return 2 * 4 * rows * ((plan.spec.warmup + steps) * features + steps * outputs)
 
 
 def _kept_states(windows: WindowMemory, plan: Plan, spec: TrainingSpec) -> int:
     """Return the bytes of the states before the segments of a window, and of its losses."""
     steps, rows = largest_batch(plan)
     segments = -(-steps // max(1, windows.length(steps, rows, spec.recompute)))
-    return 4 * rows * (2 * segments * windows.state_size + 4 * steps)
+    return 4 * rows * (2 * segments * windows.state_size + 4 * steps * windows.losses)
 
 
 def _measured_bytes(windows: WindowMemory, plan: Plan, spec: TrainingSpec) -> int:
     """Return the bytes of a forward pass that measures the loss of a plan."""
     steps, rows = largest_batch(plan)
-    return windows.forward_bytes(windows.length(steps, rows, spec.recompute), rows) + 8 * steps * rows
+    return windows.forward_bytes(windows.length(steps, rows, spec.recompute), rows) + 8 * steps * rows * windows.losses

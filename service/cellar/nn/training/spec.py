@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from cellar.nn.spec.base import Count, Frozen, Positive, is_unused
+from cellar.nn.spec.base import MAX_SIZE, Count, Factor, Frozen, Positive, is_unused
 from cellar.nn.training.losses import LossSpec
 from cellar.nn.training.losses.mse import MeanSquaredError
 from cellar.nn.training.optimisers import OptimiserSpec
@@ -89,6 +89,11 @@ class TrainingSpec(Frozen):
         " be sent instead.",
     )
     early_stopping: EarlyStopping | None = None
+    target_weights: Annotated[tuple[Factor, ...], Field(strict=False, max_length=MAX_SIZE)] | None = Field(
+        None,
+        exclude_if=is_unused,
+        description="How much each target counts in the loss: a number from 0 for each. Default: all the same.",
+    )
     freeze: ParameterPaths = Field(
         (),
         exclude_if=is_unused,

@@ -7,7 +7,7 @@ so a run that continues from a checkpoint, in any process, gives the same result
 import functools
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +21,7 @@ from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.model.network import Network
 from cellar.nn.training import checkpoint as checkpoints
 from cellar.nn.training.checkpoint import HISTORY_EPOCHS, Best, RunState
-from cellar.nn.training.data.alignment import check_window, plans
+from cellar.nn.training.data.alignment import check_window, objective_of, plans
 from cellar.nn.training.data.batches import Batch, Plan
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.evaluation import last_value_loss, mean_loss, state_before
@@ -126,17 +126,18 @@ class _Trainer:
         self.spec = spec
         self.plan, self.validation = plans(network, data, spec)
         self.trained = TrainedParameters(network, spec)
-        size, count = network.out_size, self.trained.count
+        self.objective = objective_of(network.out_size, data, spec)
+        count = self.trained.count
         compiled.prepare_training(
-            differentiated=[cell(spec.loss.equations, spec.loss.sizes(size))],
+            differentiated=[part.cell for part in self.objective.parts],
             plain=[cell(spec.optimiser.equations, {"x": count, "w": count}), cell(SUM, {"x": count})],
         )
-        self.loss = CompiledLoss(spec.loss, size, compiled.arithmetic, spec.recompute)
+        self.loss = CompiledLoss(self.objective, network.out_size, compiled.arithmetic, spec.recompute)
         self.optimiser = CompiledOptimiser(spec.optimiser, count, compiled.arithmetic)
         self.run = _identify(network, data, spec)
         self._order = (-1, self.plan.order(None))
         self.trainee = Trainee(compiled)
-        self.windows = WindowMemory(network, self.loss.cell, window_bytes)
+        self.windows = WindowMemory(network, self.objective, window_bytes)
         largest = largest_batch(self.plan)
         frozen = self.trained.frozen
         self.gradient = LossGradient(compiled, self.trainee, self.loss, spec.recompute, self.windows, largest, frozen)
@@ -154,18 +155,19 @@ class _Trainer:
         before = state_before(network, batch, state.carried, self.windows)
         masks = functools.partial(self._masks, state, batch.inputs.shape[1])
         begins = batch.warmup is not None and self.spec.warmup == 0
+        counts = batch.counts(self.objective)
         try:
-            learnt = self.gradient.of(batch, before, masks, self._scale(batch), begins=begins)
+            learnt = self.gradient.of(batch, before, masks, self._scales(batch, counts), begins=begins)
         except ForwardFault as error:
             raise fault(error.kind, f"{self._place(state)}, {error.place}", self._named(state.weights)) from None
-        if batch.scored:
+        if any(counts):
             state = self._update(state, learnt)
         state = replace(
             state,
             update=state.update + 1,
             carried=learnt.state if self.spec.state == "carry" else None,
-            loss_sum=state.loss_sum + learnt.loss,
-            scored=state.scored + batch.scored,
+            sums=_added(state.sums, learnt.losses),
+            counts=_added(state.counts, counts),
         )
         return self._end_epoch(state) if state.update == self.plan.updates else state
 
@@ -174,7 +176,7 @@ class _Trainer:
         trained, gradient = self.trained.of(state.weights), self.trained.of(learnt.gradient)
         update = self.optimiser.update(trained, gradient, state.optimiser, self._rate(state.epoch))
         weights = self.trained.replaced(state.weights, update.weights)
-        if not update.finite or not math.isfinite(learnt.loss):
+        if not update.finite or not all(map(math.isfinite, learnt.losses)):
             raise self._not_finite(state, learnt.gradient, weights)
         return replace(state, weights=weights, optimiser=update.state)
 
@@ -189,10 +191,12 @@ class _Trainer:
         layers, count = self.compiled.network.layers, steps.stop - steps.start
         return draw_masks(layers, self.spec.seed, state.epoch, state.update, count, rows, first=steps.start)
 
-    def _scale(self, batch: Batch) -> float:
-        """Return the weight of the loss of one step: for a mean over all scored steps, or only over rows."""
-        count = batch.scored if self.spec.reduce == "mean" else batch.targets.shape[1]
-        return 1 / count if count else 0.0
+    def _scales(self, batch: Batch, counts: list[float]) -> list[float]:
+        """Return the factor of the losses of each part: for a mean over all, or only over rows and targets."""
+        if self.spec.reduce == "sum":
+            rows = batch.targets.shape[1]
+            return [part.factor / (rows * part.each) for part in self.objective.parts]
+        return [part.factor / count if count else 0.0 for part, count in zip(self.objective.parts, counts, strict=True)]
 
     def _rate(self, epoch: int) -> float:
         optimiser = self.spec.optimiser
@@ -205,7 +209,7 @@ class _Trainer:
         if validation_loss is not None and not math.isfinite(validation_loss):
             largest = self._named(state.weights)
             raise OutputNotFinite(diverged("the validation loss", self._place(state), largest))
-        record = EpochRecord(state.epoch + 1, _mean(state), validation_loss, self._rate(state.epoch))
+        record = EpochRecord(state.epoch + 1, self._mean(state), validation_loss, self._rate(state.epoch))
         best = self._best(state, record)
         stopping = self.spec.early_stopping
         exhausted = stopping is not None and best is not None and best.waited >= stopping.patience
@@ -214,8 +218,8 @@ class _Trainer:
             epoch=state.epoch + 1,
             update=0,
             carried=None,
-            loss_sum=0.0,
-            scored=0,
+            sums=(),
+            counts=(),
             history=(*state.history, record)[-HISTORY_EPOCHS:],
             best=best,
             finished=exhausted or state.epoch + 1 == self.spec.epochs,
@@ -259,6 +263,10 @@ class _Trainer:
 
     # --- results
 
+    def _mean(self, state: RunState) -> float:
+        """Return the mean loss of the present epoch so far; 0 if no target has counted yet."""
+        return self.objective.mean(state.sums, state.counts) if state.counts else 0.0
+
     def progress(self, state: RunState) -> Progress:
         """Return the progress of a run in a state."""
         epoch_done = state.update == 0
@@ -269,7 +277,7 @@ class _Trainer:
             epochs=self.spec.epochs,
             update=self.plan.updates if epoch_done else state.update,
             updates=self.plan.updates,
-            loss=_mean(state) if last is None else last.loss,
+            loss=self._mean(state) if last is None else last.loss,
             finished=state.finished,
             history=state.history,
             kept=_kept(state),
@@ -278,9 +286,9 @@ class _Trainer:
         )
 
 
-def _mean(state: RunState) -> float:
-    """Return the mean loss of the present epoch so far; 0 if no target has counted yet."""
-    return state.loss_sum / state.scored if state.scored else 0.0
+def _added(before: tuple[float, ...], more: Sequence[float]) -> tuple[float, ...]:
+    """Return sums of pairs; there is nothing before at the begin of an epoch."""
+    return tuple(a + b for a, b in zip(before or (0,) * len(more), more, strict=True))
 
 
 def _kept(state: RunState) -> EpochRecord | None:

@@ -11,6 +11,8 @@ from cellar.errors import InvalidInput, NotFinite, ShapeMismatch
 from cellar.nn.training.data.alignment import split
 from cellar.nn.training.data.batches import Plan
 from cellar.nn.training.data.dataset import Dataset
+from cellar.nn.training.losses.mse import MeanSquaredError
+from cellar.nn.training.objective import Objective
 from cellar.nn.training.spec import TrainingSpec
 
 
@@ -61,7 +63,7 @@ def test_reset_scores_every_step_once_with_what_stands_before_it(fields: dict[st
             assert fed[warmup + skip :] == batch.targets[: length - skip, row, 0].tolist()
             scored += fed[warmup + skip :]
             count += length - skip
-        assert count == batch.scored
+        assert [count] == batch.counts(Objective.of(MeanSquaredError(type="mse"), 1))
     assert sorted(scored) == numbered(fields["steps"], fields["rows"])[warmup + skip :, :, 0].T.ravel().tolist()
 
 

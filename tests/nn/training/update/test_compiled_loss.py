@@ -34,7 +34,7 @@ def score(
     commands = Arithmetic(cache).recording()
     d_outputs = np.zeros_like(outputs)
     loss = make_loss(spec, outputs.shape[2], cache)
-    recorded = loss.record(commands, outputs, targets, d_outputs, ragged=lengths is not None)
+    (recorded,) = loss.record(commands, outputs, targets, d_outputs, ragged=lengths is not None)
     recorded.prepare(scale, lengths)
     assert commands.run()
     return Scored(recorded.losses, d_outputs)
@@ -67,7 +67,7 @@ def test_some_steps_at_a_time_or_all_give_equal_bits(lengths: Ints | None, cache
     expected = score("mse", cache, outputs, targets, lengths, 0.5)
     for steps in (None, 3):
         loss = make_loss("mse", outputs.shape[2], cache, steps)
-        assert loss.measure(outputs, targets, lengths).tobytes() == expected.losses.tobytes()
+        assert loss.measure(outputs, targets, lengths)[0].tobytes() == expected.losses.tobytes()
     for begin in range(0, len(outputs), 3):
         part = slice(begin, min(begin + 3, len(outputs)))
         left = None if lengths is None else np.clip(lengths - begin, 0, part.stop - begin).astype(np.int32)

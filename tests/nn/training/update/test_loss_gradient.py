@@ -225,8 +225,8 @@ def learnt(
     ids, targets = rng.integers(0, 5, (STEPS, ROWS, 1)), rng.normal(size=(STEPS - skip, ROWS, 3))
     batch = Batch(None, ids.astype(np.float32), targets.astype(np.float32), skip, lengths)
     state = np.repeat(joined_initial(built, weights), ROWS, axis=0)
-    found = make(NESTED, weights, steps, cache).of(batch, state, masks_of(built), 0.5, begins=True)
-    return found.loss, found.state, named(built, found.gradient)
+    found = make(NESTED, weights, steps, cache).of(batch, state, masks_of(built), [0.5], begins=True)
+    return found.losses[0], found.state, named(built, found.gradient)
 
 
 def joined_initial(built: Network, weights: dict[str, Array]) -> Array:
@@ -277,7 +277,7 @@ def test_the_earliest_fault_of_the_first_row_counts(
     batch = Batch(None, inputs, np.zeros((7, 2, 1), np.float32), 0, None)
     gradient = make(network(1, recurrent(growing, 1), recurrent(dividing, 1), dense(1)), None, steps, cache)
     with pytest.raises(ForwardFault) as caught:
-        gradient.of(batch, np.zeros((2, 1), np.float32), lambda _: {}, 1.0, begins=False)
+        gradient.of(batch, np.zeros((2, 1), np.float32), lambda _: {}, [1.0], begins=False)
     assert caught.value.kind == kind
     assert caught.value.place == f"step {5 if kind == 1 else 2} of the window, row 1 of the batch"
 

@@ -63,8 +63,8 @@ def test_the_gradient_of_what_is_trained_has_the_same_bits(name: str, divided: b
         loss = CompiledLoss(MeanSquaredError(type="mse"), network.out_size, compiled.arithmetic)
         gradient = LossGradient(compiled, trainee, loss, 4 if divided else None, frozen=frozen)
         state = bound.initial_state(batch.inputs.shape[1])
-        learnt = gradient.of(batch, state, lambda steps: ones(network, steps), 0.25, begins=True)
-        found.append((learnt.gradient.copy(), learnt.loss, learnt.state))
+        learnt = gradient.of(batch, state, lambda steps: ones(network, steps), [0.25], begins=True)
+        found.append((learnt.gradient.copy(), learnt.losses, learnt.state))
     (whole, loss_, after), (part, same_loss, same_after) = found
     assert trained.of(whole).tobytes() == trained.of(part).tobytes()
     assert (loss_, after.tobytes()) == (same_loss, same_after.tobytes())

@@ -10,6 +10,7 @@ from cellar.nn.execution.dropout import Masks, draw_masks
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.training.data.batches import Batch
 from cellar.nn.training.losses.mse import MeanSquaredError
+from cellar.nn.training.objective import Objective
 from cellar.nn.training.update.compiled_loss import CompiledLoss
 from cellar.nn.training.update.loss_gradient import LossGradient
 from cellar.nn.training.update.weight_vector import Trainee, joined
@@ -46,7 +47,7 @@ def gradient_of(spec: dict[str, Any], most_bytes: int, cache: KernelCache) -> Lo
     rng = np.random.default_rng(0)
     weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in compiled.network.parameters}
     trainee.load(joined(compiled.network, weights))
-    return LossGradient(compiled, trainee, loss, None, WindowMemory(compiled.network, loss.cell, most_bytes))
+    return LossGradient(compiled, trainee, loss, None, WindowMemory(compiled.network, loss.objective, most_bytes))
 
 
 def learn(gradient: LossGradient, steps: int, rows: int, *, ragged: bool, skip: int) -> list[bytes]:
@@ -61,8 +62,8 @@ def learn(gradient: LossGradient, steps: int, rows: int, *, ragged: bool, skip: 
     def masks(part: slice) -> Masks:
         return draw_masks(built.layers, 3, 0, 0, part.stop - part.start, rows, first=part.start)
 
-    found = gradient.of(Batch(None, inputs, targets, skip, lengths), before, masks, 0.5, begins=True)
-    return [np.float64(found.loss).tobytes(), found.state.tobytes(), found.gradient.tobytes()]
+    found = gradient.of(Batch(None, inputs, targets, skip, lengths), before, masks, [0.5], begins=True)
+    return [np.float64(found.losses[0]).tobytes(), found.state.tobytes(), found.gradient.tobytes()]
 
 
 @pytest.mark.parametrize("skip", [0, 37])
@@ -105,7 +106,7 @@ def test_no_recording_reads_what_others_have_left(
 @pytest.mark.parametrize(("rows", "unit"), [(1, 16), (5, 16), (8, 2), (16, 1), (33, 16), (48, 1)])
 def test_segments_begin_at_the_end_and_have_whole_lanes(rows: int, unit: int) -> None:
     built = oracle.make_network(gradients.DEEP)
-    loss = oracle.make_network(network(2, dense(1))).layers[0].cell
+    loss = Objective.of(MeanSquaredError(type="mse"), built.out_size)
     memory = WindowMemory(built, loss, most_bytes=1_500_000)
     segments = memory.segments(5_000, rows, None)
     first, *others = segments
@@ -120,7 +121,7 @@ def test_segments_begin_at_the_end_and_have_whole_lanes(rows: int, unit: int) ->
 
 def test_the_memory_of_many_windows_is_bounded() -> None:
     built = oracle.make_network(network(8, recurrent("lstm", 64), dense(1)))
-    loss = oracle.make_network(network(2, dense(1))).layers[0].cell
+    loss = Objective.of(MeanSquaredError(type="mse"), built.out_size)
     memory = WindowMemory(built, loss)
     assert memory.bytes(10_000, 32) > 2**30
     assert memory.piece_bytes(10_000, 32, None) < 40 * 2**20

@@ -10,7 +10,9 @@ from cellar.errors import InvalidInput, NotFinite, ShapeMismatch
 from cellar.nn.model.network import Network
 from cellar.nn.training.data.batches import Plan, Room
 from cellar.nn.training.data.dataset import Dataset
-from cellar.nn.training.data.unread import unread, without_unread
+from cellar.nn.training.data.targets import check_factors, read_targets
+from cellar.nn.training.data.unread import without_unread
+from cellar.nn.training.objective import Objective
 from cellar.nn.training.spec import TrainingSpec
 
 
@@ -58,14 +60,23 @@ def split(
     Raise ShapeMismatch, InvalidInput or NotFinite with a pointer below /data, and InvalidInput for settings that do
     not fit the data.
     """
-    training = _aligned(data, in_size, out_size, spec, "/data", missing=missing)
+    objective = objective_of(out_size, data, spec)
+    check_factors(objective, spec.target_weights)
+    training = _aligned(data, in_size, objective, spec, "/data", missing=missing)
     if spec.validation is None:
         if data.validation is None:
             return training, None
-        return training, _aligned(data.validation, in_size, out_size, spec, "/data/validation", missing=missing)
+        return training, _aligned(data.validation, in_size, objective, spec, "/data/validation", missing=missing)
     if data.validation is not None:
         raise InvalidInput("validation is both a fraction and data of its own", pointer="/validation")
-    return _held_out(training, spec.validation, stateful=stateful)
+    return _held_out(training, spec.validation, objective.parts[-1].weights.stop, stateful=stateful)
+
+
+def objective_of(out_size: int, data: Dataset, spec: TrainingSpec) -> Objective:
+    """Return the objective of a run: each target has a loss of its own if targets have weights of their own."""
+    weights = [data.weights, None if data.validation is None else data.validation.weights]
+    per_target = spec.target_weights is not None or any(each is not None and each.ndim == 3 for each in weights)
+    return Objective.of(spec.loss, out_size, per_target=per_target)
 
 
 def check_window(plan: Plan) -> None:
@@ -84,7 +95,7 @@ def check_window(plan: Plan) -> None:
         )
 
 
-def _held_out(plan: Plan, fraction: float, *, stateful: bool) -> tuple[Plan, Plan]:
+def _held_out(plan: Plan, fraction: float, columns: int, *, stateful: bool) -> tuple[Plan, Plan]:
     """Hold out the last part: rows if there are several independent ones, otherwise scored steps of each row."""
     spec, rows = plan.spec, plan.inputs.shape[1]
     by_rows = rows > 1 and spec.state == "reset" and spec.window is None
@@ -92,7 +103,7 @@ def _held_out(plan: Plan, fraction: float, *, stateful: bool) -> tuple[Plan, Pla
         kept = rows - _held(rows, fraction)
         return plan.of_rows(slice(None, kept)), plan.of_rows(slice(kept, None))
     if plan.lengths is not None:
-        return _held_out_of_each(plan, plan.lengths, fraction, stateful=stateful)
+        return _held_out_of_each(plan, plan.lengths, fraction, columns, stateful=stateful)
     whole = plan.targets.shape[0]
     kept = whole - _held(whole, fraction)
     before = spec.warmup + spec.skip + kept
@@ -113,14 +124,14 @@ def _held(whole: int, fraction: float) -> int:
     return held
 
 
-def _held_out_of_each(plan: Plan, lengths: Ints, fraction: float, *, stateful: bool) -> tuple[Plan, Plan]:
-    """Hold out the last steps of each row, whose rows have lengths."""
+def _held_out_of_each(plan: Plan, lengths: Ints, fraction: float, columns: int, *, stateful: bool) -> tuple[Plan, Plan]:
+    """Hold out the last steps of each row, whose rows have lengths. Weights have so many columns."""
     spec, targets = plan.spec, plan.targets
     held = np.array([share_of(each, fraction) for each in lengths.tolist()], np.int32)
     held[lengths.argmax()] = _held(int(lengths.max()), fraction)
     kept = lengths - held
     first, most = spec.warmup + spec.skip, int(kept.max())
-    weights = plan.weights if plan.weights is not None else np.ones((*targets.shape[:2], 1), np.float32)
+    weights = plan.weights if plan.weights is not None else np.ones((*targets.shape[:2], columns), np.float32)
     steps = np.arange(len(targets))[:, None]
     trained = None if plan.weights is None else _where(steps < kept, weights)[:most]
     training = Plan(plan.inputs[: first + most], targets[:most], spec, kept, trained)
@@ -139,7 +150,7 @@ def _held_out_of_each(plan: Plan, lengths: Ints, fraction: float, *, stateful: b
 
 
 def _where(mask: Mask, weights: Floats) -> Floats:
-    """Return weights (T, B, 1) under a mask (T, B), and 0 elsewhere."""
+    """Return weights (T, B, ...) under a mask (T, B), and 0 elsewhere."""
     return np.where(mask[:, :, None], weights, np.float32(0))
 
 
@@ -155,10 +166,12 @@ def share_of(count: int, fraction: float) -> int:
 _AXES = " along the axis F of `layout`"
 
 
-def _aligned(data: Dataset, in_size: int, out_size: int, spec: TrainingSpec, pointer: str, *, missing: bool) -> Plan:
+def _aligned(
+    data: Dataset, in_size: int, objective: Objective, spec: TrainingSpec, pointer: str, *, missing: bool
+) -> Plan:
     inputs, targets = data.inputs, data.targets
     _check_size(inputs.shape[2], {in_size}, f"{pointer}/inputs", "features", _AXES)
-    _check_size(targets.shape[2], spec.loss.target_sizes(out_size), f"{pointer}/targets", "features", _AXES)
+    _check_size(targets.shape[2], objective.target_sizes, f"{pointer}/targets", "features", _AXES)
     _check_size(targets.shape[1], {inputs.shape[1]}, f"{pointer}/targets", "rows", ", as many as the inputs")
     steps = inputs.shape[0]
     scored = steps - spec.warmup - spec.skip
@@ -177,22 +190,9 @@ def _aligned(data: Dataset, in_size: int, out_size: int, spec: TrainingSpec, poi
     for name, array in (("inputs", data.inputs), ("targets", data.targets)):
         if not (missing and name == "inputs") and not np.isfinite(array).all():
             raise NotFinite(f"{name} hold a number that is not finite", pointer=f"{pointer}/{name}")
-    first, weights = targets.shape[0] - scored, data.weights
-    ignored = unread(data)
-    targets = spec.loss.read_targets(
-        data.targets,
-        out_size,
-        first=first,
-        pointer=f"{pointer}/targets",
-        ignored=None if ignored is None else ignored[first:],
-    )
-    return Plan(
-        np.ascontiguousarray(data.inputs, np.float32),
-        np.ascontiguousarray(targets, np.float32),
-        spec,
-        None if data.lengths is None else (data.lengths - (steps - scored)).astype(np.int32),
-        None if weights is None else np.ascontiguousarray(weights[first:, :, None], np.float32),
-    )
+    compared, weights = read_targets(data, objective, targets.shape[0] - scored, spec.target_weights, pointer)
+    left = None if data.lengths is None else (data.lengths - (steps - scored)).astype(np.int32)
+    return Plan(np.ascontiguousarray(data.inputs, np.float32), compared, spec, left, weights)
 
 
 def _check_size(actual: int, expected: set[int], pointer: str, what: str, hint: str) -> None:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from cellar.engine import Floats, Ints
 from cellar.nn.numerics.random_streams import permutation
+from cellar.nn.training.objective import Objective
 from cellar.nn.training.spec import TrainingSpec
 
 
@@ -40,9 +41,17 @@ def lengths_in(segment: slice, lengths: Ints | None) -> Ints | None:
     return None if lengths is None else np.clip(lengths - segment.start, 0, segment.stop - segment.start)
 
 
-def total(weights: Floats) -> float:
-    """Return the sum of weights, in their order in float64, which every machine computes in the same way."""
-    return float(np.cumsum(weights, dtype=np.float64)[-1]) if weights.size else 0.0
+def counts(targets: Floats, lengths: Ints | None, weights: Floats | None, objective: Objective) -> list[float]:
+    """Return for each part of an objective the number of its losses, or the sum of their weights.
+
+    Weights are added in their order in float64, which every machine computes in the same way.
+    """
+    if weights is not None:
+        columns = (weights[:, :, part.weights] for part in objective.parts)
+        return [float(np.cumsum(each, dtype=np.float64)[-1]) if each.size else 0.0 for each in columns]
+    steps, rows, _ = _sizes(targets)
+    count = steps * rows if lengths is None else sum(lengths.tolist())
+    return [count * part.each for part in objective.parts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +67,16 @@ class Batch:
     lengths: Ints | None
     """Steps of each row in `inputs`, None if all are of full length."""
     weights: Floats | None = None
-    """(T, B, 1): how much the loss of each target counts, None if all count 1."""
+    """(T, B, ...): how much each loss counts, in the columns of the objective; None if all count 1."""
 
     @property
     def scored_lengths(self) -> Ints | None:
         """Return the steps of each row in `targets`."""
         return None if self.lengths is None else np.maximum(self.lengths - np.int32(self.skip), np.int32(0))
 
-    @property
-    def scored(self) -> float:
-        """Return the number of scored steps over all rows, or the sum of their weights."""
-        if self.weights is not None:
-            return total(self.weights)
-        steps, rows, _ = _sizes(self.targets)
-        lengths = self.scored_lengths
-        return steps * rows if lengths is None else sum(lengths.tolist())
+    def counts(self, objective: Objective) -> list[float]:
+        """Return for each part of the objective the number of its losses, or the sum of their weights."""
+        return counts(self.targets, self.scored_lengths, self.weights, objective)
 
     def part(self, segment: slice) -> "Batch":
         """Return views of some steps of the window, which continue the steps before."""
@@ -114,7 +118,9 @@ class Plan:
     lengths: Ints | None = None
     """(B,): the targets of each row; None if each row has all."""
     weights: Floats | None = None
-    """(T, B, 1): how much each target counts; None if all count 1. It is 0 after the length of a row."""
+    """(T, B, ...): how much each loss counts, in the columns of the objective; None if all count 1.
+
+    It is 0 after the length of a row."""
     room: Room = field(default_factory=Room)
 
     @functools.cached_property
@@ -133,14 +139,6 @@ class Plan:
         if self.spec.state == "carry":
             return -(-(_sizes(self.inputs)[0] - self.spec.warmup) // self.window)
         return -(-_sizes(self.targets)[0] // (self.window - self.spec.skip))
-
-    @property
-    def scored(self) -> float:
-        """Return the number of scored steps over all rows, or the sum of their weights."""
-        if self.weights is not None:
-            return total(self.weights)
-        steps, rows, _ = _sizes(self.targets)
-        return steps * rows if self.lengths is None else sum(self.lengths.tolist())
 
     @functools.cached_property
     def updates(self) -> int:

@@ -19,7 +19,9 @@ class Dataset:
     lengths: Ints | None = None
     """(B,): the steps of each row, at most T; None for T each. What follows in a row is not read."""
     weights: Floats | None = None
-    """(T', B): how much each target counts in the loss, from 0. A target of weight 0 may be any number, or NaN."""
+    """(T', B), or (T', B, F) as the targets: how much each target counts in the loss, from 0.
+
+    A target of weight 0 may be any number, or NaN."""
 
     @property
     def arrays(self) -> Iterator[tuple[str, Floats | Ints]]:

@@ -16,7 +16,7 @@ def without_unread(data: Dataset, first: int, pointer: str) -> Dataset:
     ShapeMismatch or NotFinite with a pointer below `pointer` for lengths and weights that are not valid.
     """
     if data.weights is not None:
-        _check_weights(data.weights, data.targets.shape[:2], f"{pointer}/weights")
+        _check_weights(data.weights, data.targets.shape, f"{pointer}/weights")
     if data.lengths is not None:
         _check_lengths(data.lengths, data.inputs.shape[:2], first, f"{pointer}/lengths")
         data = _cut(data, data.lengths)
@@ -24,14 +24,15 @@ def without_unread(data: Dataset, first: int, pointer: str) -> Dataset:
         return data
     if not data.weights[first - len(data.inputs) + len(data.targets) :].any():
         raise InvalidInput("no target counts: all weights are 0", pointer=f"{pointer}/weights")
-    return replace(data, targets=np.where(data.weights[:, :, None] == 0, np.float32(0), data.targets))
+    weights = data.weights if data.weights.ndim == 3 else data.weights[:, :, None]
+    return replace(data, targets=np.where(weights == 0, np.float32(0), data.targets))
 
 
 def unread(data: Dataset) -> Mask | None:
-    """Return the mask (T', B) of the targets that do not count; None if all count."""
+    """Return the mask (T', B) of the steps whose targets do not count; None if all count."""
     if data.weights is not None:
         masked: Mask = data.weights == 0
-        return masked
+        return masked if masked.ndim == 2 else np.logical_and.reduce(masked, axis=2)
     if data.lengths is None:
         return None
     steps = np.arange(len(data.inputs) - len(data.targets), len(data.inputs))
@@ -47,7 +48,9 @@ def _cut(data: Dataset, lengths: Ints) -> Dataset:
         np.where(mask[:, :, None], array, np.float32(0))
         for mask, array in ((present, data.inputs), (present[shift:], data.targets))
     )
-    weights = None if data.weights is None else np.where(present[shift:], data.weights, np.float32(0))
+    weights = None if data.weights is None else data.weights.copy()
+    if weights is not None:
+        weights[~present[shift:]] = 0
     return replace(data, inputs=inputs, targets=targets, weights=weights)
 
 
@@ -72,11 +75,11 @@ def _check_lengths(lengths: Ints, shape: tuple[int, ...], first: int, pointer: s
 
 
 def _check_weights(weights: Floats, shape: tuple[int, ...], pointer: str) -> None:
-    if weights.shape != shape:
+    if weights.shape not in (shape[:2], shape):
         raise ShapeMismatch(
-            "expected a weight for each step and row of the targets",
+            "expected a weight for each step and row of the targets, or for each target",
             pointer=pointer,
-            expected=str(shape),
+            expected=f"{shape[:2]} or {shape}",
             actual=str(weights.shape),
         )
     if not np.isfinite(weights).all():

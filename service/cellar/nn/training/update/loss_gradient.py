@@ -18,7 +18,7 @@ sums are added from the last segment to the first, so their rounding depends on 
 bits.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ from cellar.nn.execution.backprop import Backprop, PassFault, PassMemory
 from cellar.nn.execution.dropout import Masks
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.training.data.batches import Batch
-from cellar.nn.training.update.compiled_loss import CompiledLoss, RecordedLoss, weighted
+from cellar.nn.training.update.compiled_loss import CompiledLoss, RecordedLoss
 from cellar.nn.training.update.weight_vector import Trainee, named
 from cellar.nn.training.update.window_memory import WindowMemory
 
@@ -47,8 +47,8 @@ class Learnt:
 
     gradient: Floats
     """(n,) of the scaled sum of the losses, with respect to all weights."""
-    loss: float
-    """The sum of all losses, each times its weight."""
+    losses: list[float]
+    """The sum of the losses of each part of the objective, each times its weight."""
     state: Floats
     """(B, state_size) after the last step of each row."""
 
@@ -94,18 +94,23 @@ class RecordedUpdate:
         d_outputs = workspace.floats((steps, rows, compiled.network.out_size))
         # Others use the memory in between, and the loss writes neither steps before the scored ones nor after a row.
         self._commands.copy(np.zeros((), np.float32), d_outputs if ragged else d_outputs[: batch.skip])
-        self._loss: RecordedLoss | None = None
-        self.loss_sum: Floats = np.zeros(1, np.float32)
+        self._losses = list[RecordedLoss]()
+        self._sums: Floats = np.zeros((len(loss.objective.parts), 1), np.float32)
         if len(self._targets):
             read, written, commands = outputs[batch.skip :], d_outputs[batch.skip :], self._commands
-            self._loss = loss.record(commands, read, self._targets, written, workspace, ragged=ragged)
-            compiled.arithmetic.record_sums(commands, self._loss.losses.reshape(1, -1), self.loss_sum, workspace)
+            self._losses = loss.record(commands, read, self._targets, written, workspace, ragged=ragged)
+            for part, total in zip(self._losses, self._sums, strict=True):
+                compiled.arithmetic.record_sums(commands, part.losses.reshape(1, -1), total, workspace)
         self.backprop.record_backward(d_outputs, compiled.arithmetic, begins=begins)
 
     @property
-    def losses(self) -> Floats:
-        """Return the losses (T, B, 1) of the scored steps."""
-        return np.empty((0, self._inputs.shape[1], 1), np.float32) if self._loss is None else self._loss.losses
+    def sums(self) -> list[float]:
+        """Return the sum of the losses of each part, without weights."""
+        return [float(total) for total in self._sums[:, 0]]
+
+    def losses(self, weights: Floats | None) -> list[Floats]:
+        """Return copies of the losses of each part, times their weights; no part if no step is scored."""
+        return [part.weighted(weights) for part in self._losses]
 
     def forward(self, batch: Batch, before: Floats, masks: DrawMasks, first: int) -> Floats:
         """Return the state after a batch whose rows begin with the states `before`. Raise as `run`."""
@@ -118,21 +123,21 @@ class RecordedUpdate:
         batch: Batch,
         before: Floats,
         masks: DrawMasks,
-        scale: float,
+        scales: Sequence[float],
         *,
         first: int = 0,
         d_after: Floats | None = None,
     ) -> None:
         """Compute losses and gradients of a batch whose first step is the step `first` of its window.
 
-        Rows begin with the states `before` (B, state_size), each loss counts `scale` times, and `d_after` is the
-        gradient of the states after it, None if nothing follows. Raise ForwardFault.
+        Rows begin with the states `before` (B, state_size), the losses of each part count `scales` times, and `d_after`
+        is the gradient of the states after it, None if nothing follows. Raise ForwardFault.
         """
         self._prepare(batch, before, masks, first)
         if d_after is not None:
             np.copyto(self.backprop.d_after, d_after)
-        if self._loss is not None:
-            self._loss.prepare(scale, batch.scored_lengths, batch.weights)
+        for part, scale in zip(self._losses, scales, strict=bool(self._losses)):
+            part.prepare(scale, batch.scored_lengths, batch.weights)
         self._run(None)
         self.backprop.finish()
 
@@ -175,32 +180,42 @@ class LossGradient:
         """
         self._frozen = frozen
         self._compiled, self._trainee, self._loss, self._recompute = compiled, trainee, loss, recompute
-        self._windows = windows or WindowMemory(compiled.network, loss.cell)
+        self._windows = windows or WindowMemory(compiled.network, loss.objective)
         self._largest = largest
         self._gradient: Floats = np.zeros(compiled.network.parameter_count, np.float32)
         self._gradients = named(compiled.network, self._gradient)
         self._memory = PassMemory(Workspace(0))
         self._recorded: dict[tuple[object, ...], RecordedUpdate] = {}
 
-    def of(self, batch: Batch, before: Floats, masks: DrawMasks, scale: float, *, begins: bool) -> Learnt:
-        """Return the loss and the gradient of a batch.
+    def of(self, batch: Batch, before: Floats, masks: DrawMasks, scales: Sequence[float], *, begins: bool) -> Learnt:
+        """Return the losses and the gradient of a batch.
 
-        Rows begin with the states `before` (B, state_size), which are the initial ones if `begins`, and each loss
-        counts `scale` times. Raise ForwardFault.
+        Rows begin with the states `before` (B, state_size), which are the initial ones if `begins`, and the losses of
+        each part of the objective count `scales` times. Raise ForwardFault.
         """
         steps, rows, _ = batch.inputs.shape
         segments = self._windows.segments(steps, rows, self._recompute)
         if len(segments) > 1:
-            return self._in_segments(batch, segments, before, masks, scale, begins=begins)
+            return self._in_segments(batch, segments, before, masks, scales, begins=begins)
         recorded = self._of_shape(batch, begins=begins, is_segment=False)
-        recorded.run(batch, before, masks, scale)
-        after, loss = recorded.backprop.after.copy(), float(recorded.loss_sum[0])
-        if batch.weights is not None:
-            loss = self._compiled.arithmetic.total(weighted(recorded.losses, batch.weights))
-        return Learnt(self._gradient, loss, after)
+        recorded.run(batch, before, masks, scales)
+        sums = recorded.sums if batch.weights is None else self._totals([recorded.losses(batch.weights)])
+        return Learnt(self._gradient, sums, recorded.backprop.after.copy())
+
+    def _totals(self, segments: list[list[Floats]]) -> list[float]:
+        """Return the sum of the losses of each part over segments, of which some have none."""
+        parts = zip(*(losses for losses in segments if losses), strict=True)
+        return [self._compiled.arithmetic.total(np.concatenate(losses)) for losses in parts]
 
     def _in_segments(
-        self, batch: Batch, segments: tuple[slice, ...], before: Floats, masks: DrawMasks, scale: float, *, begins: bool
+        self,
+        batch: Batch,
+        segments: tuple[slice, ...],
+        before: Floats,
+        masks: DrawMasks,
+        scales: Sequence[float],
+        *,
+        begins: bool,
     ) -> Learnt:
         states = [before]
         for segment in segments[:-1]:
@@ -208,18 +223,17 @@ class LossGradient:
             recorded = self._of_shape(part, begins=begins, is_segment=True)
             states.append(recorded.forward(part, states[-1], masks, segment.start))
         self._gradient[:] = 0
-        after, d_after, losses = before, np.zeros_like(before), list[Floats]()
+        after, d_after, losses = before, np.zeros_like(before), list[list[Floats]]()
         for segment, state in zip(reversed(segments), reversed(states), strict=True):
             part = batch.part(segment)
             recorded = self._of_shape(part, begins=begins, is_segment=True)
             if self._recompute is None:
                 recorded.backprop.continues(continued=bool(losses), unfinished=segment is not segments[0])
-            recorded.run(part, state, masks, scale, first=segment.start, d_after=d_after)
+            recorded.run(part, state, masks, scales, first=segment.start, d_after=d_after)
             after = after if losses else recorded.backprop.after.copy()
             d_after = recorded.backprop.d_before.copy()
-            losses.append(weighted(recorded.losses.copy(), part.weights))
-        total = self._compiled.arithmetic.total(np.concatenate(losses[::-1]))
-        return Learnt(self._gradient, total, after)
+            losses.append(recorded.losses(part.weights))
+        return Learnt(self._gradient, self._totals(losses[::-1]), after)
 
     def _of_shape(self, batch: Batch, *, begins: bool, is_segment: bool) -> RecordedUpdate:
         """Return the recording for batches of this shape. A new one replaces the least recently used one."""

@@ -8,10 +8,11 @@ not depend on whether, and how, a window is divided.
 import math
 from collections.abc import Iterator
 
-from cellar.engine import Cell, Signal, TrainingScratch, room
+from cellar.engine import Signal, TrainingScratch, room
 from cellar.nn.execution.array_functions import sum_bytes
 from cellar.nn.model.network import Network
 from cellar.nn.training.data.batches import cut
+from cellar.nn.training.objective import Objective
 
 WINDOW_BYTES = 256 * 1024 * 1024
 """Most memory for the values of windows that are not divided."""
@@ -26,12 +27,12 @@ SEGMENT_BYTES = 32 * 1024 * 1024
 class WindowMemory:
     """The memory of the forward and the backward pass of a network, and of its loss, over windows."""
 
-    def __init__(self, network: Network, loss: Cell, most_bytes: int = WINDOW_BYTES) -> None:
+    def __init__(self, network: Network, objective: Objective, most_bytes: int = WINDOW_BYTES) -> None:
         """Divide windows that need more than `most_bytes`."""
         self._network = network
         self._scratch = [TrainingScratch(layer.cell) for layer in network.layers]
-        self._loss = TrainingScratch(loss)
-        self._loss_inputs = loss.in_sizes
+        self._parts = objective.parts
+        self._losses = [(TrainingScratch(part.cell), part.each) for part in objective.parts]
         self._most_bytes = most_bytes
         self._lengths: dict[tuple[int, int], int] = {}
         self._phase = max([scratch.phase for scratch in self._scratch], default=1)
@@ -72,24 +73,35 @@ class WindowMemory:
         """Return the bytes of a workspace for one recording with segments of this many steps, at most."""
         numbers = steps * rows
         floats = sum(room(4 * numbers * size) for size in self._sizes())
-        calls = [bytes_ for scratch in (*self._scratch, self._loss) for bytes_ in scratch.parts(steps, rows)]
+        calls = [length for parts in self._calls(steps, rows) for length in parts]
         return floats + sum(room(length) for length in [*calls, *self._sums(numbers, rows)])
 
     def forward_bytes(self, steps: int, rows: int) -> int:
         """Return the bytes of a forward pass that keeps nothing for a backward one, and of the loss, at most."""
         outputs = sum(4 * steps * rows * layer.cell.out_size for layer in self._network.layers)
-        calls = [scratch.parts(steps, rows)[0] for scratch in (*self._scratch, self._loss)]
-        divided = 4 * steps * rows * sum(self._loss_inputs) if len(self._loss_inputs) > 2 else 0
-        return 2 * outputs + divided + 2 * max(calls)  # the pool keeps memory of sizes that are powers of two
+        calls = [parts[0] for parts in self._calls(steps, rows)]
+        copies = sum(self._copied_sizes())
+        # The pool keeps memory of sizes that are powers of two.
+        return 2 * outputs + 4 * steps * rows * copies + 2 * max(calls)
+
+    def _calls(self, steps: int, rows: int) -> Iterator[list[int]]:
+        """Yield the bytes of the forward and of the backward invocation, of each layer and of each loss."""
+        yield from (scratch.parts(steps, rows) for scratch in self._scratch)
+        yield from (scratch.parts(steps, rows * each) for scratch, each in self._losses)
 
     @property
     def state_size(self) -> int:
         """The numbers of the state of a row."""
         return self._network.state_size
 
+    @property
+    def losses(self) -> int:
+        """The number of losses of a step and row."""
+        return sum(part.each for part in self._parts)
+
     def _sums(self, numbers: int, rows: int) -> Iterator[int]:
         """Yield the bytes of the sums over losses, and over the rows of initial states."""
-        yield sum_bytes(numbers)
+        yield from (sum_bytes(numbers * part.each) for part in self._parts)
         for layer in self._network.layers:
             for _, columns in layer.starts:
                 yield sum_bytes(rows, columns.stop - columns.start)
@@ -111,9 +123,19 @@ class WindowMemory:
                 yield from (*reads, *reads, layer.cell.out_size, layer.cell.out_size)
         if len(network.output) > 1:
             yield network.out_size
-        yield from (network.out_size, 1, 1)  # the gradient of the outputs, the losses and their gradients
-        if len(self._loss_inputs) > 2:
-            yield from 2 * self._loss_inputs[:-1]  # the outputs in parts, and their gradients
+        yield network.out_size  # the gradient of the outputs
+        for part in self._parts:
+            yield from (part.each, part.each)  # the losses and their gradients
+        yield from self._copied_sizes()
+
+    def _copied_sizes(self) -> Iterator[int]:
+        """Yield the sizes of the outputs and targets that are copied for a loss, and of their gradients."""
+        for part in self._parts:
+            if len(self._parts) > 1:
+                outputs = part.outputs.stop - part.outputs.start
+                yield from (outputs, outputs, part.compared.stop - part.compared.start)
+            if len(part.cell.in_sizes) > 2:  # one for each input of the loss
+                yield from 2 * [part.each * size for size in part.cell.in_sizes[:-1]]
 
     def _size(self, signal: Signal) -> int:
         """Return the size of the concatenated outputs of a signal."""
