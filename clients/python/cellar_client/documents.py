@@ -311,4 +311,6 @@ class TrainingSettings(TypedDict):
     batch_size: NotRequired[int]
     seed: NotRequired[int]
     early_stopping: NotRequired[Document | None]
+    target_weights: NotRequired[list[float]]
+    freeze: NotRequired[list[int | str]]
     publish: NotRequired[str]

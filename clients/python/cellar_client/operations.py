@@ -119,17 +119,20 @@ class ClientCore:
         *,
         layout: str | None = None,
         validation: float | Pair | None = None,
+        lengths: Sequence[int] | None = None,
+        weights: Inputs | None = None,
         key: str | None = None,
         **settings: Unpack[TrainingSettings],
     ) -> Operation[JobCore]:
         """Train a version on inputs and targets, and return the job.
 
         Both are arrays, lists or tables (T, F) or (T, B, F), or with the axes of `layout`; targets are aligned with the
-        end of the inputs. `validation` holds out a fraction of the data, or is a pair of inputs and targets. `settings`
-        are the fields of docs/reference/training.md. The same `key` within a day is the same job, also from another
-        process.
+        end of the inputs. A target that is NaN does not count. `lengths` are the steps of each row, and `weights` say
+        how much each target counts. `validation` holds out a fraction of the data, or is a pair of inputs and targets.
+        `settings` are the fields of docs/reference/training.md. The same `key` within a day is the same job, also from
+        another process.
         """
-        data = Dataset(inputs, targets, layout)
+        data = Dataset(inputs, targets, layout, lengths, weights)
         return (yield from submit(model, data, validation, key, settings, self.give_up_s))
 
     def job(self, job: str) -> Operation[JobCore]:

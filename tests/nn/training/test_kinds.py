@@ -13,7 +13,11 @@ from cellar.nn.training.schedules import SCHEDULES
 from tests.nn.golden.cases import dense, recurrent
 from tests.nn.training.small import losses
 
-REQUIRED: dict[str, dict[str, Any]] = {"step": {"every": 3}, "exponential": {"factor": 0.9}}
+REQUIRED: dict[str, dict[str, Any]] = {
+    "step": {"every": 3},
+    "exponential": {"factor": 0.9},
+    "several": {"parts": [{"outputs": 1, "loss": "mse"}, {"outputs": 1, "loss": "binary_cross_entropy", "weight": 2}]},
+}
 """The settings without a default."""
 
 

@@ -1,5 +1,6 @@
 """Training jobs: submitted once, followed until they end."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,18 +110,32 @@ class Dataset:
     inputs: Inputs
     targets: Inputs
     layout: str | None = None
+    lengths: Sequence[int] | None = None
+    weights: Inputs | None = None
 
     def document(self) -> Document:
         """Return them as JSON."""
         found = self.pair(self.inputs, self.targets)
+        if self.lengths is not None:
+            found["lengths"] = [int(length) for length in self.lengths]
+        if self.weights is not None:
+            weights = np.asarray(self.weights, np.float64)
+            if self.layout is None and weights.ndim < np.ndim(found["inputs"]):
+                weights = weights[..., None]
+            found["weights"] = self._lists(weights)
         layout = self.layout or ("TBF" if np.ndim(found["inputs"]) > 2 else "TF")
         return {**found, "layout": layout}
 
     def pair(self, inputs: Inputs, targets: Inputs) -> Document:
-        """Return inputs and targets as nested lists."""
-        return {"inputs": self._lists(inputs), "targets": self._lists(targets)}
+        """Return inputs and targets as nested lists. A target that is NaN is null: it does not count."""
+        return {"inputs": self._lists(inputs), "targets": _with_nulls(self._lists(targets))}
 
     def _lists(self, values: Inputs) -> list[Any]:
         array = np.asarray(values, np.float64) if self.layout else as_array(np.asarray(values, np.float64))
         found: list[Any] = array.tolist()
         return found
+
+
+def _with_nulls(values: list[Any]) -> list[Any]:
+    """Return nested lists with None for NaN."""
+    return [_with_nulls(value) if isinstance(value, list) else None if value != value else value for value in values]

@@ -82,6 +82,24 @@ LineInputs = Annotated[Numbers, _inputs(2, 3)]
 Data = Annotated[Any, _listing(1, 2, 3)]
 """Numbers of a dataset, nested as its layout says."""
 
+DataWithGaps = Annotated[Any, WithJsonSchema(nested(1, 2, 3, null_numbers=True))]
+"""Numbers of a dataset, of which each may be null."""
+
+_FLAG: dict[str, Any] = {"type": ["boolean", "integer"], "minimum": 0, "maximum": 1}
+
+NestedFlags = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _nested(depth, {"type": ["boolean", "integer"], "minimum": 0, "maximum": 1}, null_rows=False)
+                for depth in (1, 2, 3)
+            ]
+        }
+    ),
+]
+"""Booleans of a dataset, nested as its layout says."""
+
 StateInput = Annotated[Numbers, _listing(2)]
 """Numbers of a state: an array for each row."""
 

@@ -1,5 +1,6 @@
 """Requests for training jobs with their data and settings, and answers about their progress."""
 
+import functools
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal, Self
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cellar.api.schemas.names import Answer, Layout, ModelRef, time_of
-from cellar.api.schemas.numbers import Data
+from cellar.api.schemas.numbers import Counts, Data, DataWithGaps, NestedFlags
+from cellar.errors import ShapeMismatch
 from cellar.jobs.attempt.checkpoint import EVALUATION
 from cellar.jobs.options import JobOptions, Priority
 from cellar.jobs.submission import Publish, publish_of, training_spec
@@ -18,6 +20,7 @@ from cellar.nn.spec.base import Frozen
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.spec import TrainingSpec
 from cellar.ports import Job, JobState
+from cellar.wire.arrays.gaps import parse_flags, parse_gaps
 from cellar.wire.arrays.layout import check_layout, parse_layout
 
 
@@ -25,17 +28,34 @@ class PairRequest(Frozen):
     """Inputs and targets, as nested arrays in the layout of the data."""
 
     inputs: Data = Field(description="Nested arrays of numbers, with an axis for each letter of the layout.")
-    targets: Data = Field(
-        description="Nested arrays of numbers, with the same axes, aligned with the end of the inputs."
+    targets: DataWithGaps = Field(
+        description="Nested arrays of numbers, with the same axes, aligned with the end of the inputs. null: a target"
+        " that does not count."
+    )
+    lengths: Counts | None = Field(
+        None, description="The steps of each row. What follows in inputs, targets, mask and weights is not read."
+    )
+    mask: NestedFlags | None = Field(
+        None,
+        description="Nested booleans, or zeros and ones, with the axes of the targets: which of them count. The axis F"
+        " may have length 1.",
+    )
+    weights: Data | None = Field(
+        None,
+        description="Nested numbers from 0, with the axes of the targets: how much each of them counts. The axis F may"
+        " have length 1.",
     )
 
-    def arrays(self, layout: str, pointer: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return inputs and targets as (T, B, F). Raise InvalidInput with a pointer that begins with `pointer`."""
-        inputs, targets = (
-            parse_layout(value, layout, f"{pointer}/{name}")
-            for name, value in (("inputs", self.inputs), ("targets", self.targets))
-        )
-        return inputs, targets
+    def part(self, layout: str, pointer: str, validation: Dataset | None = None) -> Dataset:
+        """Return the arrays as (T, B, F). Raise InvalidInput, ShapeMismatch or NotFinite below `pointer`."""
+        inputs = parse_layout(self.inputs, layout, f"{pointer}/inputs")
+        targets, known = parse_gaps(self.targets, layout, f"{pointer}/targets")
+        weights = [] if known is None else [known]
+        for name, value, read in (("mask", self.mask, parse_flags), ("weights", self.weights, parse_layout)):
+            if value is not None:
+                weights.append(_of_targets(read(value, layout, f"{pointer}/{name}"), targets, f"{pointer}/{name}"))
+        lengths = None if self.lengths is None else np.array(self.lengths, np.int32)
+        return Dataset(inputs, targets, validation, lengths, _product(weights))
 
 
 class DataRequest(PairRequest):
@@ -47,9 +67,29 @@ class DataRequest(PairRequest):
     def dataset(self) -> Dataset:
         """Return the arrays. Raise InvalidInput, ShapeMismatch or NotFinite with a pointer."""
         layout = check_layout(self.layout, pointer="/data/layout")
-        inputs, targets = self.arrays(layout, "/data")
-        held_out = Dataset(*self.validation.arrays(layout, "/data/validation")) if self.validation else None
-        return Dataset(inputs, targets, held_out)
+        held_out = self.validation.part(layout, "/data/validation") if self.validation else None
+        return self.part(layout, "/data", held_out)
+
+
+def _of_targets(weights: NDArray[np.float32], targets: NDArray[np.float32], pointer: str) -> NDArray[np.float32]:
+    """Return weights (T, B, F), where F may be 1. Raise ShapeMismatch unless they are those of the targets."""
+    if weights.shape not in (targets.shape, (*targets.shape[:2], 1)):
+        raise ShapeMismatch(
+            "expected the axes of the targets",
+            pointer=pointer,
+            expected=str(targets.shape),
+            actual=str(weights.shape),
+        )
+    return weights
+
+
+def _product(weights: list[NDArray[np.float32]]) -> NDArray[np.float32] | None:
+    """Return the product of weights: (T, B) if all targets of a step have the same, otherwise (T, B, F)."""
+    if not weights:
+        return None
+    found = functools.reduce(np.multiply, weights)
+    same = bool((found == found[:, :, :1]).all())
+    return np.ascontiguousarray(found[:, :, 0] if same else found)
 
 
 class JobRequest(TrainingSpec):
