@@ -147,7 +147,7 @@ def _single(numbers: tuple[float, ...], none: float) -> float | list[float]:
 
 
 def _several(numbers: float | list[float], counts: float | list[float]) -> tuple[float, ...]:
-    """Return what `_single` was given. At the begin of an epoch nothing has been counted."""
+    """Return the numbers that `_single` was given. At the begin of an epoch there are none."""
     if isinstance(numbers, list):
         return tuple(numbers)
     return (numbers,) if counts else ()

@@ -1,4 +1,4 @@
-"""What a run minimises: one loss of all outputs, or several losses of consecutive outputs, each with a factor.
+"""The objective of a run: one loss of all outputs, or several losses of consecutive outputs, each with a factor.
 
 Each part is the weighted mean of its losses, and the objective is their sum, each times its factor.
 """

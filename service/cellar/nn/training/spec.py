@@ -92,7 +92,7 @@ class TrainingSpec(Frozen):
     target_weights: Annotated[tuple[Factor, ...], Field(strict=False, max_length=MAX_SIZE)] | None = Field(
         None,
         exclude_if=is_unused,
-        description="How much each target counts in the loss: a number from 0 for each. Default: all the same.",
+        description="How much each target counts in the loss: a number from 0 for each. Default: each counts 1.",
     )
     freeze: ParameterPaths = Field(
         (),

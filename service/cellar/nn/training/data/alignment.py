@@ -125,7 +125,7 @@ def _held(whole: int, fraction: float) -> int:
 
 
 def _held_out_of_each(plan: Plan, lengths: Ints, fraction: float, columns: int, *, stateful: bool) -> tuple[Plan, Plan]:
-    """Hold out the last steps of each row, whose rows have lengths. Weights have so many columns."""
+    """Hold out the last steps of each row of a plan with lengths. `columns` is the number of those of weights."""
     spec, targets = plan.spec, plan.targets
     held = np.array([share_of(each, fraction) for each in lengths.tolist()], np.int32)
     held[lengths.argmax()] = _held(int(lengths.max()), fraction)

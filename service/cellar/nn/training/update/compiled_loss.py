@@ -1,7 +1,7 @@
 """Compiles losses as cells: from an output `x` and its `target`, both of one step and row, to one number.
 
 Outputs of a loss with several inputs are divided: of three outputs for each target, every third goes to each input.
-If each of n targets has a loss of its own, each step of a row is n rows for the cell.
+If each of n targets has a loss of its own, a step of a row is n rows for the cell.
 """
 
 from dataclasses import dataclass
@@ -129,6 +129,7 @@ class _CompiledPart:
         """Record the losses of the part and their gradient. What is not dense is copied."""
 
         def copied(array: Floats) -> Floats:
+            """Record the copy of an array to memory of its own, and return that."""
             recording.copy(array, copy := workspace.floats(array.shape))
             return copy
 
