@@ -189,6 +189,27 @@ class ModelLineDocument(TypedDict):
     versions: list[VersionDocument]
 
 
+class DatasetLineDocument(TypedDict):
+    """A dataset in a list."""
+
+    dataset: str
+    digest: str
+    source: str
+    created: str
+    rows: int
+    series: int
+    size_bytes: int
+    first: str | None
+    last: str | None
+    interval_s: float | None
+
+
+class DatasetDocument(DatasetLineDocument):
+    """A dataset with its columns."""
+
+    columns: list[Document]
+
+
 class KeyDocument(TypedDict):
     """An API key, without its text."""
 

@@ -127,6 +127,10 @@ class DeletionUnknown(NotFound, type="deletion_unknown"):
     """No deletion of many sessions has that name, or it ended long ago."""
 
 
+class DatasetUnknown(NotFound, type="dataset_unknown"):
+    """There is no such dataset."""
+
+
 class JobUnknown(NotFound, type="job_unknown"):
     """There is no such job."""
 
@@ -149,6 +153,10 @@ class AliasMoved(Conflict, type="alias_moved"):
 
 class AliasesFull(Conflict, type="aliases_full"):
     """The model has as many aliases as it may have."""
+
+
+class DatasetInUse(Conflict, type="dataset_in_use"):
+    """Training jobs that have not ended need the dataset; `document` has their number, `jobs`."""
 
 
 class JobActive(Conflict, type="job_active"):
@@ -293,6 +301,10 @@ class JobTooLarge(Refused, type="job_too_large"):
 
 class ForkTooLarge(Refused, type="fork_too_large"):
     """The children would have more state than is allowed."""
+
+
+class DatasetInvalid(Refused, type="dataset_invalid"):
+    """A file of readings cannot be read as asked; `document` has `row` and `column`."""
 
 
 class ImportRefused(Refused, type="import_refused"):

@@ -17,6 +17,7 @@ COMMANDS = {
     "ps": "remote.watch",
     "models": "remote.models",
     "sessions": "remote.sessions",
+    "datasets": "remote.datasets",
     "jobs": "remote.jobs",
     "train": "remote.train",
     "forecast": "remote.forecasts",

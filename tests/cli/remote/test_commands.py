@@ -114,6 +114,24 @@ def test_a_file_goes_out_and_comes_in(run: Run, model: str, tmp_path: Path, caps
     assert [each.name for each in tmp_path.iterdir()] == ["out.safetensors"]
 
 
+def test_a_dataset_is_added_shown_and_deleted(
+    run: Run, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "readings.csv"
+    file.write_text("time,room,temp\n2024-03-01,hall,20.5\n2024-03-02,hall,?\n")
+    asked = ("datasets", "add", str(file), "--name", model, "--targets", "temp", "--series", "room")
+    assert (run(*asked)["rows"], run(*asked)["series"]) == (2, 1)
+    assert run("datasets", "show", model)["statistics"][2]["missing"] == 1
+    assert model in [each["dataset"] for each in run("datasets", "list")["datasets"]]
+    file.write_text("temp\n1\n2\nwarm\n")
+    assert "row 4, column \"temp\": 'warm' is not a number" in refused(capsys, "datasets", "add", str(file))
+    assert "did you mean" in refused(capsys, *asked, "--set", "timezon=UTC")
+    assert "its name ends with none of" in refused(capsys, "datasets", "add", "readings.xls")
+    assert "repeat the command with --yes" in refused(capsys, "datasets", "delete", model)
+    assert run("datasets", "delete", model, "--yes") == {"deleted": model}
+    assert "no dataset" in refused(capsys, "datasets", "show", model)
+
+
 def test_a_job_is_submitted_cancelled_and_deleted(
     run: Run, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ import httpx
 from cellar_client.aio.driver import AsyncDriver
 from cellar_client.aio.methods import AsyncPerformer, awaiting, iterating, opening
 from cellar_client.arrays.inputs import Inputs, grouped
+from cellar_client.catalogue.datasets import DatasetsCore
 from cellar_client.catalogue.jobs import JobCore
 from cellar_client.catalogue.keys import KeysCore
 from cellar_client.catalogue.models import ModelsCore
@@ -222,6 +223,20 @@ class AsyncModels(AsyncPerformer):
     list = iterating(ModelsCore.list)
 
 
+class AsyncDatasets(AsyncPerformer):
+    """The datasets of a service."""
+
+    core: DatasetsCore
+
+    add = awaiting(DatasetsCore.add)
+    get = awaiting(DatasetsCore.get)
+    statistics = awaiting(DatasetsCore.statistics)
+    rows = iterating(DatasetsCore.rows)
+    delete = awaiting(DatasetsCore.delete)
+
+    list = iterating(DatasetsCore.list)
+
+
 class AsyncKeys(AsyncPerformer):
     """The API keys of the client's tenant."""
 
@@ -284,6 +299,8 @@ class AsyncClient(AsyncPerformer):
         )
         self.models = AsyncModels(ModelsCore(give_up_s), self._driver)
         """The models of the service."""
+        self.datasets = AsyncDatasets(DatasetsCore(give_up_s), self._driver)
+        """The datasets of the service."""
         self.keys = AsyncKeys(KeysCore(give_up_s), self._driver)
         """The API keys of the client's tenant."""
 

@@ -9,6 +9,7 @@ from typing import Self
 import httpx
 
 from cellar_client.arrays.inputs import Inputs, grouped
+from cellar_client.catalogue.datasets import DatasetsCore
 from cellar_client.catalogue.jobs import JobCore
 from cellar_client.catalogue.keys import KeysCore
 from cellar_client.catalogue.models import ModelsCore
@@ -164,6 +165,20 @@ class Models(Performer):
     list = iterating(ModelsCore.list)
 
 
+class Datasets(Performer):
+    """The datasets of a service."""
+
+    core: DatasetsCore
+
+    add = blocking(DatasetsCore.add)
+    get = blocking(DatasetsCore.get)
+    statistics = blocking(DatasetsCore.statistics)
+    rows = iterating(DatasetsCore.rows)
+    delete = blocking(DatasetsCore.delete)
+
+    list = iterating(DatasetsCore.list)
+
+
 class Keys(Performer):
     """The API keys of the client's tenant."""
 
@@ -225,6 +240,8 @@ class Client(Performer):
         )
         self.models = Models(ModelsCore(give_up_s), self._driver)
         """The models of the service."""
+        self.datasets = Datasets(DatasetsCore(give_up_s), self._driver)
+        """The datasets of the service."""
         self.keys = Keys(KeysCore(give_up_s), self._driver)
         """The API keys of the client's tenant."""
 

@@ -1,0 +1,28 @@
+"""Datasets that the blocking client sends, reads and deletes."""
+
+from pathlib import Path
+
+import pytest
+
+from cellar_client import Client
+from cellar_client import errors as client_errors
+
+
+def test_a_file_becomes_a_dataset(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "readings.csv"
+    path.write_text("time,room,temp\n2024-03-01,hall,20.5\n2024-03-02,hall,-999\n2024-03-01,attic,3\n")
+    made = client.datasets.add("readings", path, targets="temp", series="room", options={"missing": "-999"})
+    assert (made["rows"], made["series"]) == (3, 2)
+    assert client.datasets.get("readings") == made
+    assert [row[2] for row in client.datasets.rows("readings", series="hall")] == [20.5, None]
+    assert client.datasets.statistics("readings")["columns"][2]["missing"] == 1
+    assert "readings" in [each["dataset"] for each in client.datasets.list()]
+    path.write_text("temp\n1\n2\nwarm\n")
+    with pytest.raises(client_errors.DatasetInvalid) as caught:
+        client.datasets.add("faulty", path)
+    assert (caught.value.document["row"], caught.value.document["column"]) == (4, "temp")
+    with pytest.raises(ValueError, match="its name ends with none of"):
+        client.datasets.add("faulty", tmp_path / "readings.xls")
+    client.datasets.delete("readings")
+    with pytest.raises(client_errors.DatasetUnknown):
+        client.datasets.get("readings")
