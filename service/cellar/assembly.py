@@ -150,7 +150,7 @@ class Api(Parts):
             learning=SessionLearning(*stored, self.registry),
             snapshots=Snapshots(*stored, copies, self.clock),
             forks=Forks(*stored, copies, self.clock, most_bytes=settings.max_fork_bytes),
-            forecasts=Forecasts(*stored, max_steps=settings.max_forecast_steps),
+            forecasts=Forecasts(*stored, self.datasets.open, max_steps=settings.max_forecast_steps),
             histories=SessionHistory(*stored, history, limit=limit),
             replays=Replays(*stored, history, uses, self.clock, kernel_rev=KERNEL_REV, limit=limit),
             shadows=Shadows(*stored, history, shadows, uses, self.clock),

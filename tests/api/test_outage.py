@@ -30,6 +30,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("/v1/sessions/{session}/state", "patch"): {"layers": [{"layer": 0, "h": [[1]]}]},
     ("/v1/sessions/{session}", "patch"): {"pinned": True},
     ("/v1/sessions/{session}/fork", "post"): {"count": 1},
+    ("/v1/models/{model}/backtest", "post"): {"dataset": "none"},
     ("/v1/sessions/{session}/forecast", "post"): {"horizon": 2, "last": [[1]], "feedback": {"0": 0}},
     ("/v1/sessions/{session}/snapshots", "post"): {"snapshot": "snapshot"},
     ("/v1/sessions/{session}/restore", "post"): {"snapshot": "snapshot"},

@@ -68,7 +68,45 @@ class ForecastDocument(TypedDict):
     model: str
     position: str
     horizon: int
+    times: list[Any] | None
     targets: dict[str, TargetForecast]
+
+
+class BacktestTarget(TypedDict):
+    """The metrics of a target in all, by series and by step ahead, and those of naive forecasts."""
+
+    metrics: dict[str, float | None]
+    series: dict[str, dict[str, float | None]]
+    steps: dict[str, list[float | None]]
+    baselines: dict[str, dict[str, float | None]]
+    better_than: dict[str, float | None]
+
+
+class BacktestPlot(TypedDict):
+    """Values that were forecast, and the forecasts."""
+
+    series: str
+    target: str
+    times: list[str] | None
+    rows: list[int]
+    actual: list[float | None]
+    point: list[float | None]
+    low: list[float | None] | None
+    high: list[float | None] | None
+    interval: float | None
+
+
+class BacktestDocument(TypedDict):
+    """A backtest of a model on a dataset."""
+
+    model: str
+    dataset: str
+    horizon: int
+    stride: int
+    origins: int
+    values: int
+    targets: dict[str, BacktestTarget]
+    plots: list[BacktestPlot]
 
 
 class HistoryDocument(ChangeDocument):

@@ -21,6 +21,7 @@ COMMANDS = {
     "jobs": "remote.jobs",
     "train": "remote.train",
     "forecast": "remote.forecasts",
+    "backtest": "remote.forecasts",
     "import": "remote.exchange",
     "export": "remote.exchange",
     "bench": "remote.bench",

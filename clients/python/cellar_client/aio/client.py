@@ -210,6 +210,7 @@ class AsyncModels(AsyncPerformer):
     host_graph = awaiting(ModelsCore.host_graph)
     get = awaiting(ModelsCore.get)
     versions = awaiting(ModelsCore.versions)
+    backtest = awaiting(ModelsCore.backtest)
     describe = awaiting(ModelsCore.describe)
     weights = awaiting(ModelsCore.weights)
     export = awaiting(ModelsCore.export)

@@ -13,7 +13,14 @@ from cellar_client.catalogue.files import network_of_file, parts_of_file, read_t
 from cellar_client.catalogue.torch_modules import modules_in
 from cellar_client.core.effects import Content, Emission, Emit, Operation, Request
 from cellar_client.core.exchange import call, exchange, given
-from cellar_client.documents import AliasDocument, Document, ModelDocument, ModelLineDocument, VersionDocument
+from cellar_client.documents import (
+    AliasDocument,
+    BacktestDocument,
+    Document,
+    ModelDocument,
+    ModelLineDocument,
+    VersionDocument,
+)
 
 
 class Check(NamedTuple):
@@ -121,6 +128,40 @@ class ModelsCore:
             page = yield from call("GET", path, params=params, give_up_s=self.give_up_s)
             found += page["versions"]
             cursor = page["cursor"]
+        return found
+
+    def backtest(
+        self,
+        model: str,
+        dataset: str,
+        horizon: int | None = None,
+        *,
+        stride: int | None = None,
+        start: float | None = None,
+        quantiles: Sequence[float] | None = None,
+        paths: int | None = None,
+        seed: int | None = None,
+        period: int | None = None,
+        inputs: Sequence[str] | None = None,
+        targets: Sequence[str] | None = None,
+    ) -> Operation[BacktestDocument]:
+        """Forecast a dataset from many origins, and compare with what came then and with naive forecasts.
+
+        `start` is the share of each series before the first forecast, `stride` the rows between two. `inputs` and
+        `targets` name columns for a model that does not.
+        """
+        lists = {"quantiles": quantiles, "inputs": inputs, "targets": targets}
+        body = given(
+            dataset=dataset,
+            horizon=horizon,
+            stride=stride,
+            start=start,
+            paths=paths,
+            seed=seed,
+            period=period,
+            **{name: None if values is None else list(values) for name, values in lists.items()},
+        )
+        found: BacktestDocument = yield from call("POST", _path(model, "backtest"), body, give_up_s=self.give_up_s)
         return found
 
     def describe(

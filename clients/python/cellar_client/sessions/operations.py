@@ -119,15 +119,15 @@ class SessionOperations:
         """Forecast from the present state, which stays as it is: values and quantiles by target.
 
         `horizon` is the number of steps ahead. `future` (steps, in_size) are inputs that are known, None where a
-        target becomes the input as `feedback` says, and `last` (rows, out_size) the last outputs of a model that does
-        not keep them.
+        target becomes the input as `feedback` says, or a mapping of columns for each step. `last` (rows, out_size)
+        are the last outputs of a model that does not keep them.
         """
         body = given(
             horizon=horizon,
             quantiles=None if quantiles is None else list(quantiles),
             paths=paths,
             seed=seed,
-            future=None if future is None else [list(step) for step in future],
+            future=None if future is None else [_row(step) for step in future],
             feedback=None if feedback is None else dict(feedback),
             last=None if last is None else [list(row) for row in last],
             include_paths=include_paths or None,
@@ -263,3 +263,7 @@ def _log_entry(entry: dict[str, Any]) -> LogEntry:
     return LogEntry(
         **{name: entry[name] for name in members}, inputs=inputs, reset=entry["reset"], model=entry["model"]
     )
+
+
+def _row(step: Any) -> Any:
+    return dict(step) if isinstance(step, Mapping) else list(step)

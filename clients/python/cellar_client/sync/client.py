@@ -152,6 +152,7 @@ class Models(Performer):
     host_graph = blocking(ModelsCore.host_graph)
     get = blocking(ModelsCore.get)
     versions = blocking(ModelsCore.versions)
+    backtest = blocking(ModelsCore.backtest)
     describe = blocking(ModelsCore.describe)
     weights = blocking(ModelsCore.weights)
     export = blocking(ModelsCore.export)

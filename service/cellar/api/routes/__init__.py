@@ -6,8 +6,8 @@ from fastapi.routing import APIRoute
 from cellar.api.routes import history, snapshots
 from cellar.api.routes.catalogue import aliases, cells, datasets, health, keys, limits, metrics, models, weights
 from cellar.api.routes.session import bulk, events, forecasts, learning, many, sequence_stream, sessions, state, steps
+from cellar.api.routes.training import backtests, jobs
 from cellar.api.routes.training import events as job_events
-from cellar.api.routes.training import jobs
 
 
 def _operation_id(route: APIRoute) -> str:
@@ -33,6 +33,7 @@ PARTS = (
     history,
     events,
     datasets,
+    backtests,
     jobs,
     job_events,
     keys,

@@ -1,4 +1,4 @@
-"""The command `cellar forecast`."""
+"""The commands `cellar forecast` and `cellar backtest`."""
 
 import json
 from collections.abc import Sequence
@@ -40,6 +40,44 @@ def forecast(
     for name, target in found["targets"].items():
         say(f"{name} from {found['session']} at {found['position']}, {found['model']}")
         _show(target)
+    return None
+
+
+@app.command()
+def backtest(
+    model: Annotated[str, typer.Argument(help="The model, version or alias.")],
+    dataset: Annotated[str, typer.Option(help="The dataset.")],
+    horizon: Annotated[int | None, typer.Option(min=1, help="Steps ahead; default: those of the model.")] = None,
+    stride: Annotated[int | None, typer.Option(min=1, help="Rows between forecasts; default: the horizon.")] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="COLUMN", help="A column that the model reads; may be repeated."),
+    ] = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Option("--target", metavar="COLUMN", help="A column that it forecasts; may be repeated."),
+    ] = None,
+    start: Annotated[float, typer.Option(min=0, max=0.999, help="Share of each series before the first.")] = 0.8,
+    paths: Annotated[int | None, typer.Option(min=1, help="Paths that are drawn.")] = None,
+    url: Url = None,
+    api_key: ApiKey = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Forecast a dataset from many origins, and compare with what came then and with naive forecasts."""
+    body: dict[str, Any] = {"dataset": dataset, "horizon": horizon, "stride": stride, "start": start, "paths": paths}
+    body |= {"inputs": inputs, "targets": targets}
+    with Service(url, api_key) as service:
+        given = {name: value for name, value in body.items() if value is not None}
+        found = service.send("POST", path_of("models", model, "backtest"), json=given)
+    if as_json:
+        return show_json(found)
+    for name, target in found["targets"].items():
+        say(f"{name}: {found['model']} on {dataset}, {found['origins']} forecasts of {found['horizon']} steps")
+        columns = [*target["metrics"]]
+        lines = {found["model"]: target["metrics"], **target["baselines"]}
+        rows = [(label, *(scores.get(column) for column in columns)) for label, scores in lines.items()]
+        show_table(("FORECAST", *(column.upper() for column in columns)), rows)
     return None
 
 

@@ -5,7 +5,7 @@ and is fed back as input of the next one. The numbers that are drawn come from n
 same seed has the same bits. Nothing here reads or writes a session.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cellar.engine import Floats
 from cellar.errors import InvalidInput, NotFinite
 from cellar.nn.execution.executable import BoundNetwork
+from cellar.nn.forecasting.future import inputs_ahead, times_ahead
 from cellar.nn.forecasting.heads import central, quantiles
 from cellar.nn.model.layers.forecast import ForecastSpec, ForecastTarget
 from cellar.nn.model.network import Network
@@ -54,6 +55,8 @@ class Forecast:
     """(rows, horizon, targets, levels), None if the model answers one number."""
     paths: Doubles | None
     """(rows, paths, horizon, targets), None if none was drawn."""
+    times: Doubles | None
+    """(rows, horizon): the times of the values, seconds since 1970-01-01 in UTC; None if the model knows none."""
 
 
 USUAL_LEVELS = (0.1, 0.5, 0.9)
@@ -65,8 +68,11 @@ class Rollout:
     Raise InvalidInput for what the model cannot answer, with a pointer to the member of the request.
     """
 
-    def __init__(self, bound: BoundNetwork, state: Floats, ask: Ask) -> None:
-        """Begin with the states (rows, state_size) of a session."""
+    def __init__(self, bound: BoundNetwork, state: Floats, ask: Ask, known: Floats | None = None) -> None:
+        """Begin with the states (rows, state_size) of a session.
+
+        `known` are the inputs (rows, horizon - 1, in_size) of the steps ahead, in place of those that the request says.
+        """
         network = bound.network
         self._bound, self._ask, self._rows = bound, ask, len(state)
         self._layer = network.forecast or _plain_layer(network)
@@ -83,6 +89,7 @@ class Rollout:
                 expected="no quantiles, or a model with a forecast of quantiles, of a distribution, or with residuals",
             )
         self._outputs = _last_outputs(network, state, ask.last)
+        self._times = times_ahead(network, state, ask.horizon)
         if self._is_direct:
             self._check_direct()
             self._left = 0
@@ -90,9 +97,10 @@ class Rollout:
         self.paths = 1 if not self._has_spread else ask.paths or DEFAULT_PATHS
         if ask.paths is not None and not self._has_spread:
             raise InvalidInput("paths would all be equal", pointer="/paths", expected="a model with quantiles")
-        self._inputs = _inputs(network, ask)
+        self._inputs = inputs_ahead(network, state, ask.future, ask.horizon) if known is None else known
         self._feedback = _feedback(network, self._layer, ask.feedback)
         self._check_known()
+        self._inputs = np.repeat(self._inputs, self.paths, axis=0)
         self._states = np.repeat(state, self.paths, axis=0)
         self._outputs = np.repeat(self._outputs, self.paths, axis=0)
         shape = (self._rows * self.paths, ask.horizon, len(self._layer.targets))
@@ -107,7 +115,7 @@ class Rollout:
         self._values[:, step] = self._drawn(step)
         self._left -= 1
         if self._left:
-            inputs = np.repeat(self._inputs[step][None], len(self._states), axis=0)
+            inputs = self._inputs[:, step].copy()
             for output, number in self._feedback.items():
                 inputs[:, number] = self._values[:, step, output]
             inputs = np.ascontiguousarray(inputs, np.float32)[None]
@@ -126,13 +134,13 @@ class Rollout:
             point = central(self._layer, self._outputs)[:, : self._ask.horizon]
             found = quantiles(self._layer, self._outputs, np.array(levels)) if self._has_spread else None
             found = None if found is None else found[:, : self._ask.horizon]
-            return Forecast(targets, point, levels if found is not None else (), found, None)
+            return Forecast(targets, point, levels if found is not None else (), found, None, self._times)
         paths = self._values.reshape(self._rows, self.paths, *self._values.shape[1:])
         if not self._has_spread:
-            return Forecast(targets, paths[:, 0], (), None, None)
+            return Forecast(targets, paths[:, 0], (), None, None, self._times)
         ordered = np.sort(paths, axis=1)
         spread = np.stack([_at(ordered, level) for level in levels], axis=-1)
-        return Forecast(targets, _at(ordered, 0.5), levels, spread, paths)
+        return Forecast(targets, _at(ordered, 0.5), levels, spread, paths, self._times)
 
     def _drawn(self, step: int) -> Doubles:
         """Return a value (rows x paths, targets) of each path, drawn from the outputs of its last step."""
@@ -162,13 +170,21 @@ class Rollout:
 
     def _check_known(self) -> None:
         fed = {*self._feedback.values()}
-        for step, number in np.argwhere(np.isnan(self._inputs)).tolist():
-            if number not in fed:
+        for step, number in np.argwhere(np.isnan(self._inputs).any(axis=0)).tolist():
+            if number not in fed and self._must_be_known(number):
                 raise InvalidInput(
                     f"input {number} of step {step + 1} ahead is not known: no output becomes it",
                     pointer=f"/future/{step}/{number}" if self._ask.future is not None else "/future",
                     expected="a number for each input that is no output, for each step ahead but the last",
                 )
+
+    def _must_be_known(self, number: int) -> bool:
+        """Return whether an input is not a reading that may be missing."""
+        readings = self._bound.network.readings
+        if readings is None:
+            return True
+        time = readings.layout.time
+        return time is not None and number in (place := readings.layout.offsets[time[0]], place + 1)
 
 
 def _at(ordered: Doubles, level: float) -> Doubles:
@@ -209,22 +225,6 @@ def _last_outputs(network: Network, state: Floats, given: Floats | None) -> Floa
     return np.ascontiguousarray(state[:, place.offset : place.offset + place.size])
 
 
-def _inputs(network: Network, ask: Ask) -> Floats:
-    """Return the inputs (horizon - 1, in_size) of the steps ahead, NaN where they are not known."""
-    steps = ask.horizon - 1
-    found = np.full((steps, network.in_size), np.nan, np.float32)
-    if ask.future is not None:
-        if ask.future.shape[1] != network.in_size or len(ask.future) not in (steps, ask.horizon):
-            raise InvalidInput(
-                "the future has another shape",
-                pointer="/future",
-                expected=f"{steps} steps (the last one is not needed) of {network.in_size} inputs",
-                actual=" x ".join(str(size) for size in ask.future.shape),
-            )
-        found[:] = ask.future[:steps]
-    return found
-
-
 def _feedback(network: Network, layer: ForecastSpec, given: Mapping[int, int] | None) -> dict[int, int]:
     """Return the input that each target becomes. Without a request all outputs are inputs, in order, or have a name."""
     count = len(layer.targets)
@@ -238,6 +238,10 @@ def _feedback(network: Network, layer: ForecastSpec, given: Mapping[int, int] | 
                     actual=f"{output}: {number}",
                 )
         return dict(given)
+    if network.readings is not None:
+        layout, names = network.readings.layout, [target.name for target in layer.targets]
+        place = {column.name: layout.offsets[at] for at, column in layout.numbers}
+        return {output: place[name] for output, name in enumerate(names) if name in place}
     if network.in_size == count:
         return {number: number for number in range(count)}
     raise InvalidInput(
@@ -246,9 +250,3 @@ def _feedback(network: Network, layer: ForecastSpec, given: Mapping[int, int] | 
         expected='for each output the input that it becomes, as {"0": 2}',
         actual=f"{count} values and {network.in_size} inputs",
     )
-
-
-def numbered(names: Sequence[str], layer: ForecastSpec) -> dict[int, int]:
-    """Return for each target the number of the input of its name, of those that have one."""
-    place = {name: number for number, name in enumerate(names)}
-    return {output: place[target.name] for output, target in enumerate(layer.targets) if target.name in place}

@@ -18,6 +18,7 @@ from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.learning.layout import COUNT_BASE, ReadoutLayout
 from cellar.nn.learning.spec import Learning, RlsSpec
 from cellar.nn.model.network import Network, NetworkState
+from cellar.nn.readings.readings import Readings
 
 DENSE, IDENTITY = "dense", "identity"
 
@@ -64,6 +65,11 @@ class LearningSizes:
         states = (*network.states, *layout.states())
         sizes = network.in_size, network.out_size, layout.state_size, states
         return cls(network, layout, *sizes, network.row_numbers + layout.place_size, network.takes_ids)
+
+    @property
+    def readings(self) -> Readings | None:
+        """The readings whose rows are the input, None without any."""
+        return self.network.readings
 
     def check_inputs(self, inputs: Floats, pointer: str = "") -> None:
         """Raise IdUnknown if an embedding does not know an id."""

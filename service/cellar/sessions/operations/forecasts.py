@@ -50,12 +50,22 @@ class Extent:
     targets: int
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The size of a backtest: the steps that are run, and the numbers that are kept."""
+
+    steps: int
+    numbers: int
+
+
 class Forecasts:
     """Computes forecasts of sessions. Raises as `Sessions`, and Overloaded if too many are computed."""
 
-    def __init__(self, sessions: Sessions, store: SessionStore, *, max_steps: int) -> None:
-        """`max_steps` is the most rows x paths x horizon of a forecast."""
-        self._sessions, self._store = sessions, store
+    def __init__(
+        self, sessions: Sessions, store: SessionStore, open_table: Callable[[str, str], Any], *, max_steps: int
+    ) -> None:
+        """`open_table` returns the table of a dataset, and `max_steps` is the most rows x paths x horizon."""
+        self._sessions, self._store, self._open_table = sessions, store, open_table
         self._max_steps, self._limit = max_steps, ConcurrencyLimit(what="forecasts")
 
     async def forecast(
@@ -79,10 +89,36 @@ class Forecasts:
     async def _run(self, model: Model, record: SessionRecord, state: Floats, begin: Begin, rows: int) -> Any:
         loop, kernels = asyncio.get_running_loop(), self._sessions.kernels
         rollout = await loop.run_in_executor(kernels, begin, model, record, np.ascontiguousarray(state))
-        most = max(1, CALL_ROW_STEPS // rows)
-        while await loop.run_in_executor(kernels, _advance, rollout, most):
+        return await self._finish(rollout, max(1, CALL_ROW_STEPS // rows))
+
+    async def backtest(
+        self, tenant: str, model: str, dataset: str, begin: Callable[[Model, Any], tuple[Rollout, Work]]
+    ) -> tuple[Model, Any]:
+        """Return a model and the result of its backtest on a dataset, which `begin` makes of both.
+
+        Raise DatasetUnknown, ModelUnknown, or InvalidInput for more than `max_steps`.
+        """
+        ref, _ = await self._sessions.aliases.resolve(tenant, model)
+        loaded = await self._sessions.models.resolve(tenant, ref)
+        table = await asyncio.to_thread(self._open_table, tenant, dataset)
+        loop, kernels = asyncio.get_running_loop(), self._sessions.kernels
+        run, work = await loop.run_in_executor(kernels, begin, loaded, table)
+        if work.steps > self._max_steps:
+            raise InvalidInput(
+                "the backtest is too large (CELLAR_MAX_FORECAST_STEPS)",
+                pointer="/stride",
+                expected=f"at most {self._max_steps} rows of data and rows x paths x horizon of forecasts",
+                actual=str(work.steps),
+            )
+        async with self._limit.slot(), self._sessions.memory.room_for(NUMBER_BYTES * work.numbers, 1):
+            return loaded, await self._finish(run, 1)
+
+    async def _finish(self, run: Rollout, most: int) -> Any:
+        """Compute up to `most` steps at a time on a thread of the kernels, and return the result."""
+        loop, kernels = asyncio.get_running_loop(), self._sessions.kernels
+        while await loop.run_in_executor(kernels, _advance, run, most):
             pass
-        return await loop.run_in_executor(kernels, rollout.result)
+        return await loop.run_in_executor(kernels, run.result)
 
     def _check(self, rows: int, extent: Extent) -> None:
         if rows * extent.horizon > self._max_steps:

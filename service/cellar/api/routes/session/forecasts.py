@@ -12,9 +12,11 @@ from cellar.api.errors.problems import answers
 from cellar.api.http.body import encode_in_thread
 from cellar.api.http.parameters import BODY, MODEL, SESSION, SessionPath
 from cellar.api.routes.json_route import JsonRoute
+from cellar.api.schemas.names import time_of
 from cellar.api.schemas.session.forecasts import ForecastAnswer, ForecastRequest, TargetForecast
-from cellar.errors import InvalidInput, KernelRevisionMismatch
+from cellar.errors import IdUnknown, InvalidInput, KernelRevisionMismatch, ShapeMismatch, TypeMismatch
 from cellar.nn.execution.executable import BoundNetwork
+from cellar.nn.forecasting.future import read_future, rectangle
 from cellar.nn.forecasting.rollout import DEFAULT_PATHS, Ask, Forecast, Rollout
 from cellar.nn.learning.readout_network import ReadoutNetwork
 from cellar.nn.model.layers.forecast import ForecastSpec
@@ -24,11 +26,14 @@ from cellar.sessions.values.model_protocol import Model
 
 router = APIRouter(prefix="/v1/sessions/{session}", tags=["steps"], route_class=JsonRoute)
 
+INPUTS = (IdUnknown, ShapeMismatch, TypeMismatch)
+"""Of the inputs of the steps ahead."""
+
 NUMBER_TEXT = 32
 """The memory of a number and its text in an answer."""
 
 
-@router.post("/forecast", responses=answers(*SESSION, *MODEL, *BODY, KernelRevisionMismatch))
+@router.post("/forecast", responses=answers(*SESSION, *MODEL, *BODY, *INPUTS, KernelRevisionMismatch))
 async def forecast(session: SessionPath, services: Parts, body: ForecastRequest | None = None) -> ForecastAnswer:
     """Forecast from the newest committed state, without moving the session: values, quantiles, paths, by target."""
     asked = body or ForecastRequest()
@@ -75,25 +80,12 @@ def _begin(asked: ForecastRequest, model: Model, record: SessionRecord, state: F
         horizon=_horizon(asked, layer),
         levels=asked.quantiles,
         paths=asked.paths,
-        future=None if asked.future is None else _rectangle(asked.future, "/future"),
+        future=None if asked.future is None else read_future(bound.network, asked.future),
         feedback=None if asked.feedback is None else _numbered(asked.feedback, names),
-        last=None if asked.last is None else _rectangle(asked.last, "/last"),
+        last=None if asked.last is None else rectangle(asked.last, "/last"),
         seed=asked.seed,
     )
     return Rollout(bound, state, ask)
-
-
-def _rectangle(rows: list[Any], pointer: str) -> Floats:
-    """Return rows of numbers as an array, NaN for null. Raise InvalidInput for rows of several lengths."""
-    for index, row in enumerate(rows):
-        if len(row) != len(rows[0]):
-            raise InvalidInput(
-                "the rows have several lengths",
-                pointer=f"{pointer}/{index}",
-                expected=f"{len(rows[0])} numbers, as in the first",
-                actual=str(len(row)),
-            )
-    return np.array([[np.nan if number is None else number for number in row] for row in rows], np.float32)
 
 
 def _numbered(feedback: dict[str, int], names: list[str]) -> dict[int, int]:
@@ -116,8 +108,15 @@ def _answer(record: SessionRecord, found: Forecast, asked: ForecastRequest) -> F
         model=record.meta.model,
         position=str(record.position),
         horizon=found.point.shape[1],
+        times=None if found.times is None else _times(found.times),
         targets={name: _target(found, index, asked) for index, name in enumerate(found.targets)},
     )
+
+
+def _times(times: NDArray[np.float64]) -> list[Any]:
+    """Return times of rows as texts; of one row without its axis."""
+    texts = [[time_of(time_s) for time_s in row] for row in times.tolist()]
+    return list(texts[0] if len(texts) == 1 else texts)
 
 
 def _target(found: Forecast, index: int, asked: ForecastRequest) -> TargetForecast:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
 from cellar.api.schemas.names import Answer
 from cellar.api.schemas.numbers import listed, nested
@@ -17,9 +17,37 @@ Values = Annotated[list[Any], WithJsonSchema(nested(1, 2))]
 Paths = Annotated[list[Any], WithJsonSchema(nested(2, 3))]
 """The values of each path; with several rows, such an array for each row."""
 
+Times = Annotated[
+    list[Any],
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {
+                "anyOf": [
+                    {"type": "string", "format": "date-time"},
+                    {"type": "array", "items": {"type": "string", "format": "date-time"}},
+                ]
+            },
+        }
+    ),
+]
+"""A time for each step ahead; with several rows, such an array for each row."""
+
 Number = Annotated[float, Field(ge=-3e38, le=3e38)]
+Known = Annotated[float, Field(ge=-3e38, le=3e38)] | Annotated[str, Field(max_length=256)] | None
+"""A number, the text of a category or a time, or null."""
+
+
+def _row_kind(value: Any) -> str:
+    return "object" if isinstance(value, dict) else "array"
+
+
+Row = Annotated[
+    Annotated[Annotated[list[Known], Field(min_length=1)], Tag("array")] | Annotated[dict[str, Known], Tag("object")],
+    Discriminator(_row_kind),
+]
 Future = Annotated[
-    list[Annotated[list[Number | None], Field(min_length=1)]],
+    list[Row],
     Field(min_length=1, max_length=MOST_STEPS, fail_fast=True),
     BeforeValidator(listed),
 ]
@@ -47,8 +75,8 @@ class ForecastRequest(Frozen):
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the paths: the same request has the same answer.")
     future: Future | None = Field(
         None,
-        description="Inputs of the steps ahead that are known, an array for each step; null where an output becomes the"
-        " input. The input of the last step is not needed.",
+        description="Inputs of the steps ahead that are known: an array for each step, null where an output becomes the"
+        " input; of a model with readings also an object with columns by name. That of the last step is not needed.",
     )
     feedback: dict[str, Annotated[int, Field(ge=0)]] | None = Field(
         None,
@@ -80,6 +108,9 @@ class ForecastAnswer(Answer):
     model: str = Field(description="The version that forecasts, `co2@3`.")
     position: str = Field(description="The position of the session from which it was made.")
     horizon: int
+    times: Times | None = Field(
+        description="The times of the values at the usual interval of the data; null if the model has no time column."
+    )
     targets: dict[str, TargetForecast] = Field(
         description="By name; without a forecast layer by number of the output, from 0."
     )
