@@ -55,9 +55,11 @@ class OrderedColumns:
         for begin in range(0, len(self._order), BLOCK_ROWS):
             rows = self._order[begin : begin + BLOCK_ROWS]
             here = times[rows]
+            release_pages(times)  # rows in random order touch all of a column
             same = np.zeros(len(rows), bool)
             same[1:] = here[1:] == here[:-1]
             series = np.zeros(len(rows), np.int32) if codes is None else codes[rows]
+            release_pages(codes)
             same[1:] &= series[1:] == series[:-1]
             same[0] = last == (series[0], here[0])
             last = series[-1], here[-1]
@@ -65,7 +67,7 @@ class OrderedColumns:
             if rule == "error" and same.any():
                 at = begin + int(np.flatnonzero(same)[0])
                 raise self._duplicate(int(self._order[at - 1]), int(self._order[at]))
-            for array in (times, self._order, is_first):
+            for array in (self._order, is_first):
                 release_pages(array)
         self.rows = sum(int(np.count_nonzero(each)) for each in _blocks(is_first))
         self._is_first = None if self.rows == len(self._order) else is_first
