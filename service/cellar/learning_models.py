@@ -1,13 +1,20 @@
 """Models whose sessions learn while they serve: loads them, and publishes what a session has learnt as a version."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
+from cellar.engine import Floats
 from cellar.errors import InvalidInput
 from cellar.nn.execution.executable import BoundNetwork
-from cellar.nn.learning.readout_network import Learnt, ReadoutNetwork, learning_of
-from cellar.nn.learning.spec import Learning
+from cellar.nn.learning.bptt_network import BpttNetwork, bptt_learning_of, training_of
+from cellar.nn.learning.learnt import Learnt
+from cellar.nn.learning.readout_network import ReadoutNetwork, learning_of
+from cellar.nn.learning.spec import Learning, RlsSpec
+from cellar.nn.model.network import Network
+from cellar.nn.training.update.trained_parameters import TrainedParameters
+from cellar.nn.training.update.weight_vector import joined, named
 from cellar.ports import ModelVersion
 from cellar.registry import Registry, RunnableModel
 from cellar.wire.arrays import weights as wire_weights
@@ -28,14 +35,21 @@ class LearningModels(Registry):
                 expected="a model of cells",
                 actual="a hosted graph",
             )
-        return learning_of(self.network(version), Learning.spec_of(learning)).text
+        network, spec = self.network(version), Learning.spec_of(learning)
+        found = learning_of(network, spec) if isinstance(spec, RlsSpec) else bptt_learning_of(network, spec)
+        return found.text
 
     def load_learning(self, version: ModelVersion, learning: str) -> RunnableModel:
         """Load a version for sessions that learn. Raise as `load`."""
         loaded = self.load(version)
         assert loaded.shared is not None, "hosted graphs do not learn"
         assert isinstance(loaded.network, BoundNetwork), "as above"
-        network = ReadoutNetwork(loaded.network, loaded.shared, Learning.read(learning), self.kernels)
+        found = Learning.read(learning)
+        network: ReadoutNetwork | BpttNetwork
+        if isinstance(found.spec, RlsSpec):
+            network = ReadoutNetwork(loaded.network, loaded.shared, found, self.kernels)
+        else:
+            network = BpttNetwork(loaded.network, loaded.shared, found, self.weights(version))
         return replace(loaded, network=network, size_bytes=loaded.size_bytes + network.size_bytes)
 
     def publish_learnt(self, version: ModelVersion, learnt: Learnt, *, token: str) -> ModelVersion:
@@ -44,11 +58,7 @@ class LearningModels(Registry):
         Raise InvalidInput for weights that are not finite, and as `publish`.
         """
         network = self.network(version)
-        layer, features = network.layers[network.output[0]].name, learnt.learning.features
-        weights = dict(self.weights(version))
-        weights[f"{layer}.W"] = weights[f"{layer}.W"] + learnt.delta[:, :features]
-        if learnt.learning.bias:
-            weights[f"{layer}.b"] = weights[f"{layer}.b"] + learnt.delta[:, features]
+        weights = _changed(network, self.weights(version), learnt)
         network.check_weights(weights)
         self._admit(version, network.parameter_count)
         losses = learnt.losses()
@@ -57,3 +67,16 @@ class LearningModels(Registry):
         return self.publish(
             version.tenant, version.name, network, data, token=token, parent=version.ref, metrics=metrics
         )
+
+
+def _changed(network: Network, weights: Mapping[str, Floats], learnt: Learnt) -> dict[str, Floats]:
+    """Return weights with the change that a session has learnt."""
+    spec, delta = learnt.learning.spec, learnt.delta
+    if not isinstance(spec, RlsSpec):
+        trained, vector = TrainedParameters(network, training_of(network, spec)), joined(network, weights)
+        return named(network, trained.replaced(vector, trained.of(vector) + delta))
+    layer, features, found = network.layers[network.output[0]].name, learnt.learning.features, dict(weights)
+    found[f"{layer}.W"] = found[f"{layer}.W"] + delta[:, :features]
+    if learnt.learning.bias:
+        found[f"{layer}.b"] = found[f"{layer}.b"] + delta[:, features]
+    return found

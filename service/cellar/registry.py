@@ -28,6 +28,7 @@ from cellar.model_index import ModelIndex
 from cellar.nn.execution.bf16_error import rounding_error
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.execution.network_cache import NetworkCache
+from cellar.nn.learning.bptt_network import BpttNetwork
 from cellar.nn.learning.readout_network import ReadoutNetwork
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
@@ -68,7 +69,7 @@ class RunnableModel:
     """A version that is ready to run."""
 
     version: ModelVersion
-    network: BoundNetwork | GraphNetwork | ReadoutNetwork
+    network: BoundNetwork | GraphNetwork | ReadoutNetwork | BpttNetwork
     size_bytes: int
     """The memory that it takes, without what it shares."""
     shared: CompiledNetwork | None = None

@@ -32,13 +32,20 @@ def ask(replica: Replica, path: str, body: dict[str, Any]) -> dict[str, Any]:
     return wait_until(answered, 30, "the request is answered")
 
 
-def begin(replica: Replica, *names: str) -> None:
-    """Create the model and the sessions."""
+LEARNING = {
+    "rls": {"type": "rls", "forgetting": 0.95, "window": 8},
+    "bptt": {"type": "bptt", "learning_rate": 0.05, "window": 8},
+}
+
+
+def begin(replica: Replica) -> None:
+    """Create the model, and of each kind of learning a session that will be killed, and one that will not."""
     with httpx.Client(base_url=f"{replica.url}/v1", timeout=60) as http:
         http.post("/models", json={"name": "m", "network": NETWORK}).raise_for_status()
-        for name in names:
-            body = {"session": name, "model": "m@1", "learning": {"type": "rls", "forgetting": 0.95, "window": 8}}
-            http.post("/sessions", json=body).raise_for_status()
+        for kind, learning in LEARNING.items():
+            for name in (f"killed-{kind}", f"spared-{kind}"):
+                body = {"session": name, "model": "m@1", "learning": learning}
+                http.post("/sessions", json=body).raise_for_status()
 
 
 def go(replica: Replica, name: str, number: int) -> None:
@@ -61,14 +68,16 @@ def test_every_target_is_learnt_once_through_kills(private: dict[str, str]) -> N
     for begun in range(0, STEPS, STEPS // KILLS):
         with serving(settings) as replica:
             if not begun:
-                begin(replica, "killed", "spared")
+                begin(replica)
             for number in range(begun, begun + STEPS // KILLS):
-                go(replica, "killed", number)
+                for kind in LEARNING:
+                    go(replica, f"killed-{kind}", number)
             if begun + STEPS // KILLS < STEPS:
                 replica.kill()
                 continue
-            for number in range(STEPS):
-                go(replica, "spared", number)
-            assert state(replica, "killed") == state(replica, "spared")
-            learnt = httpx.get(f"{replica.url}/v1/sessions/killed/learning", timeout=30).json()
-            assert learnt["updates"] == STEPS - 2
+            for kind in LEARNING:
+                for number in range(STEPS):
+                    go(replica, f"spared-{kind}", number)
+                assert state(replica, f"killed-{kind}") == state(replica, f"spared-{kind}")
+                learnt = httpx.get(f"{replica.url}/v1/sessions/killed-{kind}/learning", timeout=30).json()
+                assert learnt["updates"] == STEPS - 2

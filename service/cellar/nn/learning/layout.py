@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cellar.engine import Floats
 from cellar.errors import InvalidInput
-from cellar.nn.learning.spec import Learning
+from cellar.nn.learning.spec import Learning, RlsSpec
 from cellar.nn.model.network import MAX_STATE, NetworkState
 
 HEAD = 7
@@ -15,9 +16,6 @@ HEAD = 7
 the weight of the running losses, and these: of the base version, and of the answers."""
 
 COUNT_BASE = 2**20
-
-CELL = "rls"
-"""The name under which the parts of the block are states of the last layer."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,8 @@ class ReadoutLayout:
 
     @cached_property
     def weights(self) -> int:
-        """The weights of an output: one for each feature, and perhaps a bias."""
-        return self.learning.features + self.learning.bias
+        """The weights of an output: one for each feature, and perhaps a bias. Without a factor: all that learn."""
+        return self.learning.weights or self.learning.features + self.learning.bias
 
     @cached_property
     def place_size(self) -> int:
@@ -45,13 +43,19 @@ class ReadoutLayout:
 
     @cached_property
     def delta(self) -> slice:
-        """The delta in the block: (outputs, weights)."""
-        return slice(HEAD, HEAD + self.learning.outputs * self.weights)
+        """The delta in the block: (outputs, weights), with bptt (weights,)."""
+        return slice(HEAD, HEAD + self.weights * (1 if self.learning.weights else self.learning.outputs))
 
     @cached_property
     def factor(self) -> slice:
         """The factor in the block: the columns of the upper triangle, each ending with its element of d."""
-        return slice(self.delta.stop, self.delta.stop + self.weights * (self.weights + 1) // 2)
+        size = 0 if self.learning.weights else self.weights * (self.weights + 1) // 2
+        return slice(self.delta.stop, self.delta.stop + size)
+
+    @cached_property
+    def _variances(self) -> NDArray[np.int64]:
+        """The places of d in the factor."""
+        return np.cumsum(np.arange(1, self.weights + 1 if self.factor.stop > self.factor.start else 1)) - 1
 
     @cached_property
     def steps(self) -> slice:
@@ -73,26 +77,29 @@ class ReadoutLayout:
         """Return the parts of the block as states."""
         parts = ("counts", slice(0, HEAD)), ("delta", self.delta), ("factor", self.factor), ("window", self.steps)
         return tuple(
-            NetworkState(self.learning.layer, CELL, name, part.stop - part.start, self.base + part.start)
+            NetworkState(
+                self.learning.layer, self.learning.spec.type, name, part.stop - part.start, self.base + part.start
+            )
             for name, part in parts
+            if part.stop > part.start
         )
 
     def initial(self) -> Floats:
         """Return the block (size,) before the first step: nothing is learnt."""
         block = np.zeros(self.size, np.float32)
-        variances = np.cumsum(np.arange(1, self.weights + 1)) - 1
-        block[self.factor][variances] = 1 / self.learning.spec.ridge
+        if isinstance(self.learning.spec, RlsSpec):
+            block[self.factor][self._variances] = 1 / self.learning.spec.ridge
         return block
 
     def check_size(self) -> None:
         """Raise InvalidInput for a state that is too large."""
         if self.state_size > MAX_STATE:
             raise InvalidInput(
-                f"the session would keep too much: {self.weights} weights of each of {self.learning.outputs} outputs,"
+                f"the session would keep too much: {self.delta.stop - HEAD} weights,"
                 f" {self.factor.stop - self.factor.start} numbers of their factor and {self.window} steps of"
                 f" {self.place_size} numbers",
                 pointer="/learning",
-                expected=f"at most {MAX_STATE} numbers of state: a smaller last layer, or a shorter window",
+                expected=f"at most {MAX_STATE} numbers of state: fewer weights, or a shorter window",
                 actual=str(self.state_size),
             )
 
@@ -101,12 +108,12 @@ class ReadoutLayout:
         block = state[:, self.base :]
         cursor, filled, flags = block[:, 0], block[:, 1], block[:, self.steps].reshape(-1, self.place_size)[:, -1]
         counts = block[:, :HEAD]
-        variances = block[:, self.factor][:, np.cumsum(np.arange(1, self.weights + 1)) - 1]
+        variances = block[:, self.factor][:, self._variances]
         whole = (counts[:, :4] == np.floor(counts[:, :4])).all()
         inside = (cursor < self.window).all() and (filled <= self.window).all()
         if not (whole and inside and (counts >= 0).all() and np.isin(flags, (0, 1)).all() and (variances > 0).all()):
             raise InvalidInput(
                 "what the session has learnt cannot be this",
                 pointer=pointer,
-                expected="the states of the cell rls as they were read",
+                expected=f"the states of the cell {self.learning.spec.type} as they were read",
             )

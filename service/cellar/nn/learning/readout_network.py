@@ -7,7 +7,6 @@ call as those of other networks do, and their bits do not depend on the others.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
@@ -15,10 +14,10 @@ import numpy as np
 from cellar.engine import Floats, Ints, KernelCache, Mask, NetworkCode, NetworkProgram, Run, States, joined_state
 from cellar.errors import InvalidInput, StateNotFinite
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
-from cellar.nn.learning.layout import COUNT_BASE, ReadoutLayout
+from cellar.nn.learning.layout import ReadoutLayout
+from cellar.nn.learning.learnt import LearningSizes, Learnt
 from cellar.nn.learning.spec import Learning, RlsSpec
-from cellar.nn.model.network import Network, NetworkState
-from cellar.nn.readings.readings import Readings
+from cellar.nn.model.network import Network
 
 DENSE, IDENTITY = "dense", "identity"
 
@@ -42,44 +41,6 @@ def learning_of(network: Network, spec: RlsSpec) -> Learning:
     return learning.model_copy(update={"states": [(state.name, state.size) for state in layout.states()]})
 
 
-@dataclass(frozen=True, slots=True)
-class LearningSizes:
-    """The sizes of a network with the blocks of its sessions."""
-
-    network: Network
-    layout: ReadoutLayout
-    in_size: int
-    out_size: int
-    state_size: int
-    states: tuple[NetworkState, ...]
-    row_numbers: int
-    takes_ids: bool
-    whole_sequences: bool = False
-    bits_promised: bool = True
-    forecast: None = None
-    """The last layer is dense, and no forecast layer."""
-
-    @classmethod
-    def of(cls, network: Network, layout: ReadoutLayout) -> "LearningSizes":
-        """Return the sizes of a network whose sessions have blocks of this layout."""
-        states = (*network.states, *layout.states())
-        sizes = network.in_size, network.out_size, layout.state_size, states
-        return cls(network, layout, *sizes, network.row_numbers + layout.place_size, network.takes_ids)
-
-    @property
-    def readings(self) -> Readings | None:
-        """The readings whose rows are the input, None without any."""
-        return self.network.readings
-
-    def check_inputs(self, inputs: Floats, pointer: str = "") -> None:
-        """Raise IdUnknown if an embedding does not know an id."""
-        self.network.check_inputs(inputs, pointer)
-
-    def check_states(self, states: Floats, pointer: str = "") -> None:
-        """Raise InvalidInput for a block that cannot be one."""
-        self.layout.check(states, pointer)
-
-
 class ReadoutNetwork:
     """The network of a version for sessions that learn its last layer. Immutable, and shared by all of them."""
 
@@ -98,6 +59,7 @@ class ReadoutNetwork:
         code = NetworkCode(plan.nodes, output, plan.in_size, plan.state_size, cache)
         self._program = NetworkProgram.of_words(code, bound.program.words, bound)
         spec = learning.spec
+        assert isinstance(spec, RlsSpec)
         self._numbers = np.array([spec.forgetting, 1 / spec.ridge], np.float64)
 
     @property
@@ -195,7 +157,7 @@ class ReadoutNetwork:
             raise StateNotFinite("the targets would make what the session has learnt infinite or NaN")
         return after.tobytes()
 
-    def learnt(self, state: bytes) -> "Learnt":
+    def learnt(self, state: bytes) -> Learnt:
         """Return the weights and errors of a session."""
         block = np.frombuffer(state, np.float32)[self.layout.base :]
         window = block[self.layout.steps].reshape(self.layout.window, -1)
@@ -207,49 +169,14 @@ class ReadoutNetwork:
         after[: self.layout.base] = self._bound.initial_state(1)[0]
         return after.tobytes()
 
+    def reopened(self, state: bytes) -> bytes:
+        """Return a state in which no step waits for a target."""
+        after = np.frombuffer(bytearray(state), np.float32)
+        after[self.layout.base + 1] = 0
+        return after.tobytes()
+
     def forgotten(self, state: bytes) -> bytes:
         """Return a state in which nothing is learnt, and no step waits for a target."""
         after = np.frombuffer(bytearray(state), np.float32)
         after[self.layout.base :] = self.layout.initial()
         return after.tobytes()
-
-
-@dataclass(frozen=True, slots=True)
-class Learnt:
-    """The weights that a session has learnt, and its errors."""
-
-    learning: Learning
-    block: Floats
-    window: Floats
-    """(window, place_size)"""
-    delta: Floats
-    """(outputs, weights)"""
-
-    @property
-    def updates(self) -> int:
-        """The number of targets that were learnt."""
-        return int(self.block[2]) + COUNT_BASE * int(self.block[3])
-
-    @property
-    def text(self) -> str:
-        """The learning of the session, as its metadata have it."""
-        return self.learning.text
-
-    @property
-    def outputs(self) -> int:
-        """The numbers of a target."""
-        return self.learning.outputs
-
-    @property
-    def filled(self) -> int:
-        """The number of steps in the window."""
-        return int(self.block[1])
-
-    def losses(self) -> tuple[float, float] | None:
-        """Return the mean squared errors of the base version and of the answers; None before the first target."""
-        return (float(self.block[5]), float(self.block[6])) if self.updates else None
-
-    def target(self, ago: int) -> Floats | None:
-        """Return the target (outputs,) of a step in the window that was given, else None."""
-        place = self.window[(int(self.block[0]) - ago) % len(self.window)]
-        return place[-1 - self.learning.outputs : -1] if place[-1] else None

@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from cellar.nn.spec.base import Frozen
 
@@ -24,20 +24,42 @@ class RlsSpec(Frozen):
     window: int = Field(64, ge=1, le=MAX_WINDOW, description="Last steps for which a target may come.")
 
 
-LearningSpec = Annotated[RlsSpec, Field(description="How the session learns while it serves.")]
+class BpttSpec(Frozen):
+    """Weights are learnt by gradient descent, back through the last steps (truncated backpropagation through time).
+
+    Each request of targets is one update of the mean squared error of their steps.
+    """
+
+    type: Literal["bptt"] = "bptt"
+    learning_rate: float = Field(0.01, gt=0, le=10, description="How far an update goes against the gradient.")
+    clip_norm: float = Field(1.0, gt=0, le=1e6, description="Scale the gradient down to this Euclidean norm.")
+    window: int = Field(
+        16, ge=1, le=MAX_WINDOW, description="Last steps for which a target may come, and that an update passes."
+    )
+    layers: tuple[Annotated[int, Field(ge=0, le=9999)], ...] | None = Field(
+        None, strict=False, min_length=1, max_length=64, description="Numbers of the layers that learn. Default: all."
+    )
+
+
+LearningSpec = Annotated[
+    RlsSpec | BpttSpec, Field(discriminator="type", description="How the session learns while it serves.")
+]
+_SPEC: TypeAdapter[RlsSpec | BpttSpec] = TypeAdapter(LearningSpec)
 
 
 class Learning(Frozen):
     """The learning of a session, with the sizes that its model gave: all that the layout of its state needs."""
 
-    spec: RlsSpec
+    spec: LearningSpec
     features: int
-    """Inputs of the last layer."""
+    """Inputs of the last layer; with bptt, the numbers of a step before its outputs: state and inputs."""
     outputs: int
     bias: bool
     """Whether the last layer has a bias."""
     layer: int
     """The number of the last layer."""
+    weights: int = 0
+    """With bptt, the number of weights that learn."""
     states: list[tuple[str, int]] = Field(default_factory=list)
     """Names and sizes of what a session keeps for it, in order; known once the layout is."""
 
@@ -47,10 +69,10 @@ class Learning(Frozen):
         return self.model_dump_json()
 
     @classmethod
-    def spec_of(cls, text: str) -> RlsSpec:
+    def spec_of(cls, text: str) -> RlsSpec | BpttSpec:
         """Return the specification in the JSON of one, or of this value."""
         found = json.loads(text)
-        return RlsSpec.model_validate_json(json.dumps(found.get("spec", found)))
+        return _SPEC.validate_json(json.dumps(found.get("spec", found)))
 
     @classmethod
     def read(cls, text: str) -> "Learning":

@@ -14,7 +14,7 @@ from cellar.ports import Floats, Mask, SessionRecord
 from cellar.sessions.requests.change_request import Edited
 from cellar.sessions.scheduling.commit_builder import check_finite, check_state
 from cellar.sessions.values.deleted_model import LEARNT, state_not_stored
-from cellar.sessions.values.learning import restarted
+from cellar.sessions.values.learning import learner, restarted
 from cellar.sessions.values.model_protocol import Network, Sizes
 from cellar.wire.arrays import state as state_bytes
 
@@ -117,7 +117,10 @@ def write_some(
         check_finite(values, pointer)
         state[:, place.offset : place.offset + place.size] = values
     network.network.check_states(state, pointer)
-    return Edited(state_bytes.dump(state))
+    written = state_bytes.dump(state)
+    if (learns := learner(network)) is not None and not any(places[part].cell in LEARNT for part in parts):
+        written = learns.reopened(written)  # the steps before do not lead to this state
+    return Edited(written)
 
 
 # the parameter of the protocol

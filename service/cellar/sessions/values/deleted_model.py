@@ -10,7 +10,7 @@ from cellar.errors import ModelDeleted
 from cellar.ports import DeletedModel, Floats, ModelVersion, SessionMeta
 from cellar.sessions.values.model_protocol import Sizes, StatePlace
 
-LEARNT = frozenset({"rls"})
+LEARNT = frozenset({"rls", "bptt"})
 """The cells of states that hold what a session has learnt."""
 
 

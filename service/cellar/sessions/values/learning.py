@@ -78,6 +78,9 @@ class LearningNetwork(Protocol):
     def restarted(self, state: bytes) -> bytes:
         """Return the initial state with what the session has learnt."""
 
+    def reopened(self, state: bytes) -> bytes:
+        """Return a state in which no step waits for a target."""
+
     def forgotten(self, state: bytes) -> bytes:
         """Return a state in which nothing is learnt, and no step waits for a target."""
 

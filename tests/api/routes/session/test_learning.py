@@ -173,6 +173,43 @@ async def test_what_was_learnt_is_published_and_begins_anew_on_another_version(c
     assert (await s.learnt())["updates"] == 0
 
 
+async def test_weights_that_are_learnt_by_gradient_descent_do_the_same(client: httpx.AsyncClient) -> None:
+    bptt = {"type": "bptt", "learning_rate": 0.1, "clip_norm": 1.0, "window": 6, "layers": None}
+    body = {
+        "session": "deep",
+        "model": "m@1",
+        "log": 100,
+        "learning": {"type": "bptt", "learning_rate": 0.1, "window": 6},
+    }
+    assert (await client.post("/v1/sessions", json=body)).json()["learning"] == bptt
+    s, plain = Session(client, "deep"), Session(client, "deep-plain")
+    await client.post("/v1/sessions", json={"session": "deep-plain", "model": "m@1"})
+    assert await s.step(1, 2) == await plain.step(1, 2)
+    first = await s.learn(0, 0.5, 0.7)
+    assert await s.learn(0, 0.5, 0.7) == first | {"replayed": "true"}
+    there = (await s.learnt())["position"]
+    await s.ask("fork", names=["deep-child"])
+    outputs = await s.step(3, 4)
+    assert await Session(client, "deep-child").step(3, 4) == outputs != await plain.step(3, 4)
+    await s.learn(3, 0.1)
+    await s.ask("rewind", to=there)
+    assert await s.step(3, 4) == outputs
+    assert (await s.ask("replay", model="m@1"))["differences"]["largest"] == 0
+    await s.ask("reset")
+    fresh = await s.step(1, 2)
+    made = await s.ask("learning/publish", 201)
+    await client.post("/v1/sessions", json={"session": "deep-published", "model": made["model"]})
+    assert await Session(client, "deep-published").step(1, 2) == pytest.approx(fresh, rel=1e-5)
+    layers = [{"layer": 0, "h": [[0, 0, 0]]}]
+    assert (await client.put("/v1/sessions/deep/state", json={"layers": layers})).status_code == 200
+    assert (await s.learnt())["waiting"] == 0, "no step led to this state"
+    assert await s.step(1, 2) == fresh
+    await s.ask("learning/reset")
+    await s.ask("reset")
+    await plain.ask("reset")
+    assert await s.step(1, 2) == await plain.step(1, 2)
+
+
 async def test_a_session_whose_model_was_deleted_shows_what_it_has_learnt(client: httpx.AsyncClient) -> None:
     assert (await client.post("/v1/models", json={"name": "gone", "network": NETWORK})).status_code == 201
     s = await Session(client, "orphan").begin("gone")

@@ -18,6 +18,7 @@ from cellar.errors import IdUnknown, InvalidInput, KernelRevisionMismatch, Shape
 from cellar.nn.execution.executable import BoundNetwork
 from cellar.nn.forecasting.future import read_future, rectangle
 from cellar.nn.forecasting.rollout import DEFAULT_PATHS, Ask, Forecast, Rollout
+from cellar.nn.learning.bptt_network import BpttNetwork
 from cellar.nn.learning.readout_network import ReadoutNetwork
 from cellar.nn.model.layers.forecast import ForecastSpec
 from cellar.ports import Floats, SessionRecord
@@ -52,9 +53,7 @@ def _extent(asked: ForecastRequest, model: Model) -> Extent:
 
 
 def _bound(model: Model) -> BoundNetwork:
-    if isinstance(
-        model.network, ReadoutNetwork
-    ):  # it runs in the same way, on states with the weights that were learnt
+    if isinstance(model.network, ReadoutNetwork | BpttNetwork):  # they run in the same way, with what was learnt
         return cast(BoundNetwork, model.network)
     if not isinstance(model.network, BoundNetwork):
         raise InvalidInput(
