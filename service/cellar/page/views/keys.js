@@ -36,7 +36,7 @@ function NewKey({ onDone, onClose }) {
       <div class="form">
         <${Input} form=${form} name="name" label="Name" help="What the key is for, for example “line 4”." />
         <fieldset><legend>Scopes</legend>${Object.entries(SCOPES).map(([scope, text]) => html`
-          <label key=${scope}><input type="checkbox" checked=${Boolean(form.values[scope])} onChange=${(event) => form.set(scope, event.target.checked)} /> <b>${scope}</b>: ${text}</label>`)}</fieldset>
+          <label key=${scope} class="block"><input type="checkbox" checked=${Boolean(form.values[scope])} onChange=${(event) => form.set(scope, event.target.checked)} /> <b>${scope}</b>: ${text}</label>`)}</fieldset>
         <${Input} form=${form} name="days" label="Days" help="After these days the key ends. Empty: it does not end." />
       </div>
     <//>`;
