@@ -15,8 +15,12 @@ from cellar.engine import KERNEL_REV, TRAINING_REV, Floats
 from cellar.errors import InvalidInput, KernelRevisionMismatch, StoreCorrupt
 from cellar.nn.training.optimiser import OptimiserState
 from cellar.nn.training.progress import EpochRecord
+from cellar.nn.training.schedule import Watched
 
 _NOTE = "note"
+
+LATER = ("averaged", "gathered")
+"""Arrays of a state that only runs with certain settings have."""
 
 HISTORY_EPOCHS = 1000
 """The most finished epochs in a checkpoint, as many as a job shows. Each takes about 100 bytes."""
@@ -56,6 +60,19 @@ class RunState:
     """The newest HISTORY_EPOCHS finished epochs."""
     best: Best | None = None
     finished: bool = False
+    watched: Watched | None = None
+    """The state of a schedule that depends on losses."""
+    averaged: Floats | None = None
+    """(n,) the moving average of the weights, if there is one."""
+    gathered: Floats | None = None
+    """The sum of gradients since the last update of the weights, if several batches are accumulated."""
+    batches: int = 0
+    """The number of these gradients."""
+
+    @property
+    def result(self) -> Floats:
+        """Return the weights that would be the result: their average, if there is one."""
+        return self.weights if self.averaged is None else self.averaged
 
 
 def dump(state: RunState, run: str) -> bytes:
@@ -65,6 +82,7 @@ def dump(state: RunState, run: str) -> bytes:
         arrays["carried"] = state.carried
     if state.best is not None:
         arrays["best"] = state.best.weights
+    arrays |= {name: array for name in LATER if (array := getattr(state, name)) is not None}
     note = json.dumps(_note(state, run), allow_nan=False).encode()
     tensors: dict[str, NDArray[Any]] = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     return bytes(save_tensors(tensors | {_NOTE: np.frombuffer(note, dtype=np.uint8)}))
@@ -123,6 +141,8 @@ def _note(state: RunState, run: str) -> dict[str, Any]:
         "history": [asdict(record) for record in state.history],
         "best": kept,
         "finished": state.finished,
+        **({} if state.watched is None else {"watched": asdict(state.watched)}),
+        **({"batches": state.batches} if state.batches else {}),
     }
 
 
@@ -138,6 +158,9 @@ def _state(tensors: Mapping[str, Floats], note: Mapping[str, Any]) -> RunState:
         history=tuple(EpochRecord(**record) for record in note["history"]),
         best=None if note["best"] is None else _best(tensors["best"], note["best"]),
         finished=note["finished"],
+        watched=Watched(**note["watched"]) if "watched" in note else None,
+        batches=note.get("batches", 0),
+        **{name: tensors.get(name) for name in LATER},
     )
 
 

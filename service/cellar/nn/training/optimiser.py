@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from cellar.engine import Floats
-from cellar.nn.spec.base import Frozen, Rate
+from cellar.nn.spec.base import Frozen, Positive, Rate, is_unused
 from cellar.nn.training.schedules import ScheduleSpec
 from cellar.nn.training.schedules.constant import ConstantSchedule
 
@@ -36,6 +36,11 @@ class Optimiser(Frozen):
     clip_value: Rate | None = Field(None, description="Limit every element of the gradient to this size, first.")
     weight_decay: Annotated[float, Field(ge=0, le=1)] = Field(
         0.0, description="Added to the gradient times the weight; adamw and lion shrink the weight itself."
+    )
+    warmup_updates: Positive | None = Field(
+        None,
+        exclude_if=is_unused,
+        description="Updates during which the learning rate rises on a line to that of the schedule.",
     )
     type: str
     equations: ClassVar[str]

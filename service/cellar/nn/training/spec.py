@@ -43,6 +43,13 @@ ParameterPaths = Annotated[
 ]
 
 
+class MovingAverage(Frozen):
+    """Weights that are averaged over updates: `decay` times the average before, and the rest of the new weights."""
+
+    type: Literal["ema"]
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
+
+
 class TrainingSpec(Frozen):
     """One training run, without its data."""
 
@@ -89,6 +96,21 @@ class TrainingSpec(Frozen):
         " be sent instead.",
     )
     early_stopping: EarlyStopping | None = None
+    accumulate: Annotated[int, Field(ge=1, le=65_536)] | None = Field(
+        None,
+        exclude_if=is_unused,
+        description="Batches whose gradients are averaged for one update of the weights. Default: 1.",
+    )
+    average: MovingAverage | None = Field(
+        None,
+        exclude_if=is_unused,
+        description="The result is a moving average of the weights, and validation measures it. Default: the weights.",
+    )
+    learning_rates: dict[ParameterPath, Factor] | None = Field(
+        None,
+        exclude_if=is_unused,
+        description="Factors of the learning rate, by the number of a layer or the name of a parameter. Default: 1.",
+    )
     target_weights: Annotated[tuple[Factor, ...], Field(strict=False, max_length=MAX_SIZE)] | None = Field(
         None,
         exclude_if=is_unused,

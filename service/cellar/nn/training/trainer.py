@@ -31,6 +31,7 @@ from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.update.compiled_loss import CompiledLoss
 from cellar.nn.training.update.compiled_optimiser import CompiledOptimiser
 from cellar.nn.training.update.divergence import diverged, fault, not_finite
+from cellar.nn.training.update.grouped_optimiser import GroupedOptimiser
 from cellar.nn.training.update.loss_gradient import ForwardFault, Learnt, LossGradient
 from cellar.nn.training.update.trained_parameters import TrainedParameters
 from cellar.nn.training.update.weight_vector import Trainee, joined, named
@@ -133,7 +134,11 @@ class _Trainer:
             plain=[cell(spec.optimiser.equations, {"x": count, "w": count}), cell(SUM, {"x": count})],
         )
         self.loss = CompiledLoss(self.objective, network.out_size, compiled.arithmetic, spec.recompute)
-        self.optimiser = CompiledOptimiser(spec.optimiser, count, compiled.arithmetic)
+        self.optimiser: CompiledOptimiser | GroupedOptimiser = (
+            CompiledOptimiser(spec.optimiser, count, compiled.arithmetic)
+            if spec.learning_rates is None
+            else GroupedOptimiser(spec.optimiser, self.trained.groups, compiled.arithmetic)
+        )
         self.run = _identify(network, data, spec)
         self._order = (-1, self.plan.order(None))
         self.trainee = Trainee(compiled)
@@ -174,11 +179,26 @@ class _Trainer:
     def _update(self, state: RunState, learnt: Learnt) -> RunState:
         """Return the state with the weights after an update with a gradient."""
         trained, gradient = self.trained.of(state.weights), self.trained.of(learnt.gradient)
-        update = self.optimiser.update(trained, gradient, state.optimiser, self._rate(state.epoch))
+        if self.spec.accumulate is not None:
+            state = gathered(state, gradient)
+            if state.batches < self.spec.accumulate and state.update + 1 < self.plan.updates:
+                return state
+            assert state.gathered is not None
+            gradient = state.gathered / np.float32(state.batches)
+            state = replace(state, gathered=None, batches=0)
+        update = self.optimiser.update(trained, gradient, state.optimiser, self._rate(state, state.update))
         weights = self.trained.replaced(state.weights, update.weights)
         if not update.finite or not all(map(math.isfinite, learnt.losses)):
             raise self._not_finite(state, learnt.gradient, weights)
-        return replace(state, weights=weights, optimiser=update.state)
+        averaged = None if self.spec.average is None else self._averaged(state, weights, self.spec.average.decay)
+        return replace(state, weights=weights, optimiser=update.state, averaged=averaged)
+
+    def _averaged(self, state: RunState, weights: Floats, decay: float) -> Floats:
+        """Return the moving average of the weights, which begins with those after the first update."""
+        if state.averaged is None:
+            return weights
+        before, now = self.trained.of(state.averaged), self.trained.of(weights)
+        return self.trained.replaced(weights, before + (now - before) * np.float32(1 - decay))
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return the order of the windows in an epoch, which the seed determines; it is cached for the next update."""
@@ -198,18 +218,23 @@ class _Trainer:
             return [part.factor / (rows * part.each) for part in self.objective.parts]
         return [part.factor / count if count else 0.0 for part, count in zip(self.objective.parts, counts, strict=True)]
 
-    def _rate(self, epoch: int) -> float:
-        optimiser = self.spec.optimiser
-        return optimiser.schedule.rate(optimiser.learning_rate, epoch, self.spec.epochs)
+    def _rate(self, state: RunState, update: int) -> float:
+        """Return the learning rate of an update of the present epoch."""
+        optimiser, done = self.spec.optimiser, state.epoch * self.plan.updates + update
+        place = (done, self.spec.epochs * self.plan.updates) if optimiser.schedule.by_update else None
+        at, total = place or (state.epoch, self.spec.epochs)
+        rate = optimiser.schedule.rate_after(state.watched, optimiser.learning_rate, at, total)
+        warmup = optimiser.warmup_updates
+        return rate if warmup is None or done >= warmup else rate * ((done + 1) / warmup)
 
     # --- the end of an epoch
 
     def _end_epoch(self, state: RunState) -> RunState:
-        validation_loss = None if self.validation is None else self.measure(self.validation, state.weights)
+        validation_loss = None if self.validation is None else self.measure(self.validation, state.result)
         if validation_loss is not None and not math.isfinite(validation_loss):
             largest = self._named(state.weights)
             raise OutputNotFinite(diverged("the validation loss", self._place(state), largest))
-        record = EpochRecord(state.epoch + 1, self._mean(state), validation_loss, self._rate(state.epoch))
+        record = EpochRecord(state.epoch + 1, self._mean(state), validation_loss, self._rate(state, state.update - 1))
         best = self._best(state, record)
         stopping = self.spec.early_stopping
         exhausted = stopping is not None and best is not None and best.waited >= stopping.patience
@@ -222,6 +247,7 @@ class _Trainer:
             counts=(),
             history=(*state.history, record)[-HISTORY_EPOCHS:],
             best=best,
+            watched=self.spec.optimiser.schedule.watch(state.watched, record.watched),
             finished=exhausted or state.epoch + 1 == self.spec.epochs,
         )
 
@@ -231,12 +257,12 @@ class _Trainer:
         if stopping is None:
             return None
         if best is None:
-            return Best(state.weights, record, 0, watched)
+            return Best(state.result, record, 0, watched)
         if watched < best.reference - stopping.min_delta:
             best = replace(best, waited=0, reference=watched)
         else:
             best = replace(best, waited=best.waited + 1)
-        return replace(best, weights=state.weights, record=record) if watched < best.record.watched else best
+        return replace(best, weights=state.result, record=record) if watched < best.record.watched else best
 
     def measure(self, plan: Plan, weights: Floats) -> float:
         """Return the mean loss of these weights over all scored steps of a plan."""
@@ -271,7 +297,7 @@ class _Trainer:
         """Return the progress of a run in a state."""
         epoch_done = state.update == 0
         last = state.history[-1] if epoch_done else None
-        result = state.weights if state.best is None else state.best.weights
+        result = state.result if state.best is None else state.best.weights
         return Progress(
             epoch=state.epoch if epoch_done else state.epoch + 1,
             epochs=self.spec.epochs,
@@ -284,6 +310,12 @@ class _Trainer:
             weights=lambda: self._named(result),
             checkpoint=lambda: checkpoints.dump(state, self.run),
         )
+
+
+def gathered(state: RunState, gradient: Floats) -> RunState:
+    """Return the state with a gradient added to those since the last update of the weights."""
+    total = gradient.copy() if state.gathered is None else state.gathered + gradient
+    return replace(state, gathered=total, batches=state.batches + 1)
 
 
 def _added(before: tuple[float, ...], more: Sequence[float]) -> tuple[float, ...]:

@@ -10,6 +10,9 @@ NAMES = (
     "step",
     "exponential",
     "cosine",
+    "linear",
+    "one_cycle",
+    "plateau",
 )
 
 SCHEDULES = load(__name__, Schedule, NAMES)

@@ -46,7 +46,11 @@ class CompiledOptimiser:
 
     def update(self, weights: Floats, gradient: Floats, state: OptimiserState, rate: float) -> Update:
         """Return the weights (n,) after one update with this gradient (n,) at this learning rate."""
-        gradient, scale = self._clip(gradient)
+        gradient, scale = clipped(gradient, self.spec, self._arithmetic)
+        return self.step(weights, gradient, state, rate, scale)
+
+    def step(self, weights: Floats, gradient: Floats, state: OptimiserState, rate: float, scale: float) -> Update:
+        """Return the weights after an update with a gradient that is clipped, except for the factor `scale`."""
         decay1, decay2 = self.spec.decays
         state = replace(state, power1=state.power1 * decay1, power2=state.power2 * decay2)
         params = {"scale": scale, **self.spec.scalars(rate, (state.power1, state.power2))}
@@ -67,16 +71,17 @@ class CompiledOptimiser:
         recording.call(self._kernel.bound(self._packed, arrays, self._slots, self._after, self._slots_after))
         return recording
 
-    def _clip(self, gradient: Floats) -> tuple[Floats, float]:
-        """Return the gradient clipped by value, and the factor that clips its norm."""
-        if self.spec.clip_value is not None:
-            gradient = self._arithmetic.clip(gradient, self.spec.clip_value)
-        if self.spec.clip_norm is None:
-            return gradient, 1.0
-        norm = self._arithmetic.norm(gradient)
-        if norm <= self.spec.clip_norm:
-            return gradient, 1.0
-        if norm < _LARGE or not math.isfinite(norm):
-            return gradient, self.spec.clip_norm / norm
-        exponent = math.frexp(norm)[1]
-        return scaled_by_power(gradient, -exponent), self.spec.clip_norm / math.ldexp(norm, -exponent)
+
+def clipped(gradient: Floats, spec: Optimiser, arithmetic: Arithmetic) -> tuple[Floats, float]:
+    """Return the gradient clipped by value, and the factor that clips its norm."""
+    if spec.clip_value is not None:
+        gradient = arithmetic.clip(gradient, spec.clip_value)
+    if spec.clip_norm is None:
+        return gradient, 1.0
+    norm = arithmetic.norm(gradient)
+    if norm <= spec.clip_norm:
+        return gradient, 1.0
+    if norm < _LARGE or not math.isfinite(norm):
+        return gradient, spec.clip_norm / norm
+    exponent = math.frexp(norm)[1]
+    return scaled_by_power(gradient, -exponent), spec.clip_norm / math.ldexp(norm, -exponent)

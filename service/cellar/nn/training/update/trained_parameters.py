@@ -1,7 +1,7 @@
 """Determines which parameters of a network are trained, and which are frozen."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class TrainedParameters:
         self.count = sum(part.stop - part.start for part in self._parts)
         """The number of trained weights."""
         self._all = self.count == network.parameter_count
+        self.groups = _groups(network, self.frozen, _factors(spec, names))
+        """The numbers of consecutive trained weights, and the factors of their learning rate."""
 
     def of(self, vector: Floats) -> Floats:
         """Return the trained part (count,) of a vector of all weights; a view if nothing is frozen."""
@@ -62,6 +64,32 @@ def _frozen(network: Network, spec: TrainingSpec, names: list[str]) -> Iterator[
                 actual=str(entry),
             )
         yield from found
+
+
+def _factors(spec: TrainingSpec, names: list[str]) -> dict[str, float]:
+    """Return the factor of the learning rate of each parameter that has one; the longest name in the request counts."""
+    found = dict[str, float]()
+    for entry in sorted(spec.learning_rates or {}, key=lambda each: each.count(".")):
+        chosen = [name for name in names if f"{name}.".startswith(f"{entry}.")]
+        if not chosen:
+            raise InvalidInput(
+                f"the model has no parameter {entry}, and no layer {entry} with parameters",
+                pointer=f"/learning_rates/{entry}",
+                expected=f"the number of a layer or the name of a parameter: {', '.join(names[:_NAMED])}",
+            )
+        found |= dict.fromkeys(chosen, (spec.learning_rates or {})[entry])
+    return found
+
+
+def _groups(network: Network, frozen: frozenset[str], factors: Mapping[str, float]) -> list[tuple[int, float]]:
+    """Return the numbers of consecutive trained weights with the same factor, and this factor."""
+    found = list[tuple[int, float]]()
+    for name, shape in network.parameters:
+        if name not in frozen:
+            count, factor = math.prod(shape), factors.get(name, 1.0)
+            before = found.pop() if found and found[-1][1] == factor else (0, factor)
+            found.append((before[0] + count, factor))
+    return found
 
 
 def _parts(network: Network, frozen: frozenset[str]) -> Iterator[slice]:
