@@ -1,5 +1,6 @@
 """Updates of the weights: gradients of several batches, averages, rates of layers and of updates."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def test_gradients_of_several_batches_are_averaged(compiled: CompiledNetwork) ->
     small, large = run(compiled, batch_size=2, accumulate=3), run(compiled, batch_size=6)
     np.testing.assert_allclose(joined(small[-1]), joined(large[-1]), rtol=1e-5, atol=1e-7)
     told = run(compiled, batch_size=2, accumulate=2)
-    changed = [not np.array_equal(joined(a), joined(b)) for a, b in zip(told, told[1:], strict=False)]
+    changed = [not np.array_equal(joined(a), joined(b)) for a, b in pairwise(told)]
     assert changed[:5] == [True, True, False, True, True]  # the last batch of an epoch is an update of its own
 
 
@@ -60,9 +61,9 @@ def test_the_result_is_the_moving_average(compiled: CompiledNetwork) -> None:
 
 
 def test_layers_have_rates_of_their_own(compiled: CompiledNetwork) -> None:
-    fields = {"optimiser": SGD | {"clip_norm": 0.01}, "epochs": 1, "batch_size": 6}
-    begin, plain = compiled.network.init(0), run(compiled, **(fields | {"epochs": 2}))[0].weights()
-    found = run(compiled, **(fields | {"epochs": 2}), learning_rates={"0": 0.5, "0.b_r": 3, "1": 0})[0].weights()
+    fields: dict[str, Any] = {"optimiser": SGD | {"clip_norm": 0.01}, "epochs": 2, "batch_size": 6}
+    begin, plain = compiled.network.init(0), run(compiled, **fields)[0].weights()
+    found = run(compiled, **fields, learning_rates={"0": 0.5, "0.b_r": 3, "1": 0})[0].weights()
     for name, weights in found.items():
         factor = 3 if name == "0.b_r" else 0.5 if name.startswith("0.") else 0
         expected = begin[name] + factor * (plain[name].astype(np.float64) - begin[name])
