@@ -159,4 +159,5 @@ def run_job(tenant: str, job: str) -> None:
         prepare=prepare,
         lease_s=settings.job_lease_s,
         stall_s=settings.job_stall_s,
+        tables=stores.datasets,
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import redis
 
+from cellar.datasets.datasets import Datasets
 from cellar.engine import KernelCache
 from cellar.jobs.attempt import runner
 from cellar.jobs.attempt.runner import Fit
@@ -22,6 +23,7 @@ from cellar.nn.training.trainer import fit
 from cellar.ports import Job, JobStore, Lease
 from cellar.registry import Registry
 from cellar.store.catalogue.blobs_redis import RedisBlobs
+from cellar.store.catalogue.datasets import RedisDatasets
 from cellar.store.catalogue.jobs import RedisJobs
 from cellar.store.catalogue.models import RedisModels
 from cellar.store.topology.factory import sync_client
@@ -93,6 +95,7 @@ class Workshop:
     registry: Registry
     kernels: KernelCache
     jobs: Jobs
+    datasets: Datasets
 
     def submit(self, training: TrainingSpec = TRAINING, publish: Publish = "if_better") -> Job:
         """Submit a training as the api does."""
@@ -114,6 +117,7 @@ class Workshop:
             blobs=self.room.blobs,
             prepare=prepare or (lambda: self.registry),
             lease_s=LEASE_S,
+            tables=self.datasets,
             fit=fit,
         )
         return self.room.store.get(job.tenant, job.job)
@@ -130,4 +134,7 @@ def workshop(room: Room, kernel_directory: Path) -> Workshop:
     kernels = KernelCache(kernel_directory)
     registry = Registry(RedisModels(room.client, room.prefix), room.blobs, kernels, Clock())
     registry.create("default", "walk", NETWORK, SEED)
-    return Workshop(room, registry, kernels, Jobs(room.store, room.blobs, registry, room.job_queue, Clock()))
+    records = RedisDatasets(room.client, room.prefix, Clock())
+    datasets = Datasets(records, room.blobs, room.store, Clock())
+    jobs = Jobs(room.store, room.blobs, registry, room.job_queue, Clock(), datasets=datasets)
+    return Workshop(room, registry, kernels, jobs, datasets)

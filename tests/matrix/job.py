@@ -62,7 +62,7 @@ class Rig:
         jobs = Jobs(self._jobs, self._blobs, self._registry, self._job_queue, Clock())
         try:
             asked = JobRequest.model_validate(self._request(case))
-            job = jobs.submit(TENANT, asked.model, asked.data.dataset(), asked.training(), publish=asked.publish).job
+            job = jobs.submit(TENANT, asked.model, asked.arrays.dataset(), asked.training(), publish=asked.publish).job
         except CellarError as error:
             return Outcome(np.zeros(0), {}, f"{getattr(error, 'pointer', None)}: {error.detail}", refused=True)
         runner.run(TENANT, job.job, jobs=self._jobs, blobs=self._blobs, prepare=lambda: self._registry, lease_s=60.0)

@@ -4,7 +4,7 @@ from cellar.ports import BlobStore, Job
 
 
 def delete_blobs(job: Job, blobs: BlobStore) -> None:
-    """Delete the dataset and the checkpoints of an ended job. Raise StoreUnavailable."""
-    for digest in (job.spec["data"]["blob"], job.checkpoint, job.spare):
+    """Delete the arrays and the checkpoints of an ended job; a dataset that it names stays. Raise StoreUnavailable."""
+    for digest in (job.spec["data"].get("blob"), job.checkpoint, job.spare):
         if digest is not None:
             blobs.delete(digest)

@@ -11,16 +11,20 @@ from typing import Any, Literal, Protocol
 
 from cellar.errors import AlreadyExists, FingerprintMismatch, JobActive, JobTooLarge, JobUnknown, StoreUnavailable
 from cellar.jobs.dataset import pack_dataset
+from cellar.jobs.forecast_submission import asked_of, existing, plan_of, sent_fields, specification
 from cellar.jobs.job_blobs import delete_blobs
 from cellar.jobs.options import DEFAULTS, OPTIONS, JobOptions
 from cellar.jobs.queue import JobQueue
+from cellar.jobs.recipe.request import ForecastData
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.defaults import resolve
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import Extent, check
 from cellar.nn.training.update.window_memory import WINDOW_BYTES
 from cellar.ports import BlobStore, Clock, Job, JobState, JobStore, UnendedJob
+from cellar.ports.catalogue.datasets import StoredDataset
 from cellar.registry import Registry
+from cellar.table import Table
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +55,24 @@ def publish_of(job: Job) -> Publish:
     return found
 
 
+def _name_of(tenant: str, key: str | None) -> str:
+    """Return the name of a new job, or that of the job of an Idempotency-Key."""
+    return uuid.uuid4().hex if key is None else hashlib.sha256(f"{tenant}\n{key}".encode()).hexdigest()[:32]
+
+
 def _memory(extent: Extent) -> dict[str, int]:
     found = {"memory_bytes": extent.memory_bytes}
     return found if extent.window_bytes == WINDOW_BYTES else found | {"window_bytes": extent.window_bytes}
+
+
+class PinnedTables(Protocol):
+    """Opens the tables of datasets, which cannot be deleted while a job needs them."""
+
+    def pin(self, tenant: str, dataset: str, job: str) -> StoredDataset:
+        """Return the record of a dataset, which cannot be deleted until the job has ended. Raise DatasetUnknown."""
+
+    def table(self, stored: StoredDataset) -> Table:
+        """Return the table of a record. Raise DatasetUnknown."""
 
 
 class JobQuota(Protocol):
@@ -74,6 +93,7 @@ class Jobs:
         job_queue: JobQueue,
         clock: Clock,
         *,
+        datasets: PinnedTables | None = None,
         most_bytes: int | None = None,
     ) -> None:
         """Refuse jobs that need more memory than `most_bytes`."""
@@ -82,6 +102,7 @@ class Jobs:
         self._registry = registry
         self._job_queue = job_queue
         self._clock = clock
+        self._tables = datasets
         self._most_bytes = most_bytes
         self.quota: JobQuota | None = None
         """Refuses jobs beyond the quotas of their tenant; None: all are taken."""
@@ -111,7 +132,7 @@ class Jobs:
         training = resolve(network, data, training)
         most_bytes = self._most_of(options)
         extent = check(network, data, training, most_bytes)
-        name = uuid.uuid4().hex if key is None else hashlib.sha256(f"{tenant}\n{key}".encode()).hexdigest()[:32]
+        name = _name_of(tenant, key)
         dataset = pack_dataset(name, data)
         blob = hashlib.sha256(dataset).hexdigest()
         asked = {"model": version.ref, "data": {"blob": blob}, "publish": publish, "updates_total": extent.updates}
@@ -134,6 +155,56 @@ class Jobs:
     def _most_of(self, options: JobOptions) -> int | None:
         """Return the most memory that a job may have."""
         return min((most for most in (self._most_bytes, options.max_memory_bytes) if most is not None), default=None)
+
+    def submit_forecast(
+        self,
+        tenant: str,
+        model: str,
+        data: ForecastData,
+        training: TrainingSpec,
+        *,
+        layers: Any = None,
+        publish: Publish = "if_better",
+        options: JobOptions = DEFAULTS,
+        key: str | None = None,
+    ) -> JobSubmission:
+        """Store a job that trains on a dataset, and queue it; otherwise as `submit`. The model may be new.
+
+        The plan is made now (`cellar.jobs.recipe`): what was fitted to the readings is part of the job. Raise
+        DatasetUnknown, or InvalidInput for columns or settings that do not fit the dataset.
+        """
+        name = _name_of(tenant, key)
+        sent = sent_fields(training)
+        asked = asked_of(model, data, sent, layers, publish) | {"options": options.members()}
+        if key is not None and (found := self._asked(tenant, name, asked)) is not None:
+            return JobSubmission(found, replayed=True)
+        version = existing(self._registry, tenant, model)
+        assert self._tables is not None
+        stored = self._tables.pin(tenant, data.dataset, name)
+        plan = plan_of(self._registry, version, self._tables.table(stored), data, sent, layers)
+        spec = specification(plan, model if version is None else version.ref, asked, stored.digest)
+        spec |= options.members()
+        extent = Extent(plan.updates, spec["memory_bytes"], WINDOW_BYTES)
+        self._check_limits(tenant, extent, 0, self._most_of(options))
+        job = Job(tenant=tenant, job=name, state="queued", spec=spec, created_s=self._clock.now_s())
+        try:
+            self._store.create(job)
+        except AlreadyExists:
+            if (found := self._asked(tenant, name, asked)) is None:
+                raise
+            return JobSubmission(found, replayed=True)
+        self._push(job)
+        return JobSubmission(job, replayed=False)
+
+    def _asked(self, tenant: str, name: str, asked: dict[str, Any]) -> Job | None:
+        """Return the job of that name, None if there is none. Raise FingerprintMismatch if another was asked for."""
+        try:
+            found = self._store.get(tenant, name)
+        except JobUnknown:
+            return None
+        if found.spec.get("asked") != asked:
+            raise FingerprintMismatch("this Idempotency-Key was used for another job")
+        return found
 
     def _push(self, job: Job) -> None:
         """Queue a job; if the queue cannot be reached, a sweeper does it later."""

@@ -1,6 +1,7 @@
 """Warnings about a training job, and the evaluation of its result."""
 
 from cellar.jobs.attempt.checkpoint import ENDED_BY, EVALUATION
+from cellar.jobs.verdict import NAIVE
 from cellar.nn.training.progress import Evaluation
 from cellar.ports import Job
 
@@ -18,6 +19,7 @@ def warnings_of(job: Job) -> list[str]:
     """Return warnings, as sentences, about settings or results that are probably not intended."""
     updates, evaluation = job.spec.get("updates_total"), evaluation_of(job)
     return [
+        *job.spec.get("plan", {}).get("warnings", ()),
         *([_few(updates)] if updates is not None and updates < FEW_UPDATES else []),
         *([_cut(job)] if ENDED_BY in job.progress else []),
         *([] if evaluation is None else _judge(evaluation)),
@@ -45,5 +47,6 @@ def _judge(evaluation: Evaluation) -> list[str]:
     if evaluation.worse:
         found.append(f"the {evaluation.data} loss is higher than that of the version that the job began with")
     if evaluation.beaten:
-        found.append(f"repeating the last value is as good a forecast: its {evaluation.data} loss is no higher")
+        name = NAIVE[evaluation.best_naive or "last_value"]
+        found.append(f"{name} is as good a forecast: its {evaluation.data} loss is no higher")
     return found

@@ -1,5 +1,6 @@
 """Runs one attempt of a training job in a child process: acquires the lease, trains, and publishes the new version."""
 
+import json
 import logging
 import signal
 import threading
@@ -9,16 +10,18 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
-from cellar.errors import BlobUnknown, CellarError, StoreUnavailable, Superseded
+from cellar.errors import CellarError, StoreUnavailable, Superseded
 from cellar.jobs.attempt.checkpoint import Recorder
 from cellar.jobs.attempt.lease import LeaseKeeper
-from cellar.jobs.dataset import unpack_dataset
+from cellar.jobs.attempt.work import Tables, Work, work_of
 from cellar.jobs.options import JobOptions
-from cellar.jobs.submission import publish_of, training_spec
+from cellar.jobs.submission import publish_of
+from cellar.jobs.verdict import refusal_of
+from cellar.nn.model.network import Network
+from cellar.nn.model.spec import NetworkSpec
 from cellar.nn.training.checkpoint import check_revision
-from cellar.nn.training.data.dataset import Dataset
-from cellar.nn.training.progress import EpochRecord, Evaluation, Progress, Weights
-from cellar.nn.training.trainer import evaluate, fit
+from cellar.nn.training.progress import EpochRecord, Progress
+from cellar.nn.training.trainer import fit
 from cellar.ports import BlobStore, Job, JobStore
 from cellar.registry import Registry
 from cellar.wire.arrays import weights as wire_weights
@@ -46,6 +49,7 @@ def run(
     prepare: Callable[[], Registry],
     lease_s: float,
     stall_s: float = STALL_S,
+    tables: Tables | None = None,
     fit: Fit = fit,
 ) -> None:
     """Run a job to its end, until it is cancelled, or until this process is asked to stop.
@@ -62,7 +66,9 @@ def run(
         return
     logger.info("job %s: attempt %d begins", job, lease.attempt)
     with _stop_asked() as stop, LeaseKeeper(jobs, lease, lease_s) as keeper:
-        attempt = JobAttempt(keeper, stop, jobs=jobs, blobs=blobs, prepare=prepare, fit=fit, stall_s=stall_s)
+        attempt = JobAttempt(
+            keeper, stop, jobs=jobs, blobs=blobs, prepare=prepare, tables=tables, fit=fit, stall_s=stall_s
+        )
         keeper.watch = attempt.end_if_stalled
         try:
             attempt.run()
@@ -89,6 +95,7 @@ class JobAttempt:
         jobs: JobStore,
         blobs: BlobStore,
         prepare: Callable[[], Registry],
+        tables: Tables | None,
         fit: Fit,
         stall_s: float,
     ) -> None:
@@ -98,6 +105,7 @@ class JobAttempt:
         self._jobs = jobs
         self._blobs = blobs
         self._prepare = prepare
+        self._tables = tables
         self._registry: Registry  # set at the beginning of `run`
         self._fit = fit
         self._stall_s = stall_s
@@ -107,7 +115,7 @@ class JobAttempt:
         """Digest of the trained weights, once they are stored."""
         self._newest: tuple[Recorder, Progress] | None = None
         """The newest update with the recorder that reports it."""
-        self._evaluate: Callable[[Weights], Evaluation]  # set before the first update
+        self._work: Work  # set before the first update
 
     def run(self) -> None:
         """Train and publish; only publish if an earlier attempt has sealed the outcome."""
@@ -172,36 +180,28 @@ class JobAttempt:
 
     def _updates(self, job: Job, recorder: Recorder) -> Iterator[Progress]:
         """Return the progress of training, begun or resumed."""
-        version = self._retry(lambda: self._registry.get(job.tenant, job.spec["model"]))
-        weights = self._retry(lambda: self._registry.weights(version))
-        data = self._dataset(job)
-        recorder.speed.steps_per_epoch = data.inputs.shape[0] * data.inputs.shape[1]
+        work = self._work = self._retry(lambda: work_of(job, self._registry, self._blobs, self._tables))
+        recorder.speed.steps_per_epoch = work.data.inputs.shape[0] * work.data.inputs.shape[1]
         checkpoint = self._retry(lambda: recorder.resume(check_revision))
-        network, spec = self._registry.compile(self._registry.network(version)), training_spec(job)
-        bound = {name: job.spec[name] for name in ("window_bytes",) if name in job.spec}
-        self._evaluate = lambda result: evaluate(network, weights, result, data, spec, **bound)
-        return self._fit(network, weights, data, spec, checkpoint=checkpoint, **bound)
-
-    def _dataset(self, job: Job) -> Dataset:
-        try:
-            return unpack_dataset(self._retry(lambda: self._blobs.get(job.spec["data"]["blob"])))
-        except BlobUnknown as error:
-            raise BlobUnknown("the dataset of the job is gone") from error
+        return self._fit(work.network, work.weights, work.data, work.spec, checkpoint=checkpoint, **work.bound)
 
     def _seal(self, job: Job, recorder: Recorder, progress: Progress) -> dict[str, Any] | None:
         """Seal what will be published; None if the job was cancelled, or has made the model worse."""
         self._report()
         self._moved_s = None
         result = progress.weights()
-        evaluation = self._evaluate(result)
+        evaluation = self._work.evaluate(result)
         self._retry(lambda: recorder.finish(progress, evaluation))
         self._newest = None  # nothing is left to report
-        if evaluation.worse and publish_of(job) == "if_better":
-            self.fail(_refusal(job, evaluation))
+        if publish_of(job) == "if_better" and (refusal := refusal_of(job, evaluation)) is not None:
+            self.fail(refusal)
             return None
-        weights = wire_weights.dump(result)
+        network, published = self._work.published(result)
+        weights = wire_weights.dump(published)
         self._trained = self._retry(lambda: self._blobs.put(weights))
         outcome = {"weights": self._trained, "metrics": _metrics(progress.kept)}
+        if network is not None:
+            outcome["network"] = network
         if self._retry(lambda: self._jobs.seal(self._lease, outcome)):
             return outcome
         self._cancel()
@@ -210,13 +210,14 @@ class JobAttempt:
     def _publish(self, job: Job, outcome: dict[str, Any]) -> None:
         """Publish the version and end the job. A repeated call publishes no second version."""
         self._trained = outcome["weights"]
-        parent = job.spec["model"]
-        network = self._registry.network(self._retry(lambda: self._registry.get(job.tenant, parent)))
+        model = job.spec["model"]
+        parent = model if "@" in model else None
+        network = self._network(job, outcome)
         weights = self._retry(lambda: self._blobs.get(outcome["weights"]))
         version = self._retry(
             lambda: self._registry.publish(
                 job.tenant,
-                parent.partition("@")[0],
+                model.partition("@")[0],
                 network,
                 weights,
                 token=f"job/{job.job}",
@@ -226,6 +227,12 @@ class JobAttempt:
         )
         self._retry(lambda: self._jobs.finish(self._lease, "succeeded", result=version.ref))
         logger.info("job %s: published %s", job.job, version.ref)
+
+    def _network(self, job: Job, outcome: dict[str, Any]) -> Network:
+        """Return the network that is published: that of the version, or one that the run has made."""
+        if "network" in outcome:
+            return Network(NetworkSpec.model_validate_json(json.dumps(outcome["network"])))
+        return self._registry.network(self._retry(lambda: self._registry.get(job.tenant, job.spec["model"])))
 
     def _report(self, patience_s: float = PATIENCE_S) -> None:
         """Report all epochs up to the newest update; the last checkpoint may be older."""
@@ -284,16 +291,6 @@ def _metrics(kept: EpochRecord | None) -> dict[str, float]:
     assert kept is not None
     found = {"epoch": kept.epoch, "loss": kept.loss, "validation_loss": kept.validation_loss}
     return {name: value for name, value in found.items() if value is not None}
-
-
-def _refusal(job: Job, evaluation: Evaluation) -> str:
-    """Return a text that says why the result of a job is not published, and what its owner can do."""
-    loss, before = ("not finite" if loss is None else f"{loss:.3g}" for loss in (evaluation.loss, evaluation.before))
-    return (
-        f"not published, because the training has made the model worse: its {evaluation.data} loss is {loss}, that of"
-        f' {job.spec["model"]} is {before}. Lower the learning rate, or send "publish": "always" to publish the'
-        " result anyway"
-    )
 
 
 def _explain(error: Exception) -> str:

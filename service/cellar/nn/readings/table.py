@@ -1,7 +1,7 @@
 """Tables of readings, as datasets hold them, and their rows as numbers of a network's input."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,7 @@ class Table(Protocol):
         """Seconds since 1970-01-01 in UTC of each row."""
 
     @property
-    def values(self) -> "dict[str, NDArray[np.float32] | NDArray[np.int32]]":
+    def values(self) -> Mapping[str, NDArray[Any]]:
         """Numbers by column, NaN where they are missing, or codes, -1 where they are missing."""
 
 

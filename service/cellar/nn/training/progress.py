@@ -42,6 +42,30 @@ class Evaluation:
     """The loss with the weights at the begin of the run."""
     last_value: float | None
     """The loss of the forecast that repeats the last value; None if the targets are not inputs of later steps."""
+    seasonal_value: float | None = None
+    """The loss of the forecast that repeats the value of a period before; None if it is not known."""
+    mean: float | None = None
+    """The loss of the forecast that is the mean of the training part; None if it is not known."""
+    period: int | None = None
+    """The period of the seasonal value, in steps."""
+
+    @property
+    def naive(self) -> dict[str, float]:
+        """The losses of the naive forecasts that are known, by name."""
+        found = {"last_value": self.last_value, "seasonal_value": self.seasonal_value, "mean": self.mean}
+        return {name: value for name, value in found.items() if value is not None}
+
+    @property
+    def better_by(self) -> dict[str, float] | None:
+        """By which share the loss is below that of each naive forecast; negative if it is above. None: not known."""
+        if self.loss is None or not self.naive:
+            return None
+        return {name: 1 - self.loss / value for name, value in self.naive.items() if value > 0}
+
+    @property
+    def best_naive(self) -> str | None:
+        """The naive forecast with the lowest loss."""
+        return min(self.naive, key=lambda name: self.naive[name], default=None)
 
     @property
     def worse(self) -> bool:
@@ -52,8 +76,8 @@ class Evaluation:
 
     @property
     def beaten(self) -> bool:
-        """Whether repeating the last value is as good a forecast."""
-        return self.last_value is not None and (self.loss is None or self.loss >= self.last_value)
+        """Whether a naive forecast is as good."""
+        return self.best_naive is not None and (self.loss is None or self.loss >= self.naive[self.best_naive])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Routes that submit, read, list and cancel training jobs."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response
@@ -24,6 +24,7 @@ from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.catalogue.jobs import JobAnswer, JobRequest, JobsAnswer
 from cellar.api.schemas.names import JOB_CURSOR_PATTERN
 from cellar.errors import (
+    DatasetUnknown,
     FingerprintMismatch,
     IdUnknown,
     JobActive,
@@ -32,6 +33,7 @@ from cellar.errors import (
     JobUnknown,
     ModelUnknown,
 )
+from cellar.jobs.recipe.request import ForecastData
 from cellar.ports import JobState
 
 JobCursor = Annotated[
@@ -47,24 +49,43 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
     status_code=202,
     response_description="Queued",
     responses={
-        **answers(*STORE, *PARAMETER, *BODY, *ARRAYS, IdUnknown, ModelUnknown, FingerprintMismatch, JobTooLarge),
+        **answers(
+            *STORE,
+            *PARAMETER,
+            *BODY,
+            *ARRAYS,
+            IdUnknown,
+            ModelUnknown,
+            DatasetUnknown,
+            FingerprintMismatch,
+            JobTooLarge,
+        ),
         202: {"headers": REPLAY_HEADERS | LOCATION_HEADERS},
     },
 )
 async def submit_job(
     body: JobRequest, caller: CallerOf, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> JobAnswer:
-    """Train a model on data. The result is a new version of it.
+    """Train a model on arrays or on a dataset. The result is a new version of it, or the first of a new model.
 
     A request with the same Idempotency-Key returns the job that was made first.
     """
-    data = await run_in_reader_thread(body.data.dataset)
+    if isinstance(body.data, ForecastData):
+        named, data = body.data, None
+    else:
+        named, data = None, await run_in_reader_thread(body.data.dataset)
 
     def submit() -> tuple[JobAnswer, bool]:
         """Submit the job on a thread."""
-        made = services.jobs.submit(
-            caller.tenant, body.model, data, body.training(), publish=body.publish, options=body.options(), key=key
-        )
+        asked: dict[str, Any] = {"publish": body.publish, "options": body.options(), "key": key}
+        if named is not None:
+            layers = None if body.layers is None else [each.model_dump(mode="json") for each in body.layers]
+            made = services.jobs.submit_forecast(
+                caller.tenant, body.model, named, body.training(), layers=layers, **asked
+            )
+        else:
+            assert data is not None
+            made = services.jobs.submit(caller.tenant, body.model, data, body.training(), **asked)
         return JobAnswer.of(made.job, services.jobs.history(caller.tenant, made.job.job)), made.replayed
 
     answer, replayed = await run_sync(submit)

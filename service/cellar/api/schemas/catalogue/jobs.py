@@ -3,19 +3,21 @@
 import functools
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from cellar.api.schemas.names import Answer, Layout, ModelRef, time_of
 from cellar.api.schemas.numbers import Counts, Data, DataWithGaps, NestedFlags
 from cellar.errors import ShapeMismatch
 from cellar.jobs.attempt.checkpoint import EVALUATION
 from cellar.jobs.options import JobOptions, Priority
+from cellar.jobs.recipe.request import ForecastData
 from cellar.jobs.submission import Publish, publish_of, training_spec
 from cellar.jobs.warnings import evaluation_of, warnings_of
+from cellar.nn.model.layers import Layers
 from cellar.nn.spec.base import Frozen
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.spec import TrainingSpec
@@ -92,11 +94,27 @@ def _product(weights: list[NDArray[np.float32]]) -> NDArray[np.float32] | None:
     return np.ascontiguousarray(found[:, :, 0] if same else found)
 
 
+def _data_kind(value: Any) -> str:
+    if isinstance(value, ForecastData):
+        return "forecast"
+    return "forecast" if isinstance(value, dict) and "dataset" in value else "arrays"
+
+
+JobData = Annotated[
+    Annotated[DataRequest, Tag("arrays")] | Annotated[ForecastData, Tag("forecast")], Discriminator(_data_kind)
+]
+
+
 class JobRequest(TrainingSpec):
     """A training job: a model, its data and the settings of the run."""
 
-    model: ModelRef
-    data: DataRequest
+    model: ModelRef = Field(description="The model to train. With a dataset it may be a new name.")
+    data: JobData = Field(description="Arrays, or the columns of a dataset of which forecasts are learnt.")
+    layers: Layers | None = Field(
+        None,
+        description="With a dataset and a new model: the layers between the readings and the forecast, in place of"
+        " those that the recipe chooses. A dense layer with as many outputs as the forecast follows them.",
+    )
     publish: Publish = Field(
         "if_better",
         description="if_better: a result whose loss is more than 1% above that of the trained version is not"
@@ -124,6 +142,12 @@ class JobRequest(TrainingSpec):
         """Return how the job is run."""
         return JobOptions(self.priority, self.max_seconds, self.max_memory_bytes)
 
+    @property
+    def arrays(self) -> DataRequest:
+        """The data, if they are arrays."""
+        assert isinstance(self.data, DataRequest)
+        return self.data
+
     def training(self) -> TrainingSpec:
         """Return the settings of the run alone. It knows which of them were sent."""
         sent = self.model_fields_set & TrainingSpec.model_fields.keys()
@@ -142,6 +166,25 @@ class EvaluationAnswer(Answer):
         description="Loss of the forecast that repeats the last value. null if the targets are not inputs of"
         " later steps."
     )
+    seasonal_value: float | None = Field(
+        description="Loss of the forecast that repeats the value of a period before. null without a period or a"
+        " dataset."
+    )
+    mean: float | None = Field(
+        description="Loss of the forecast that is the mean of the training part. null without a dataset."
+    )
+    period: int | None = Field(description="The period of the seasonal value, steps.")
+    better_by: dict[str, float] | None = Field(
+        description="By which share `loss` is below that of each naive forecast: 0.2 is 20% less. Negative: above it."
+    )
+
+
+class ChoiceAnswer(Answer):
+    """A setting that the job has chosen."""
+
+    field: str = Field(description="A field of the job, or a part of the network.")
+    value: Any
+    why: str = Field(description="The reason, as a sentence.")
 
 
 class JobAnswer(Answer):
@@ -162,6 +205,9 @@ class JobAnswer(Answer):
     memory_bytes: int | None = Field(
         description="Memory that the worker needs for the job at most, bytes. null for an old job."
     )
+    chosen: list[ChoiceAnswer] = Field(
+        description="What was chosen of the settings that the request left open, and why. Empty without a dataset."
+    )
     warnings: list[str] = Field(description="Probable mistakes: few updates, or a result that is no better.")
     attempt: int = Field(description="Number of workers that have started the job: 2 after one was killed.")
     progress: dict[str, Any] = Field(description="The last report: epoch, epochs, loss and more.")
@@ -177,6 +223,7 @@ class JobAnswer(Answer):
     def of(cls, job: Job, history: list[dict[str, Any]]) -> Self:
         """Return the answer for a stored job and its finished epochs."""
         evaluation = evaluation_of(job)
+        measured = None if evaluation is None else asdict(evaluation) | {"better_by": evaluation.better_by}
         return cls.read(
             job,
             model=job.spec["model"],
@@ -185,10 +232,11 @@ class JobAnswer(Answer):
             **asdict(JobOptions.of(job)),
             updates_total=job.spec.get("updates_total"),
             memory_bytes=job.spec.get("memory_bytes"),
+            chosen=[ChoiceAnswer(**each) for each in job.spec.get("plan", {}).get("chosen", ())],
             warnings=warnings_of(job),
             progress={name: value for name, value in job.progress.items() if name != EVALUATION},
             history=history,
-            evaluation=None if evaluation is None else EvaluationAnswer(**asdict(evaluation)),
+            evaluation=None if measured is None else EvaluationAnswer(**measured),
             created=time_of(job.created_s),
             started=None if job.started_s is None else time_of(job.started_s),
             ended=None if job.ended_s is None else time_of(job.ended_s),

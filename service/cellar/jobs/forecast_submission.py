@@ -1,0 +1,97 @@
+"""Makes the specification of a job that trains on a dataset."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from cellar.errors import InvalidInput, ModelUnknown
+from cellar.jobs.recipe.plan import Plan, make_plan, plan_again, window_bytes
+from cellar.jobs.recipe.request import ForecastData
+from cellar.nn.model.network import Network
+from cellar.nn.training.memory import PROCESS_BYTES, WEIGHT_COPIES
+from cellar.nn.training.spec import TrainingSpec
+from cellar.nn.training.update.window_memory import WINDOW_BYTES
+from cellar.ports import ModelVersion
+from cellar.registry import Registry
+from cellar.table import Table
+
+NOT_FOR_DATASETS = ("state", "warmup")
+"""Fields of a run that the recipe alone sets: it cuts windows itself."""
+
+WINDOW_COPIES = 4
+"""How often windows are in memory at most: as they are cut, aligned, and in a batch."""
+
+PLAN = "plan"
+"""The member of a job's specification with the plan."""
+
+
+def asked_of(model: str, data: ForecastData, sent: Mapping[str, Any], layers: Any, publish: str) -> dict[str, Any]:
+    """Return what a request asks for, as JSON; two requests with the same key must agree in it."""
+    document = {"model": model, "data": data.model_dump(mode="json"), "training": dict(sent), "publish": publish}
+    found: dict[str, Any] = json.loads(json.dumps(document | ({} if layers is None else {"layers": layers})))
+    return found
+
+
+def sent_fields(training: TrainingSpec) -> dict[str, Any]:
+    """Return the fields of a run that a request gave, as JSON. Raise InvalidInput for one that cannot be chosen."""
+    sent = {name: json.loads(training.model_dump_json(include={name}))[name] for name in training.model_fields_set}
+    for name in NOT_FOR_DATASETS:
+        if name in sent:
+            raise InvalidInput(
+                "a job on a dataset cuts it into windows that begin with some steps that are not scored",
+                pointer=f"/{name}",
+                expected="nothing",
+                actual=str(sent[name]),
+            )
+    return sent
+
+
+def existing(registry: Registry, tenant: str, model: str) -> ModelVersion | None:
+    """Return the version that a job goes on with, None for a new name. Raise ModelUnknown for a version or alias."""
+    try:
+        return registry.get(tenant, model)
+    except ModelUnknown:
+        if "@" in model:
+            raise
+        return None
+
+
+def plan_of(
+    registry: Registry,
+    version: ModelVersion | None,
+    table: Table,
+    data: ForecastData,
+    sent: Mapping[str, Any],
+    layers: Any,
+) -> Plan:
+    """Return the plan of a job. Raise InvalidInput, or what networks raise for the layers of the request."""
+    if version is None:
+        return make_plan(table, data, sent, layers)
+    if layers is not None:
+        raise InvalidInput(
+            "the model has layers: those of a request make a new model",
+            pointer="/layers",
+            expected="nothing, or the name of a new model",
+            actual="layers",
+        )
+    return plan_again(table, data, sent, registry.network(version).spec)
+
+
+def specification(plan: Plan, model: str, asked: Mapping[str, Any], digest: str) -> dict[str, Any]:
+    """Return the specification of a job. Raise InvalidInput if the network cannot be."""
+    network = Network(plan.network)
+    training = TrainingSpec.model_validate_json(json.dumps(plan.training))
+    windows = window_bytes(plan.shape, len(plan.readings.features), plan.forecast.out_size)
+    memory = PROCESS_BYTES + WEIGHT_COPIES * 4 * network.parameter_count + WINDOW_BYTES
+    memory += WINDOW_COPIES * 2 * plan.windows * windows
+    return {
+        "model": model,
+        "data": {**asked["data"], "digest": digest},
+        "publish": asked["publish"],
+        "updates_total": plan.updates,
+        "dataset_bytes": 0,
+        "memory_bytes": memory,
+        "asked": dict(asked),
+        PLAN: plan.document(),
+        **training.model_dump(mode="json"),
+    }

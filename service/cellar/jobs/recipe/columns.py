@@ -1,0 +1,177 @@
+"""Turns the columns of a table into the readings of a network, fitted to the training part."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cellar.errors import InvalidInput
+from cellar.jobs.recipe.choices import Choice
+from cellar.jobs.recipe.features import differences_of, returns
+from cellar.jobs.recipe.request import ForecastData
+from cellar.nn.readings.columns import CategoryColumn, NumberColumn, NumberFit, TimeColumn
+from cellar.nn.readings.columns import Column as ReadingsColumn
+from cellar.nn.readings.fitting import fit
+from cellar.table import Column, Table
+
+MOST_CATEGORIES = 64
+"""A column with more categories is left out, unless it is named: it is an id or a text."""
+
+LEAKING = 1e-6
+"""An input that differs from the target by less than this share of its scale is a copy of it."""
+
+SAMPLE = 20_000
+"""Steps of the longest series that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenColumns:
+    """The columns of the readings, the targets first, and what was found."""
+
+    columns: tuple[ReadingsColumn, ...]
+    choices: tuple[Choice, ...]
+    warnings: tuple[str, ...]
+    levels: frozenset[str]
+    """The columns whose level the trained layers read."""
+
+
+def targets_of(table: Table, data: ForecastData) -> tuple[str, ...]:
+    """Return the names of the targets. Raise InvalidInput for columns that the table does not have."""
+    names = {column.name: column for column in table.columns}
+    targets = data.targets or tuple(column.name for column in table.columns if column.role == "target")
+    if not targets:
+        raise InvalidInput("no column is a target", pointer="/data/targets", expected="at least one name", actual="[]")
+    for kind, chosen in (("targets", targets), ("inputs", data.inputs or ())):
+        for index, name in enumerate(chosen):
+            if name not in names:
+                raise InvalidInput(
+                    f"the dataset {data.dataset!r} has no column {name!r}",
+                    pointer=f"/data/{kind}/{index}",
+                    expected=f"one of {', '.join(names)}",
+                    actual=name,
+                )
+            if kind == "targets" and names[name].type != "number":
+                raise InvalidInput(
+                    f"the target {name!r} has no numbers",
+                    pointer=f"/data/targets/{index}",
+                    expected="a column of numbers",
+                    actual=f"a column of the type {names[name].type}",
+                )
+    return targets
+
+
+def choose_columns(
+    table: Table, data: ForecastData, trained: Sequence[slice], longest: slice, period: int | None
+) -> ChosenColumns:
+    """Return the readings for the targets and inputs, fitted to these rows. `longest` are those of the longest series.
+
+    Raise InvalidInput for a target without readings.
+    """
+    targets = targets_of(table, data)
+    steps, choices, warnings = longest.stop - longest.start, list[Choice](), list[str]()
+    differences = differences_of(period, steps)
+    columns, levels = list[ReadingsColumn](), set[str]()
+    for column in _read(table, data, targets, warnings):
+        if column.type == "category":
+            columns.append(CategoryColumn(name=column.name, categories=None))
+            continue
+        is_target = column.name in targets
+        spec = NumberColumn(
+            name=column.name,
+            role="target" if is_target else "input",
+            scaling="robust",
+            differences=differences if is_target else tuple(each for each in (1, period) if each in differences),
+        )
+        (fitted,) = fit([spec], table, trained)
+        assert isinstance(fitted, NumberColumn)
+        assert fitted.fitted is not None
+        if fitted.fitted.lowest == fitted.fitted.highest:
+            if not is_target:
+                warnings.append(f"the input {column.name!r} is constant in training, and is left out")
+                continue
+            warnings.append(f"the target {column.name!r} is constant in training: there is nothing to forecast")
+        fitted = _tail_scaled(fitted)
+        columns.append(fitted)
+        some = table.values[column.name][longest][-SAMPLE:].astype(np.float64)
+        if not is_target or returns(some, data.horizon):
+            levels.add(column.name)
+    warnings += _leaks(table, targets, columns, longest)
+    if table.times is not None:
+        time = next(column.name for column in table.columns if column.type == "time")
+        columns += fit([TimeColumn(name=time)], table, trained)
+    names = [column.name for column in columns]
+    choices += [
+        Choice("data.targets", list(targets), "They were named, or have the role `target`."),
+        Choice("data.inputs", [name for name in names if name not in targets], "All other columns that can be read."),
+        Choice("scaling", "robust", "Columns are scaled by median and quartiles: outliers do not change the scale."),
+        Choice("differences", list(differences), "The network reads by how much each target has changed since then."),
+        Choice("levels", sorted(levels), _WHY_LEVELS),
+    ]
+    return ChosenColumns(tuple(columns), tuple(choices), tuple(warnings), frozenset(levels))
+
+
+_WHY_LEVELS = (
+    "Of these columns the network reads the level too. Other targets do not return to their mean within the horizon: it"
+    " reads only their changes, so that it also works at levels that training has not seen."
+)
+
+
+def _read(table: Table, data: ForecastData, targets: Sequence[str], warnings: list[str]) -> Iterator[Column]:
+    """Yield the columns that the network reads, the targets first."""
+    by_name = {column.name: column for column in table.columns}
+    yield from (by_name[name] for name in targets)
+    for column in table.columns:
+        if column.name in targets or column.type == "time" or column.role in ("series", "time"):
+            continue
+        if data.inputs is not None:
+            if column.name in data.inputs:
+                yield column
+        elif column.type == "category" and len(column.categories) > MOST_CATEGORIES:
+            warnings.append(
+                f"the column {column.name!r} has {len(column.categories)} different texts, and is left out: name it in"
+                " `inputs` to read it"
+            )
+        else:
+            yield column
+
+
+def _tail_scaled(column: NumberColumn) -> NumberColumn:
+    """Return the column with its quartile range scaled to that of a normal distribution of deviation 1."""
+    fitted = column.fitted
+    assert fitted is not None
+    return column if fitted.lowest == fitted.highest else column.model_copy(update={"fitted": _widened(fitted)})
+
+
+QUARTILES = 1.349
+"""The distance of the quartiles of a normal distribution, in deviations."""
+
+
+def _widened(fitted: NumberFit) -> NumberFit:
+    return fitted.model_copy(update={"scale": fitted.scale / QUARTILES, "fill": fitted.fill * QUARTILES})
+
+
+def _leaks(table: Table, targets: Sequence[str], columns: Sequence[Any], longest: slice) -> Iterator[str]:
+    """Yield a warning for each input that is a copy of a target at the same step."""
+    for target in targets:
+        y = table.values[target][longest][-SAMPLE:].astype(np.float64)
+        for column in columns:
+            if not isinstance(column, NumberColumn) or column.name in targets or column.fitted is None:
+                continue
+            x = table.values[column.name][longest][-SAMPLE:].astype(np.float64)
+            both = ~np.isnan(x) & ~np.isnan(y)
+            if both.sum() > 2 and _is_copy(x[both], y[both]):
+                yield (
+                    f"the input {column.name!r} is the target {target!r} at the same time, up to scale: it cannot help"
+                    " to forecast it, and may be missing when forecasts are needed"
+                )
+
+
+def _is_copy(x: Any, y: Any) -> bool:
+    """Return whether y = a x + b."""
+    dx, dy = x - x.mean(), y - y.mean()
+    spread = float((dx * dx).sum())
+    if spread == 0:
+        return False
+    rest = dy - (dx * dy).sum() / spread * dx
+    return bool(np.abs(rest).max() <= LEAKING * max(np.abs(dy).max(), 1e-300))

@@ -1,0 +1,83 @@
+"""The trained layers of a forecast: an LSTM whose output is added to the last reading of the target.
+
+::
+
+    features ─ dense ─┬───────────────────────────┬─ + ─ dense ─ forecast (scaled)
+                      └─ dense ─ lstm ─ dense ────┘
+
+The first dense layer repeats the last readings, once for each number of the forecast, and appends the features; the
+second passes on the features that the LSTM reads, and the last one drops them. These three are zeros and ones and stay
+as they are. So a network whose LSTM adds nothing repeats the last value, and the LSTM learns how the future differs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.nn.model.network import Network
+
+Floats = NDArray[np.float32]
+
+FROZEN = ("0", "1", "4")
+"""The layers whose weights are zeros and ones."""
+
+ADDED = 0.1
+"""The output of the LSTM begins at this share of its usual size: the first forecasts are near the last value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """The layers after the readings, for a number of features."""
+
+    features: int
+    read: tuple[int, ...]
+    """The features that the LSTM reads."""
+    base: tuple[int, ...]
+    """The features to which the forecast of each target is added: its scaled reading."""
+    horizon: int
+    hidden_size: int
+
+    @property
+    def out_size(self) -> int:
+        """The numbers of a forecast: [horizon, target]."""
+        return self.horizon * len(self.base)
+
+    @property
+    def layers(self) -> list[dict[str, object]]:
+        """The layers as JSON."""
+        width = self.out_size + len(self.read)
+
+        def dense(size: int) -> dict[str, object]:
+            return {"type": "dense", "out_size": size, "bias": False}
+
+        added = {"type": "dense", "out_size": width}
+        lstm = {"type": "recurrent", "cell": "lstm", "hidden_size": self.hidden_size}
+        learnt = [dense(len(self.read)), lstm, added]
+        return [dense(width), {"type": "residual", "layers": learnt}, dense(self.out_size)]
+
+    def weights(self, network: Network, seed: int) -> Mapping[str, Floats]:
+        """Return the weights at the begin of the training, for the network of these layers."""
+        count, out = len(self.read), self.out_size
+        weights = dict(network.init(seed))
+        place = np.zeros((out + count, self.features), np.float32)
+        place[np.arange(out), np.tile(self.base, self.horizon)] = 1
+        place[out + np.arange(count), self.read] = 1
+        select = np.zeros((count, out + count), np.float32)
+        select[np.arange(count), out + np.arange(count)] = 1
+        drop = np.zeros((out, out + count), np.float32)
+        drop[np.arange(out), np.arange(out)] = 1
+        begun = (weights["3.W"] * np.float32(ADDED)).astype(np.float32)
+        return weights | {"0.W": place, "1.W": select, "3.W": begun, "4.W": drop}
+
+
+def is_last_value(weights: Mapping[str, Floats]) -> bool:
+    """Return whether these weights add nothing to the last value."""
+    return not weights["3.W"].any() and not weights["3.b"].any()
+
+
+def numbered(names: Sequence[str], before: int) -> list[str]:
+    """Return the names of layers or parameters in a network with some layers before them: "4.W", 1 is "5.W"."""
+    split = (name.partition(".") for name in names)
+    return [f"{int(number) + before}{dot}{rest}" for number, dot, rest in split]

@@ -1,0 +1,62 @@
+"""Columns of tables that are hard to learn from."""
+
+import numpy as np
+import pytest
+
+from cellar.errors import InvalidInput
+from cellar.jobs.recipe.plan import Plan, make_plan
+from cellar.jobs.recipe.request import ForecastData
+from cellar.table import Table
+from tests.jobs.recipe.tables import DAY, hourly, table
+
+STEPS = 20 * DAY
+
+
+def planned(readings: Table, **data: object) -> Plan:
+    """Return the plan for the target `temp`."""
+    asked = {"dataset": "readings", "targets": ["temp"], "horizon": 6} | data
+    return make_plan(readings, ForecastData.model_validate(asked), {})
+
+
+def test_a_constant_input_is_left_out() -> None:
+    plan = planned(hourly(20, volts=np.full(STEPS, 5.0)))
+    assert [column.name for column in plan.readings.columns] == ["temp", "at"]
+    assert plan.warnings == ("the input 'volts' is constant in training, and is left out",)
+
+
+def test_a_copy_of_the_target_is_told() -> None:
+    readings = hourly(20)
+    fahrenheit = readings.values["temp"].astype(np.float64) * 1.8 + 32
+    plan = planned(hourly(20, fahrenheit=fahrenheit, other=np.random.default_rng(1).normal(size=STEPS)))
+    assert len(plan.warnings) == 1
+    assert "'fahrenheit' is the target 'temp' at the same time" in plan.warnings[0]
+
+
+def test_a_constant_target_is_told() -> None:
+    plan = planned(table({"temp": np.full(STEPS, 7.0)}, [STEPS]))
+    assert "there is nothing to forecast" in plan.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "pointer", "expected"),
+    [
+        ({"targets": ["tmp"]}, "/data/targets/0", "one of at, temp"),
+        ({"inputs": ["volts"]}, "/data/inputs/0", "one of at, temp"),
+        ({"targets": []}, "/data/targets", "at least one name"),
+        ({"targets": ["at"]}, "/data/targets/0", "a column of numbers"),
+    ],
+)
+def test_columns_that_are_not_there_are_named(data: dict[str, object], pointer: str, expected: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        planned(hourly(20), **data)
+    assert (raised.value.pointer, raised.value.expected) == (pointer, expected)
+
+
+def test_a_target_without_readings_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="no reading in training"):
+        planned(table({"temp": np.full(STEPS, np.nan)}, [STEPS]))
+
+
+def test_series_of_one_step_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="the longest series has 0 steps to train on"):
+        planned(table({"temp": np.arange(5.0)}, [1] * 5))

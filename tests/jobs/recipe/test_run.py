@@ -1,0 +1,91 @@
+"""Runs of plans on tables: training, measurement and the published network."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cellar.engine import KernelCache
+from cellar.jobs.recipe.plan import make_plan, plan_again, read_plan
+from cellar.jobs.recipe.request import ForecastData
+from cellar.jobs.recipe.run import LEVELS, ForecastRun, Weights
+from cellar.jobs.recipe.series import ahead
+from cellar.nn.execution.executable import CompiledNetwork
+from cellar.nn.model.network import Network
+from cellar.nn.readings.table import rows_of
+from cellar.nn.training.trainer import fit
+from cellar.table import Table
+from tests.jobs.recipe.tables import hourly
+
+DATA = ForecastData.model_validate({"dataset": "readings", "targets": ["temp"], "horizon": 6})
+
+
+def prepared(readings: Table, cache: KernelCache, **sent: object) -> tuple[ForecastRun, Weights]:
+    """Return a run, from the document that a job stores, and the weights at its begin."""
+    plan = make_plan(readings, DATA, sent)
+    stored = read_plan(json.loads(json.dumps(plan.document())), plan.training)
+    run = ForecastRun(stored, readings, lambda spec: CompiledNetwork(Network(spec), cache))
+    return run, run.weights(None, seed=1)
+
+
+def trained(run: ForecastRun, weights: Weights) -> Weights:
+    """Return the weights at the end of the training."""
+    *_, last = fit(run.trained, weights, run.data, run.plan.trained_spec)
+    return last.weights()
+
+
+@pytest.mark.parametrize("series", [1, 3])
+def test_the_recipe_is_better_than_the_naive_forecasts(cache: KernelCache, series: int) -> None:
+    run, weights = prepared(hourly(40, series=series), cache)
+    found = run.evaluate(weights, trained(run, weights))
+    assert found.period == 24
+    assert found.better_by is not None
+    assert min(found.better_by.values()) > 0.1
+    assert not found.beaten
+
+
+def test_the_published_network_reads_and_answers_raw_units(cache: KernelCache) -> None:
+    """Its outputs on all rows of the table have the errors that were measured on the held-out part."""
+    readings = hourly(30)
+    run, weights = prepared(readings, cache, epochs=5)
+    result = trained(run, weights)
+    spec, full = run.published(result)
+    network = CompiledNetwork(Network(spec), cache)
+    bound = network.bind(full, inference=True)
+    rows = rows_of(run.plan.readings.layout, readings, slice(0, readings.rows))
+    outputs = bound.run(rows[:, None], bound.initial_state(1)).outputs[:, 0]
+    first, last = run.series[0].trained, readings.rows - 1
+    actual = ahead(readings.values["temp"].astype(np.float64)[:, None], first, last, 6)[:, :, 0]
+    error = np.nanmean(np.abs(actual - outputs[first:last])) / run.plan.forecast.targets[0].scale
+    assert error == pytest.approx(run.measure(result).compared.model, rel=1e-5)
+    residuals = run.plan.forecast.model_copy(update={"residuals": spec.layers[-1].residuals}).residuals  # type: ignore[attr-defined]
+    assert residuals is not None
+    quantiles = np.array(residuals.values).reshape(6, len(LEVELS))
+    inside = (actual - outputs[first:last] >= quantiles[:, 2]) & (actual - outputs[first:last] <= quantiles[:, 6])
+    assert inside[~np.isnan(actual)].mean() == pytest.approx(0.8, abs=0.03)
+
+
+def test_the_measurement_continues_the_state_of_the_steps_before(cache: KernelCache) -> None:
+    """Other readings long before the held-out part change what is measured there."""
+    readings = hourly(30)
+    run, weights = prepared(readings, cache)
+    other = hourly(30)
+    other.values["temp"][: run.series[0].trained] += 3
+    moved = ForecastRun(run.plan, other, lambda spec: CompiledNetwork(Network(spec), cache))
+    assert moved.measure(weights).compared.model != run.measure(weights).compared.model
+
+
+def test_a_model_is_trained_on(cache: KernelCache) -> None:
+    readings = hourly(30)
+    run, weights = prepared(readings, cache, epochs=3)
+    spec, full = run.published(trained(run, weights))
+    again = plan_again(readings, DATA, {"epochs": 2}, spec)
+    goes_on = ForecastRun(again, readings, lambda spec: CompiledNetwork(Network(spec), cache))
+    begun = goes_on.weights(full, seed=0)
+    assert (
+        goes_on.measure(begun).compared.model
+        == run.measure({name: begun[name] for name, _ in run.trained.network.parameters}).compared.model
+    )
+    result = trained(goes_on, begun)
+    for name in ("0.W", "1.W", "4.W"):
+        assert np.array_equal(result[name], begun[name])
