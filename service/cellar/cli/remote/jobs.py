@@ -153,6 +153,13 @@ def _show(job: dict[str, Any], *, as_json: bool) -> None:
 
 def show_end(service: Service, job: dict[str, Any], *, as_json: bool) -> int:
     """Wait until a job has ended, with a bar on the terminal, print it, and return the exit code."""
+    job = wait_for(service, job)
+    _show(job, as_json=as_json)
+    return 0 if job["state"] == State.SUCCEEDED else 1
+
+
+def wait_for(service: Service, job: dict[str, Any]) -> dict[str, Any]:
+    """Wait until a job has ended, with a bar on the terminal, and return it. Raise Mistake for Ctrl-C."""
     path = path_of("jobs", job["job"])
     try:
         with progress(f"job {job['job']}", job["training"]["epochs"]) as advance:
@@ -165,5 +172,4 @@ def show_end(service: Service, job: dict[str, Any], *, as_json: bool) -> int:
                 before = done
     except KeyboardInterrupt:
         raise Mistake(f"the job {job['job']} runs without this command: `cellar jobs wait {job['job']}`") from None
-    _show(job, as_json=as_json)
-    return 0 if job["state"] == State.SUCCEEDED else 1
+    return job

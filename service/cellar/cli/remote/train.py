@@ -10,6 +10,7 @@ from cellar.cli.console import Mistake, say, show_json
 from cellar.cli.options import ApiKey, Json, Url
 from cellar.cli.remote.connection import Service
 from cellar.cli.remote.jobs import show_end
+from cellar.cli.remote.train_dataset import Asked, train_dataset
 
 app = typer.Typer()
 
@@ -23,9 +24,31 @@ File = typer.Option(metavar="FILE", help="Numbers in a .npy, .csv (one step a li
 
 @app.command()
 def train(
-    model: Annotated[str, typer.Argument(help="The model or version to train; the result is its next version.")],
-    inputs: Annotated[Path, File],
-    targets: Annotated[Path, File],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="The model or version to train. With --target: a file of readings, or a dataset."
+        ),
+    ],
+    inputs: Annotated[Path | None, File] = None,
+    targets: Annotated[Path | None, File] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="A column to forecast; may be repeated.")
+    ] = None,
+    input_columns: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="COLUMN", help="A column to read besides; default: all others."),
+    ] = None,
+    horizon: Annotated[int, typer.Option(min=1, help="Steps ahead that are forecast.")] = 1,
+    name: Annotated[
+        str | None, typer.Option("--model", metavar="NAME", help="The model, new or not; default: as the file.")
+    ] = None,
+    time: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of times; default: found.")] = None,
+    series: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column that names series.")] = None,
+    publish: Annotated[
+        str | None, typer.Option(help="`always`: publish a model that is no better than naive forecasts too.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="PNG", help="Write the losses by epoch as a picture.")] = None,
     layout: Annotated[
         str | None, typer.Option(help="Axes of both, as BTF; default: T, TF or TBF by their number.")
     ] = None,
@@ -45,15 +68,36 @@ def train(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the job has ended.")] = True,
     as_json: Json = False,
 ) -> int:
-    """Train a model on data from files. The exit code is 1 if the job has not succeeded.
+    """Train a model on arrays from files, or a forecast on a file of readings.
 
-    The fields are those of docs/reference/training.md. Ctrl-C ends this command, and not the job.
+    `cellar train readings.csv --target temp --horizon 24` makes a dataset of the file and a model of its name. The job
+    chooses what is not given, and says why. The exit code is 1 if the job has not succeeded. The fields are those of
+    docs/reference/training.md. Ctrl-C ends this command, and not the job.
     """
-    data: dict[str, Any] = {"inputs": _read(inputs), "targets": _read(targets)}
-    body: dict[str, Any] = {"model": model, "data": data, **dict(map(_field, settings or []))}
-    data["layout"] = layout or LAYOUTS.get(_depth(data["inputs"]), "TBF")
+    fields: dict[str, Any] = dict(map(_field, settings or []))
     if validation is not None:
-        body["validation"] = validation
+        fields["validation"] = validation
+    if target:
+        asked = Asked(
+            source=source,
+            targets=target,
+            inputs=input_columns,
+            horizon=horizon,
+            model=name,
+            time=time,
+            series=series,
+            publish=publish,
+            plot=plot,
+            fields=fields,
+            key=key,
+        )
+        with Service(url, api_key) as service:
+            return train_dataset(service, asked, wait=wait, as_json=as_json)
+    if inputs is None or targets is None:
+        raise Mistake("give --target and --horizon to forecast columns of a file, or --inputs and --targets as arrays")
+    data: dict[str, Any] = {"inputs": _read(inputs), "targets": _read(targets)}
+    body: dict[str, Any] = {"model": source, "data": data, **fields}
+    data["layout"] = layout or LAYOUTS.get(_depth(data["inputs"]), "TBF")
     headers = {} if key is None else {"Idempotency-Key": key}
     with Service(url, api_key) as service:
         job = service.send("POST", "/v1/jobs", json=body, headers=headers)

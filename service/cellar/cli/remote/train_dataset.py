@@ -1,0 +1,140 @@
+"""Trains a forecast on a file of readings, for `cellar train readings.csv --target temp --horizon 24`."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cellar.cli.console import Mistake, progress, say, show_json
+from cellar.cli.plots import text_plot, write_png
+from cellar.cli.remote.connection import Service
+from cellar.cli.remote.jobs import State, wait_for
+
+TYPES = {".csv": "text/csv", ".tsv": "text/csv", ".txt": "text/csv", ".ndjson": "application/x-ndjson"}
+"""Media types of files of readings, by the end of their names."""
+
+NAIVE = {"last_value": "repeating the last value", "seasonal_value": "repeating the period before", "mean": "the mean"}
+
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The arguments of the command."""
+
+    source: str
+    """A file, or the name of a dataset."""
+    targets: Sequence[str]
+    inputs: Sequence[str] | None
+    horizon: int
+    model: str | None
+    time: str | None
+    series: str | None
+    publish: str | None
+    plot: Path | None
+    fields: dict[str, Any]
+    key: str | None
+
+
+def train_dataset(service: Service, asked: Asked, *, wait: bool, as_json: bool) -> int:
+    """Upload the readings, start a job and follow it; return the exit code. Raise Mistake."""
+    path = Path(asked.source)
+    dataset = _upload(service, path, asked) if path.suffix.lower() in TYPES else asked.source
+    model = asked.model or _name(path.stem)
+    data: dict[str, Any] = {"dataset": dataset, "targets": list(asked.targets), "horizon": asked.horizon}
+    if asked.inputs is not None:
+        data["inputs"] = list(asked.inputs)
+    body = {"model": model, "data": data, **asked.fields}
+    if asked.publish is not None:
+        body["publish"] = asked.publish
+    headers = {} if asked.key is None else {"Idempotency-Key": asked.key}
+    job = service.send("POST", "/v1/jobs", json=body, headers=headers)
+    if not wait:
+        show_json(job) if as_json else say(job["job"])
+        return 0
+    if not as_json:
+        for each in job["chosen"]:
+            say(f"{each['field']} = {json.dumps(each['value'])}\n    {each['why']}")
+    job = wait_for(service, job)
+    if asked.plot is not None:
+        write_png(asked.plot, _losses(job))
+    if as_json:
+        show_json(job)
+    else:
+        for line in _report(service, job, asked.targets):
+            say(line)
+    return 0 if job["state"] == State.SUCCEEDED else 1
+
+
+def _upload(service: Service, path: Path, asked: Asked) -> str:
+    """Send a file as a dataset that is named after it and its content; return the name. Raise Mistake."""
+    try:
+        digest, size = hashlib.sha256(), path.stat().st_size
+        with path.open("rb") as file:
+            while part := file.read(CHUNK_BYTES):
+                digest.update(part)
+    except OSError as error:
+        raise Mistake(f"{path} cannot be read: {error.strerror or error}") from error
+    name = f"{_name(path.stem)[:40]}-{digest.hexdigest()[:8]}"
+    params: dict[str, Any] = {"name": name, "time": asked.time, "series": asked.series}
+    with progress(f"upload {path.name}", size) as advance:
+
+        def content() -> Iterator[bytes]:
+            with path.open("rb") as file:
+                while part := file.read(CHUNK_BYTES):
+                    yield part
+                    advance(len(part))
+
+        media_type = TYPES[path.suffix.lower()]
+        headers = {"Content-Type": media_type}
+        service.send("POST", "/v1/datasets", params=params, content=content(), headers=headers, tries=1)
+    return name
+
+
+def _name(stem: str) -> str:
+    """Return a name for a model or dataset from that of a file.
+
+    >>> _name("My readings (1)"), _name("7")
+    ('My-readings-1', 'readings-7')
+    """
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")
+    return name if name[:1].isalpha() else f"readings-{name}".rstrip("-")
+
+
+def _losses(job: dict[str, Any]) -> dict[str, list[float | None]]:
+    """Return the losses of training and of validation by epoch."""
+    return {name: [each.get(name) for each in job["history"]] for name in ("loss", "validation_loss")}
+
+
+def _report(service: Service, job: dict[str, Any], targets: Sequence[str]) -> Iterator[str]:
+    """Yield the lines that say what became of a job."""
+    losses = _losses(job)["validation_loss"]
+    if losses:
+        yield f"validation loss of {len(losses)} epochs"
+        yield from text_plot(losses)
+    for warning in job["warnings"]:
+        yield f"warning: {warning}"
+    found = job["evaluation"]
+    if found is not None and found["better_by"] is not None:
+        yield f"mean absolute error on the held-out readings: {found['loss']:.4g} of the scale of the target"
+        for name, share in found["better_by"].items():
+            yield f"  {abs(share):.1%} {'better' if share >= 0 else 'WORSE'} than {NAIVE[name]} ({found[name]:.4g})"
+    if job["state"] != State.SUCCEEDED:
+        yield f"{job['state']}: {job['error'] or 'no version is published'}"
+        return
+    model = job["result"].partition("@")[0]
+    yield f"published {job['result']}. Step a session with readings, and ask what comes next:"
+    yield from next_requests(service.url, model, targets)
+
+
+def next_requests(url: str, model: str, targets: Sequence[str]) -> list[str]:
+    """Return the three requests that create a session, step it with a reading and ask for a forecast."""
+    reading = json.dumps({"input": dict.fromkeys(targets, 20.1)})
+    return [
+        f"curl -s {url}/v1/sessions --json '{json.dumps({'session': 'live', 'model': model})}'",
+        f"curl -s {url}/v1/sessions/live/step --json '{reading}'",
+        f"curl -s {url}/v1/sessions/live/forecast --json '{{}}'",
+    ]
