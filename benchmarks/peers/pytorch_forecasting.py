@@ -22,7 +22,7 @@ from torch import nn
 Doubles = NDArray[np.float64]
 
 WINDOW, SKIPPED, BATCH, LEARNING_RATE, VALIDATION = 64, 16, 32, 1e-3, 0.2
-"""Those of the recipe."""
+"""The settings of the recipe."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,15 +178,8 @@ class Api(Parts):
         self._job_queue = self.job_queue(sync_client(self.queue_url))
         self._job_sweep_s = settings.job_sweep_s
         most_bytes = settings.job_memory_bytes or shares.job_bytes(settings.local_workers)
-        return Jobs(
-            self.jobs,
-            self.blobs,
-            self.registry,
-            self._job_queue,
-            self.clock,
-            datasets=self.datasets,
-            most_bytes=most_bytes,
-        )
+        stores = self.jobs, self.blobs, self.registry, self._job_queue, self.clock, self.datasets
+        return Jobs(*stores, most_bytes=most_bytes)
 
     def _make_key_ring(self, settings: Settings) -> KeyRing | None:
         self._keys_s = key_ring.EVERY_S if settings.needs_keys else key_ring.UNUSED_S

@@ -72,7 +72,7 @@ def test_a_new_model_is_trained_and_published_with_readings_and_forecast(shop: W
     assert isinstance(forecast, ForecastSpec)
     assert forecast.residuals is not None
     assert network.readings is not None
-    assert network.readings.layout.names == ("temp", "volts", "at")
+    assert network.readings.layout.names == ("temp", "volts")
     shop.datasets.delete("default", "readings")
 
 

@@ -26,7 +26,7 @@ PLAN = "plan"
 
 
 def asked_of(model: str, data: ForecastData, sent: Mapping[str, Any], layers: Any, publish: str) -> dict[str, Any]:
-    """Return what a request asks for, as JSON; two requests with the same key must agree in it."""
+    """Return the parts of a request as JSON; two requests with the same key must agree in it."""
     document = {"model": model, "data": data.model_dump(mode="json"), "training": dict(sent), "publish": publish}
     found: dict[str, Any] = json.loads(json.dumps(document | ({} if layers is None else {"layers": layers})))
     return found
@@ -47,7 +47,7 @@ def sent_fields(training: TrainingSpec) -> dict[str, Any]:
 
 
 def existing(registry: Registry, tenant: str, model: str) -> ModelVersion | None:
-    """Return the version that a job goes on with, None for a new name. Raise ModelUnknown for a version or alias."""
+    """Return the version that a job continues, None for a new name. Raise ModelUnknown for a version or alias."""
     try:
         return registry.get(tenant, model)
     except ModelUnknown:

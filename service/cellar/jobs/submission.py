@@ -92,8 +92,8 @@ class Jobs:
         registry: Registry,
         job_queue: JobQueue,
         clock: Clock,
-        *,
         datasets: PinnedTables | None = None,
+        *,
         most_bytes: int | None = None,
     ) -> None:
         """Refuse jobs that need more memory than `most_bytes`."""

@@ -4,6 +4,7 @@ from cellar.api.errors.members import members_at, places_below, words_at
 from cellar.api.schemas.catalogue.jobs import JobRequest
 from cellar.api.schemas.catalogue.models import ModelRequest
 from cellar.nn.model.layers.dense import DenseSpec
+from cellar.nn.training.losses import NAMES
 
 DENSE = list(DenseSpec.model_fields)
 
@@ -31,5 +32,5 @@ def test_members_further_in_are_found_by_their_path() -> None:
 
 
 def test_the_words_of_a_member() -> None:
-    assert words_at(JobRequest, ["loss"], "type") == ["mse", "mae", "binary_cross_entropy", "cross_entropy", "huber"]
+    assert words_at(JobRequest, ["loss"], "type") == [*NAMES]
     assert words_at(JobRequest, [], "seed") == []

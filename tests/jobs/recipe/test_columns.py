@@ -20,7 +20,7 @@ def planned(readings: Table, **data: object) -> Plan:
 
 def test_a_constant_input_is_left_out() -> None:
     plan = planned(hourly(20, volts=np.full(STEPS, 5.0)))
-    assert [column.name for column in plan.readings.columns] == ["temp", "at"]
+    assert [column.name for column in plan.readings.columns] == ["temp"]
     assert plan.warnings == ("the input 'volts' is constant in training, and is left out",)
 
 

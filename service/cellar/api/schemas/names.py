@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 from pydantic_core import PydanticKnownError
 
 from cellar.nn.spec.base import PARAMETER_PATTERN
+from cellar.nn.training.spec import PARAMETER_PATH_PATTERN
 from cellar.ports import (
     ALIAS,
     ALIAS_IN_WORDS,
@@ -94,6 +95,7 @@ IN_WORDS = {
     MODEL_PREFIX_PATTERN: "up to 128 letters, digits, dots, hyphens or underscores",
     ALIAS_PATTERN: ALIAS_IN_WORDS,
     TAG_PATTERN: "1 to 64 letters, digits or characters of . _ : / = + -",
+    PARAMETER_PATH_PATTERN: "the number of a layer or the name of a parameter, as 1, 1.reverse or 1.Wi_r",
     PARAMETER_PATTERN: "a letter and up to 63 more letters, digits or underscores",
     POSITION_PATTERN: "the `position` of an answer, unchanged",
     DELETION_PATTERN: "the `deletion` of an answer, unchanged",

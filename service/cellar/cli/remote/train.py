@@ -10,7 +10,7 @@ from cellar.cli.console import Mistake, say, show_json
 from cellar.cli.options import ApiKey, Json, Url
 from cellar.cli.remote.connection import Service
 from cellar.cli.remote.jobs import show_end
-from cellar.cli.remote.train_dataset import Asked, train_dataset
+from cellar.cli.remote.train_dataset import Asked, Columned, headers_of, train_dataset
 
 app = typer.Typer()
 
@@ -22,50 +22,57 @@ LAYOUTS = {1: "T", 2: "TF"}
 File = typer.Option(metavar="FILE", help="Numbers in a .npy, .csv (one step a line) or .json file.")
 
 
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="The model or version to train. With --target: a file of readings, or a dataset."
+    ),
+]
+Targets = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column to forecast; may be repeated.")]
+Columns = Annotated[
+    list[str] | None, typer.Option("--input", metavar="COLUMN", help="A column to read besides; default: all others.")
+]
+Horizon = Annotated[int, typer.Option(min=1, help="Steps ahead that are forecast.")]
+Name = Annotated[
+    str | None, typer.Option("--model", metavar="NAME", help="The model, new or not; default: as the file.")
+]
+Time = Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of times; default: found.")]
+Series = Annotated[str | None, typer.Option(metavar="COLUMN", help="The column that names series.")]
+Publish = Annotated[
+    str | None, typer.Option(help="`always`: publish a model that is no better than naive forecasts too.")
+]
+Plot = Annotated[Path | None, typer.Option(metavar="PNG", help="Write the losses by epoch as a picture.")]
+Layout = Annotated[str | None, typer.Option(help="Axes of both, as BTF; default: T, TF or TBF by their number.")]
+Validation = Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Fraction of the data to hold out.")]
+Fields = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="A field of a job, as epochs=20 or loss=huber."),
+]
+Key = Annotated[str | None, typer.Option(help="The same key within a day is the same job, also after a lost answer.")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the job has ended.")]
+
+
 @app.command()
 def train(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL", help="The model or version to train. With --target: a file of readings, or a dataset."
-        ),
-    ],
+    source: Source,
     inputs: Annotated[Path | None, File] = None,
     targets: Annotated[Path | None, File] = None,
-    target: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="A column to forecast; may be repeated.")
-    ] = None,
-    input_columns: Annotated[
-        list[str] | None,
-        typer.Option("--input", metavar="COLUMN", help="A column to read besides; default: all others."),
-    ] = None,
-    horizon: Annotated[int, typer.Option(min=1, help="Steps ahead that are forecast.")] = 1,
-    name: Annotated[
-        str | None, typer.Option("--model", metavar="NAME", help="The model, new or not; default: as the file.")
-    ] = None,
-    time: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of times; default: found.")] = None,
-    series: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column that names series.")] = None,
-    publish: Annotated[
-        str | None, typer.Option(help="`always`: publish a model that is no better than naive forecasts too.")
-    ] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="PNG", help="Write the losses by epoch as a picture.")] = None,
-    layout: Annotated[
-        str | None, typer.Option(help="Axes of both, as BTF; default: T, TF or TBF by their number.")
-    ] = None,
-    validation: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="Fraction of the data to hold out.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="A field of a job, as epochs=20 or loss=huber."),
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option(help="The same key within a day is the same job, also after a lost answer.")
-    ] = None,
+    target: Targets = None,
+    input_columns: Columns = None,
+    horizon: Horizon = 1,
+    name: Name = None,
+    time: Time = None,
+    series: Series = None,
+    publish: Publish = None,
+    plot: Plot = None,
+    layout: Layout = None,
+    validation: Validation = None,
+    settings: Fields = None,
+    key: Key = None,
     url: Url = None,
     api_key: ApiKey = None,
     *,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the job has ended.")] = True,
+    wait: Wait = True,
     as_json: Json = False,
 ) -> int:
     """Train a model on arrays from files, or a forecast on a file of readings.
@@ -74,37 +81,31 @@ def train(
     chooses what is not given, and says why. The exit code is 1 if the job has not succeeded. The fields are those of
     docs/reference/training.md. Ctrl-C ends this command, and not the job.
     """
-    fields: dict[str, Any] = dict(map(_field, settings or []))
-    if validation is not None:
-        fields["validation"] = validation
-    if target:
-        asked = Asked(
-            source=source,
-            targets=target,
-            inputs=input_columns,
-            horizon=horizon,
-            model=name,
-            time=time,
-            series=series,
-            publish=publish,
-            plot=plot,
-            fields=fields,
-            key=key,
-        )
-        with Service(url, api_key) as service:
-            return train_dataset(service, asked, wait=wait, as_json=as_json)
-    if inputs is None or targets is None:
-        raise Mistake("give --target and --horizon to forecast columns of a file, or --inputs and --targets as arrays")
-    data: dict[str, Any] = {"inputs": _read(inputs), "targets": _read(targets)}
-    body: dict[str, Any] = {"model": source, "data": data, **fields}
-    data["layout"] = layout or LAYOUTS.get(_depth(data["inputs"]), "TBF")
-    headers = {} if key is None else {"Idempotency-Key": key}
     with Service(url, api_key) as service:
-        job = service.send("POST", "/v1/jobs", json=body, headers=headers)
+        fields: dict[str, Any] = dict(map(_field, settings or []))
+        fields |= {} if validation is None else {"validation": validation}
+        if target:
+            columns = Columned(target, input_columns, horizon, time, series)
+            asked = Asked(source, columns, model=name, publish=publish, plot=plot, fields=fields, key=key)
+            return train_dataset(service, asked, wait=wait, as_json=as_json)
+        job = service.send(
+            "POST", "/v1/jobs", json=_of_arrays(source, inputs, targets, layout, fields), headers=headers_of(key)
+        )
         if wait:
             return show_end(service, job, as_json=as_json)
     show_json(job) if as_json else say(job["job"])
     return 0
+
+
+def _of_arrays(
+    model: str, inputs: Path | None, targets: Path | None, layout: str | None, fields: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the request of a job on arrays. Raise Mistake."""
+    if inputs is None or targets is None:
+        raise Mistake("give --target and --horizon to forecast columns of a file, or --inputs and --targets as arrays")
+    data: dict[str, Any] = {"inputs": _read(inputs), "targets": _read(targets)}
+    data["layout"] = layout or LAYOUTS.get(_depth(data["inputs"]), "TBF")
+    return {"model": model, "data": data, **fields}
 
 
 def _field(text: str) -> tuple[str, Any]:

@@ -22,21 +22,33 @@ CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class Columned:
+    """The columns that are forecast and read."""
+
+    targets: Sequence[str]
+    inputs: Sequence[str] | None
+    horizon: int
+    time: str | None
+    series: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """The arguments of the command."""
 
     source: str
     """A file, or the name of a dataset."""
-    targets: Sequence[str]
-    inputs: Sequence[str] | None
-    horizon: int
+    columns: Columned
     model: str | None
-    time: str | None
-    series: str | None
     publish: str | None
     plot: Path | None
     fields: dict[str, Any]
     key: str | None
+
+
+def headers_of(key: str | None) -> dict[str, str]:
+    """Return the headers of a submission."""
+    return {} if key is None else {"Idempotency-Key": key}
 
 
 def train_dataset(service: Service, asked: Asked, *, wait: bool, as_json: bool) -> int:
@@ -44,14 +56,17 @@ def train_dataset(service: Service, asked: Asked, *, wait: bool, as_json: bool) 
     path = Path(asked.source)
     dataset = _upload(service, path, asked) if path.suffix.lower() in TYPES else asked.source
     model = asked.model or _name(path.stem)
-    data: dict[str, Any] = {"dataset": dataset, "targets": list(asked.targets), "horizon": asked.horizon}
-    if asked.inputs is not None:
-        data["inputs"] = list(asked.inputs)
+    data: dict[str, Any] = {
+        "dataset": dataset,
+        "targets": list(asked.columns.targets),
+        "horizon": asked.columns.horizon,
+    }
+    if asked.columns.inputs is not None:
+        data["inputs"] = list(asked.columns.inputs)
     body = {"model": model, "data": data, **asked.fields}
     if asked.publish is not None:
         body["publish"] = asked.publish
-    headers = {} if asked.key is None else {"Idempotency-Key": asked.key}
-    job = service.send("POST", "/v1/jobs", json=body, headers=headers)
+    job = service.send("POST", "/v1/jobs", json=body, headers=headers_of(asked.key))
     if not wait:
         show_json(job) if as_json else say(job["job"])
         return 0
@@ -64,7 +79,7 @@ def train_dataset(service: Service, asked: Asked, *, wait: bool, as_json: bool) 
     if as_json:
         show_json(job)
     else:
-        for line in _report(service, job, asked.targets):
+        for line in _report(service, job, asked.columns.targets):
             say(line)
     return 0 if job["state"] == State.SUCCEEDED else 1
 
@@ -79,10 +94,11 @@ def _upload(service: Service, path: Path, asked: Asked) -> str:
     except OSError as error:
         raise Mistake(f"{path} cannot be read: {error.strerror or error}") from error
     name = f"{_name(path.stem)[:40]}-{digest.hexdigest()[:8]}"
-    params: dict[str, Any] = {"name": name, "time": asked.time, "series": asked.series}
+    params: dict[str, Any] = {"name": name, "time": asked.columns.time, "series": asked.columns.series}
     with progress(f"upload {path.name}", size) as advance:
 
         def content() -> Iterator[bytes]:
+            """Yield the parts of the file."""
             with path.open("rb") as file:
                 while part := file.read(CHUNK_BYTES):
                     yield part
@@ -110,7 +126,7 @@ def _losses(job: dict[str, Any]) -> dict[str, list[float | None]]:
 
 
 def _report(service: Service, job: dict[str, Any], targets: Sequence[str]) -> Iterator[str]:
-    """Yield the lines that say what became of a job."""
+    """Yield the lines about the result of a job."""
     losses = _losses(job)["validation_loss"]
     if losses:
         yield f"validation loss of {len(losses)} epochs"
@@ -127,13 +143,15 @@ def _report(service: Service, job: dict[str, Any], targets: Sequence[str]) -> It
         return
     model = job["result"].partition("@")[0]
     yield f"published {job['result']}. Step a session with readings, and ask what comes next:"
-    yield from next_requests(service.url, model, targets)
+    columns = [*targets, *next(each["value"] for each in job["chosen"] if each["field"] == "data.inputs")]
+    yield from next_requests(service.url, model, columns)
 
 
-def next_requests(url: str, model: str, targets: Sequence[str]) -> list[str]:
-    """Return the three requests that create a session, step it with a reading and ask for a forecast."""
-    reading = json.dumps({"input": dict.fromkeys(targets, 20.1)})
+def next_requests(url: str, model: str, columns: Sequence[str]) -> list[str]:
+    """Return the three requests that create a session, step it with readings, and ask for a forecast."""
+    reading = json.dumps({"input": [1.5] * len(columns)})
     return [
+        f"(the input of a step are the readings of {', '.join(columns)})",
         f"curl -s {url}/v1/sessions --json '{json.dumps({'session': 'live', 'model': model})}'",
         f"curl -s {url}/v1/sessions/live/step --json '{reading}'",
         f"curl -s {url}/v1/sessions/live/forecast --json '{{}}'",

@@ -1,4 +1,4 @@
-"""What an attempt trains: a version on arrays, or a plan on a dataset."""
+"""The work of an attempt: a version that is trained on arrays, or a plan that is trained on a dataset."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -37,7 +37,7 @@ class Tables(Protocol):
 
 
 class Work(Protocol):
-    """The network, the data and the settings of a run, and what becomes of its result."""
+    """The network, the data and the settings of a run, and the publication of its result."""
 
     network: CompiledNetwork
     weights: Weights
@@ -109,7 +109,7 @@ def _compiler(registry: Registry) -> Callable[[NetworkSpec], CompiledNetwork]:
 
 
 def work_of(job: Job, registry: Registry, blobs: BlobStore, tables: Tables | None) -> Work:
-    """Return what a job trains. Raise what is missing of it, or StoreUnavailable."""
+    """Return the work of a job. Raise ModelUnknown, BlobUnknown, DatasetUnknown or StoreUnavailable."""
     if PLAN not in job.spec:
         return ArrayWork(job, registry, blobs)
     assert tables is not None

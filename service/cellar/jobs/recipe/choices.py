@@ -1,4 +1,4 @@
-"""What the recipe has chosen, with the reason."""
+"""The choices of the recipe, with their reasons."""
 
 from dataclasses import dataclass
 from typing import Any

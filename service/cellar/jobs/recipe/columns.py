@@ -10,7 +10,7 @@ from cellar.errors import InvalidInput
 from cellar.jobs.recipe.choices import Choice
 from cellar.jobs.recipe.features import differences_of, returns
 from cellar.jobs.recipe.request import ForecastData
-from cellar.nn.readings.columns import CategoryColumn, NumberColumn, NumberFit, TimeColumn
+from cellar.nn.readings.columns import CategoryColumn, NumberColumn, NumberFit
 from cellar.nn.readings.columns import Column as ReadingsColumn
 from cellar.nn.readings.fitting import fit
 from cellar.table import Column, Table
@@ -69,8 +69,7 @@ def choose_columns(
     Raise InvalidInput for a target without readings.
     """
     targets = targets_of(table, data)
-    steps, choices, warnings = longest.stop - longest.start, list[Choice](), list[str]()
-    differences = differences_of(period, steps)
+    differences, warnings = differences_of(period, longest.stop - longest.start), list[str]()
     columns, levels = list[ReadingsColumn](), set[str]()
     for column in _read(table, data, targets, warnings):
         if column.type == "category":
@@ -97,18 +96,21 @@ def choose_columns(
         if not is_target or returns(some, data.horizon):
             levels.add(column.name)
     warnings += _leaks(table, targets, columns, longest)
-    if table.times is not None:
-        time = next(column.name for column in table.columns if column.type == "time")
-        columns += fit([TimeColumn(name=time)], table, trained)
-    names = [column.name for column in columns]
-    choices += [
+    # Times are no column: of their calendar nothing is read, and a step is then the readings alone.
+    choices = _choices([column.name for column in columns], targets, differences, levels)
+    return ChosenColumns(tuple(columns), choices, tuple(warnings), frozenset(levels))
+
+
+def _choices(
+    names: Sequence[str], targets: Sequence[str], differences: Sequence[int], levels: set[str]
+) -> tuple[Choice, ...]:
+    return (
         Choice("data.targets", list(targets), "They were named, or have the role `target`."),
         Choice("data.inputs", [name for name in names if name not in targets], "All other columns that can be read."),
         Choice("scaling", "robust", "Columns are scaled by median and quartiles: outliers do not change the scale."),
         Choice("differences", list(differences), "The network reads by how much each target has changed since then."),
         Choice("levels", sorted(levels), _WHY_LEVELS),
-    ]
-    return ChosenColumns(tuple(columns), tuple(choices), tuple(warnings), frozenset(levels))
+    )
 
 
 _WHY_LEVELS = (

@@ -139,54 +139,82 @@ def interval_of(table: Table, rows: slice) -> float | None:
     return float(np.median(np.diff(table.times[rows][-20_000:])))
 
 
+@dataclass(frozen=True, slots=True)
+class _Divided:
+    """The parts of the series of a table."""
+
+    validation: float
+    trained: list[slice]
+    longest: slice
+    """The rows of the longest training part."""
+    shape: Shape
+    period: int | None
+    choices: tuple[Choice, ...]
+
+    @property
+    def steps(self) -> list[int]:
+        """The trained steps of each series."""
+        return [rows.stop - rows.start for rows in self.trained]
+
+
+def _divide(table: Table, target: str, horizon: int, sent: Mapping[str, Any]) -> _Divided:
+    """Return the parts of the series. Raise InvalidInput for data that are too short."""
+    validation = sent.get("validation") or VALIDATION
+    trained = training_rows(rows_of(table), validation)
+    longest = max(trained, key=lambda rows: rows.stop - rows.start)
+    steps = [rows.stop - rows.start for rows in trained]
+    shape, choices = shape_of(steps, horizon, sent.get("window"), sent.get("skip"))
+    values = np.asarray(table.values[target][longest][-20_000:], np.float64)
+    period, why = period_of(values, horizon, interval_of(table, longest))
+    return _Divided(validation, trained, longest, shape, period, (Choice("period", period, why), *choices))
+
+
+def _plan(divided: _Divided, network: NetworkSpec, trunk: Trunk | None, sent: Mapping[str, Any]) -> Plan:
+    """Return the plan that trains the layers of a network between its readings and its forecast."""
+    readings, forecast, steps = network.layers[0], network.layers[-1], divided.steps
+    assert isinstance(readings, ReadingsSpec)
+    assert isinstance(forecast, ForecastSpec)
+    shape = _within_memory(steps, divided.shape, len(readings.features), forecast.out_size)
+    windows = count_windows(steps, shape)
+    run, choices = run_of(windows, dict(sent))
+    if shape.every > 1:
+        choices.append(Choice("windows", windows, f"Every {shape.every}th of the windows is trained on: {WHY_EVERY}"))
+    if "validation" not in sent:
+        choices.append(Choice("validation", divided.validation, WHY_VALIDATION))
+    if _is_recipe(network):
+        run["freeze"] = [*run.get("freeze", ()), *numbered(FROZEN, 1)]
+    fields = {"state": "reset", "skip": shape.skip, "window": shape.window, "validation": divided.validation}
+    since = max(max(each.differences, default=0) for each in readings.columns if isinstance(each, NumberColumn))
+    return Plan(
+        network=network,
+        training=run | fields,
+        shape=shape,
+        validation=divided.validation,
+        since=since if since * LONG_DATA < max(steps) else 0,
+        period=divided.period,
+        trunk=trunk,
+        windows=windows,
+        updates=-(-windows // run["batch_size"]) * run["epochs"],
+        choices=(*divided.choices, *choices),
+    )
+
+
 def make_plan(table: Table, data: ForecastData, sent: Mapping[str, Any], layers: Sequence[Any] | None = None) -> Plan:
     """Return the plan for a new model. `sent` are the fields of `TrainingSpec` that the request gave.
 
     `layers` are those of the request between readings and forecast. Raise InvalidInput for columns that are not there,
     and for data that are too short.
     """
-    validation = sent.get("validation") or VALIDATION
-    series = rows_of(table)
-    trained = training_rows(series, validation)
     targets = targets_of(table, data)
-    longest = max(trained, key=lambda rows: rows.stop - rows.start)
-    steps = [rows.stop - rows.start for rows in trained]
-    shape, choices = shape_of(steps, data.horizon, sent.get("window"), sent.get("skip"))
-    values = np.asarray(table.values[targets[0]][longest][-20_000:], np.float64)
-    period, why = period_of(values, data.horizon, interval_of(table, longest))
-    choices.insert(0, Choice("period", period, why))
-    columns = choose_columns(table, data, trained, longest, period)
+    divided = _divide(table, targets[0], data.horizon, sent)
+    columns = choose_columns(table, data, divided.trained, divided.longest, divided.period)
     readings = ReadingsSpec(columns=columns.columns)
     trunk = None if layers is not None else trunk_of(readings, columns, targets, data.horizon)
     forecast = forecast_of(readings, targets, data.horizon)
     middle = [*(layers or ()), {"type": "dense", "out_size": forecast.out_size}] if trunk is None else trunk.layers
-    network = _network(readings, middle, forecast)
-    since = max(max(each.differences, default=0) for each in readings.columns if isinstance(each, NumberColumn))
-    since = since if since * LONG_DATA < max(steps) else 0
-    shape = _within_memory(steps, shape, len(readings.features), forecast.out_size)
-    windows = count_windows(steps, shape)
-    if shape.every > 1:
-        choices.append(Choice("windows", windows, f"Every {shape.every}th of the windows is trained on: {WHY_EVERY}"))
-    run, more = run_of(windows, dict(sent))
-    if trunk is not None:
-        choices.insert(1, Choice("network", f"lstm {trunk.hidden_size}", WHY_TRUNK))
-        run["freeze"] = [*run.get("freeze", ()), *numbered(FROZEN, 1)]
-    fields = run | {"state": "reset", "skip": shape.skip, "window": shape.window, "validation": validation}
-    more.append(Choice("validation", validation, WHY_VALIDATION)) if "validation" not in sent else None
-    an_epoch = -(-windows // run["batch_size"])
-    return Plan(
-        network=network,
-        training=fields,
-        shape=shape,
-        validation=validation,
-        since=since,
-        period=period,
-        trunk=trunk,
-        windows=windows,
-        updates=an_epoch * run["epochs"],
-        choices=(*columns.choices, *choices, *more),
-        warnings=columns.warnings,
-    )
+    plan = _plan(divided, _network(readings, middle, forecast), trunk, sent)
+    network = () if trunk is None else (Choice("network", f"lstm {trunk.hidden_size}", WHY_TRUNK),)
+    return replace(plan, choices=(*columns.choices, *network, *plan.choices), warnings=columns.warnings)
 
 
 MOST_WINDOW_BYTES = 64 * 1024 * 1024
@@ -216,7 +244,7 @@ WHY_VALIDATION = (
 
 
 def plan_again(table: Table, data: ForecastData, sent: Mapping[str, Any], network: NetworkSpec) -> Plan:
-    """Return the plan that goes on with a model whose network has readings and a forecast.
+    """Return the plan that continues a model whose network has readings and a forecast.
 
     Columns, their scales and the horizon are those of the model. Raise InvalidInput if the request names others, or
     the table has no such columns.
@@ -242,36 +270,10 @@ def plan_again(table: Table, data: ForecastData, sent: Mapping[str, Any], networ
                 expected=str(wanted),
                 actual=str(given),
             )
-    validation = sent.get("validation") or VALIDATION
-    series = rows_of(table)
-    trained = training_rows(series, validation)
-    steps = [rows.stop - rows.start for rows in trained]
     targets_of(table, data.model_copy(update={"targets": targets, "inputs": _numbers_of(first)}))
-    shape, choices = shape_of(steps, last.horizon, sent.get("window"), sent.get("skip"))
-    shape = _within_memory(steps, shape, len(first.features), last.out_size)
-    longest = max(trained, key=lambda rows: rows.stop - rows.start)
-    values = np.asarray(table.values[targets[0]][longest][-20_000:], np.float64)
-    period, why = period_of(values, last.horizon, interval_of(table, longest))
-    windows = count_windows(steps, shape)
-    run, more = run_of(windows, dict(sent))
-    frozen = [str(number) for number in FROZEN_HERE] if _is_recipe(network) else []
-    run["freeze"] = [*run.get("freeze", ()), *frozen]
-    longest_change = max(max(each.differences, default=0) for each in first.columns if isinstance(each, NumberColumn))
-    return Plan(
-        network=with_forecast(network, last.model_copy(update={"residuals": None})),
-        training=run | {"state": "reset", "skip": shape.skip, "window": shape.window, "validation": validation},
-        shape=shape,
-        validation=validation,
-        since=longest_change if longest_change * LONG_DATA < max(steps) else 0,
-        period=period,
-        trunk=None,
-        windows=windows,
-        updates=-(-windows // run["batch_size"]) * run["epochs"],
-        choices=(Choice("period", period, why), *choices, *more),
-    )
-
-
-FROZEN_HERE = tuple(int(number) + 1 for number in FROZEN)
+    divided = _divide(table, targets[0], last.horizon, sent)
+    without_residuals = with_forecast(network, last.model_copy(update={"residuals": None}))
+    return _plan(divided, without_residuals, None, sent)
 
 
 def _is_recipe(network: NetworkSpec) -> bool:

@@ -40,7 +40,7 @@ LEAST_STEPS = 16
 def shape_of(
     steps: Sequence[int], horizon: int, window: int | None, skip: int | None = None
 ) -> tuple[Shape, list[Choice]]:
-    """Return the windows of series with so many trained steps. `window` and `skip` are those of the request.
+    """Return the windows of series with these numbers of trained steps. `window` and `skip` are those of the request.
 
     Raise InvalidInput if all series are too short, or the window is longer than the longest.
     """

@@ -50,6 +50,7 @@ class Trunk:
         width = self.out_size + len(self.read)
 
         def dense(size: int) -> dict[str, object]:
+            """Return a layer without a bias."""
             return {"type": "dense", "out_size": size, "bias": False}
 
         added = {"type": "dense", "out_size": width}

@@ -29,7 +29,7 @@ class Shape:
     skip: int
     horizon: int
     every: int = 1
-    """Of long data only every so many windows is trained on, evenly spaced, so that memory does not grow with them."""
+    """Of long data one of this number of windows is trained on, evenly spaced: memory does not grow with the data."""
 
     @property
     def scored(self) -> int:
@@ -81,7 +81,7 @@ def _begins(part: Part, shape: Shape) -> Iterator[int]:
 
 
 def count_windows(trained: Sequence[int], shape: Shape) -> int:
-    """Return the number of training windows of series with so many trained steps."""
+    """Return the number of training windows of series with these numbers of trained steps."""
     return sum(
         len(range(0, max(0, steps - shape.horizon - shape.skip), shape.scored * shape.every)) for steps in trained
     )

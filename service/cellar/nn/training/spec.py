@@ -35,7 +35,8 @@ class EarlyStopping(Frozen):
     )
 
 
-ParameterPath = Annotated[str, Field(pattern=r"^[0-9]{1,4}(\.[A-Za-z0-9_]{1,64})*$")]
+PARAMETER_PATH_PATTERN = r"^[0-9]{1,4}(\.[A-Za-z0-9_]{1,64})*$"
+ParameterPath = Annotated[str, Field(pattern=PARAMETER_PATH_PATTERN)]
 """The name of a parameter, or of all parameters of a layer: "1.Wi_r", "1.reverse" or "1"."""
 
 ParameterPaths = Annotated[

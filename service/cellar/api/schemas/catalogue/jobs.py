@@ -206,7 +206,7 @@ class JobAnswer(Answer):
         description="Memory that the worker needs for the job at most, bytes. null for an old job."
     )
     chosen: list[ChoiceAnswer] = Field(
-        description="What was chosen of the settings that the request left open, and why. Empty without a dataset."
+        description="The settings that the job has chosen, and why. Empty without a dataset."
     )
     warnings: list[str] = Field(description="Probable mistakes: few updates, or a result that is no better.")
     attempt: int = Field(description="Number of workers that have started the job: 2 after one was killed.")
