@@ -93,7 +93,7 @@ def windows(data: Scaled, horizon: int, *, held_out: bool) -> tuple[torch.Tensor
         for begin in range(first, last - horizon - length + 1, max(1, length - SKIPPED)):
             inputs.append(values[begin : begin + length])
             targets.append(ahead[begin : begin + length])
-    return (torch.tensor(np.stack(each, axis=1), dtype=torch.float32) for each in (inputs, targets))  # type: ignore[return-value]
+    return (torch.tensor(np.stack(each, axis=1), dtype=torch.float32) for each in (inputs, targets))  # type: ignore[return-value]  # two
 
 
 def train(data: Scaled, horizon: int, hidden: int, updates: int, seed: int) -> Forecaster:

@@ -51,7 +51,7 @@ def submit(shop: Workshop, model: str = "temp", data: ForecastData = DATA, **fie
     publish = fields.pop("publish", "if_better")
     key = fields.pop("key", None)
     training = TrainingSpec.model_validate(fields)
-    return shop.jobs.submit_forecast("default", model, data, training, publish=publish, key=key).job  # type: ignore[arg-type]
+    return shop.jobs.submit_forecast("default", model, data, training, publish=publish, key=key).job  # type: ignore[arg-type]  # they were taken from fields
 
 
 def test_a_new_model_is_trained_and_published_with_readings_and_forecast(shop: Workshop) -> None:

@@ -1,0 +1,190 @@
+"""Compares forecasts of five real series with PyTorch and with naive forecasts: `python -m benchmarks.forecasting`.
+
+The first 80% of every series are the dataset: the default recipe trains on them, and so does an LSTM of the same size
+of PyTorch, with as many updates (`benchmarks.peers.pytorch_forecasting`). Both then forecast from every step of the
+last 20%, with the state from all readings before it. Printed is the mean absolute error over all steps of the horizon.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.forecasting.series import CASES, Case, divided, write
+from benchmarks.ours import kernel_cache
+from benchmarks.report import RESULTS
+from cellar.datasets.formats import CSV
+from cellar.datasets.options import ReadOptions
+from cellar.datasets.reading import read_table
+from cellar.datasets.storage.table_file import open_table
+from cellar.engine import KernelCache
+from cellar.jobs.recipe.plan import make_plan
+from cellar.jobs.recipe.request import ForecastData
+from cellar.jobs.recipe.run import LEVELS, ForecastRun
+from cellar.jobs.recipe.series import ahead
+from cellar.memory.file_mapping import map_file
+from cellar.memory.temporary_files import TemporaryFiles
+from cellar.nn.execution.executable import CompiledNetwork
+from cellar.nn.forecasting import baselines
+from cellar.nn.model.network import Network
+from cellar.nn.readings.table import rows_of
+from cellar.nn.training.trainer import fit
+from cellar.table import Table
+
+Doubles = NDArray[np.float64]
+
+SHARE = 0.8
+INTERVAL = 0.1, 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The errors of one series, in its units."""
+
+    name: str
+    cellar: float
+    pytorch: float
+    last_value: float
+    seasonal_value: float | None
+    coverage: float
+    """The share of readings within the interval of 80%."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The held-out readings of a series: after each origin, and all."""
+
+    values: Doubles
+    origins: NDArray[np.int64]
+    actual: Doubles
+    """(origins, horizon)."""
+
+
+def main() -> None:
+    """Measure, print the table, and write the file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="series whose name holds this")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each network, whose errors are averaged")
+    parser.add_argument("--json", type=Path, default=RESULTS / "forecasting.json", help="the file to write")
+    given = parser.parse_args()
+    cache, results = kernel_cache(), []
+    print("| series | Cellar | PyTorch LSTM | last value | seasonal value | within the interval of 80% |")
+    print("|---|---|---|---|---|---|")
+    for case in CASES:
+        if given.only in case.name:
+            results.append(_measure(case, cache, given.seeds))
+            print(_line(results[-1]), flush=True)
+    given.json.parent.mkdir(parents=True, exist_ok=True)
+    given.json.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
+
+
+def _line(result: Result) -> str:
+    seasonal = "" if result.seasonal_value is None else f"{result.seasonal_value:.3f}"
+    numbers = f"{result.cellar:.3f} | {result.pytorch:.3f} | {result.last_value:.3f} | {seasonal}"
+    return f"| {result.name} | {numbers} | {result.coverage:.0%} |"
+
+
+def _measure(case: Case, cache: KernelCache, seeds: int) -> Result:
+    trained, whole = _table(case, divided(case, SHARE)[0]), _table(case, case.rows())
+    held = [*_held(case, trained, whole)]
+    data = ForecastData.model_validate({"dataset": case.name, "targets": [case.target], "horizon": case.horizon})
+    errors, inside, period = [], [], None
+    for seed in range(seeds):
+        plan = make_plan(trained, data, {"seed": seed})
+        period = plan.period
+        forecasts, quantiles = _ours(ForecastRun(plan, trained, _compiler(cache)), whole, seed, cache)
+        errors.append(_error(held, forecasts))
+        inside.append(_coverage(held, forecasts, quantiles))
+    return Result(
+        name=case.name,
+        cellar=mean(errors),
+        pytorch=mean(_error(held, forecasts) for forecasts in _peers(case, seeds)),
+        last_value=_error(held, [baselines.last_value(each.values, _all(each), case.horizon) for each in held]),
+        seasonal_value=None
+        if period is None
+        else _error(held, [baselines.seasonal_value(each.values, _all(each), case.horizon, period) for each in held]),
+        coverage=mean(inside),
+    )
+
+
+def _compiler(cache: KernelCache) -> Callable[..., CompiledNetwork]:
+    return lambda spec: CompiledNetwork(Network(spec), cache)
+
+
+def _ours(run: ForecastRun, whole: Table, seed: int, cache: KernelCache) -> tuple[list[Doubles], Doubles]:
+    """Return the forecasts (T, horizon) of each series, and the quantiles (horizon, 2) of the interval around them."""
+    begun = run.weights(None, seed)
+    *_, last = fit(run.trained, begun, run.data, run.plan.trained_spec)
+    spec, weights = run.published(last.weights())
+    network = CompiledNetwork(Network(spec), cache)
+    bound, readings, found = network.bind(weights, inference=True), network.network.readings, []
+    assert readings is not None
+    for begin, end in zip(whole.bounds[:-1], whole.bounds[1:], strict=True):
+        rows = rows_of(readings.layout, whole, slice(int(begin), int(end)))
+        found.append(bound.run(rows[:, None], bound.initial_state(1)).outputs[:, 0].astype(np.float64))
+    forecast = network.network.forecast
+    assert forecast is not None
+    assert forecast.residuals is not None
+    residuals = np.array(forecast.residuals.values).reshape(forecast.horizon, len(LEVELS))
+    return found, residuals[:, [LEVELS.index(level) for level in INTERVAL]]
+
+
+def _peers(case: Case, seeds: int) -> Iterator[list[Doubles]]:
+    from benchmarks.peers import pytorch_forecasting as peer
+
+    series, target = peer.read(divided(case, SHARE)[0], case.target, case.series, "at")
+    whole, _ = peer.read(case.rows(), case.target, case.series, "at")
+    data = peer.scaled(series, target)
+    for seed in range(seeds):
+        yield [*peer.forecasts(peer.train(data, case.horizon, 32, 600, seed), data, whole)]
+
+
+def _held(case: Case, trained: Table, whole: Table) -> Iterator[Held]:
+    """Yield the held-out part of each series."""
+    for index in range(len(whole.series_ids)):
+        first, last = (int(edge) for edge in whole.bounds[index : index + 2])
+        values = whole.values[case.target][first:last].astype(np.float64)
+        begin = int(trained.bounds[index + 1] - trained.bounds[index])
+        origins = np.arange(begin, len(values) - 1)
+        actual = ahead(values[:, None], begin, len(values) - 1, case.horizon)[:, :, 0]
+        yield Held(values, origins, actual)
+
+
+def _all(held: Held) -> NDArray[np.int64]:
+    return np.arange(len(held.values))
+
+
+def _error(held: Sequence[Held], forecasts: Sequence[Doubles]) -> float:
+    parts = [np.abs(each.actual - given[each.origins]) for each, given in zip(held, forecasts, strict=True)]
+    return float(np.nanmean(np.concatenate(parts)))
+
+
+def _coverage(held: Sequence[Held], forecasts: Sequence[Doubles], quantiles: Doubles) -> float:
+    parts = []
+    for each, given in zip(held, forecasts, strict=True):
+        difference = each.actual - given[each.origins]
+        within = (difference >= quantiles[:, 0]) & (difference <= quantiles[:, 1])
+        parts.append(np.where(np.isnan(difference), np.nan, within))
+    return float(np.nanmean(np.concatenate(parts)))
+
+
+def _table(case: Case, rows: list[list[str]]) -> Table:
+    """Return the table that an upload of these rows makes."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    files = TemporaryFiles(RESULTS)
+    path = RESULTS / f"{case.name}.csv"
+    write(path, rows)
+    with path.open("rb") as file:
+        built = read_table(file, CSV, ReadOptions(time="at", series=case.series), files)
+    path.unlink()
+    with built.file as stored:
+        return open_table(map_file(stored.fileno(), built.size_bytes))
+
+
+if __name__ == "__main__":
+    main()
