@@ -49,6 +49,7 @@ class Sizes:
     row_numbers: int = 3
     takes_ids: bool = False
     bits_promised: bool = True
+    row_reader: None = None
 
     def check_inputs(self, inputs: NDArray[np.float32]) -> None:
         """Know every number."""

@@ -54,11 +54,11 @@ class NotFinite(InvalidInput, slug="not_finite", title="Number not finite"):
 
 
 class IdUnknown(InvalidInput, slug="id_unknown", title="Unknown id"):
-    """An input of an embedding that is not one of its ids."""
+    """An input of an embedding that is not one of its ids, or a column or category that the model does not know."""
 
 
 class TypeMismatch(InvalidInput, slug="type_mismatch", title="Wrong type"):
-    """A number that an input of the model cannot hold, such as 0.5 where it takes integers."""
+    """A value that an input of the model cannot hold, such as 0.5 where it takes integers, or a text for a number."""
 
 
 class WholeSequencesOnly(InvalidInput, slug="whole_sequences_only", title="Whole sequences only"):

@@ -86,6 +86,7 @@ class GraphSizes:
     """The sizes of a hosted graph; implements `model_protocol.Sizes`."""
 
     whole_sequences = bits_promised = False
+    row_reader = None
 
     def __init__(self, graph: HostedGraph) -> None:
         self.graph = graph

@@ -81,7 +81,7 @@ def test_anything_else_is_read_as_the_models_say(
     [
         *(b"", b"{", b"[]", b"null", b'"input"', b'{"input":[1e39]}', b'{"input":[NaN]}', b'{"input":[1e999]}'),
         *(b'{"input":[1],"input":[1]}', b'{"input":[1],"step":1,"step":1}', b'{"input":[1],"writer":"a:b"}'),
-        *(b'{"input":[{"a":1}]}', b'{"input":[{}]}', b'{"input":[1],"a:":1}', b'\xef\xbb\xbf{"input":[1]}'),
+        *(b'{"input":[[{"a":1}]]}', b'{"input":[[{}]]}', b'{"input":[1],"a:":1}', b'\xef\xbb\xbf{"input":[1]}'),
         *(b'{"input":[1],"position":7}', b'{"input":[1],"position":"x"}', b'{"input":[],"position":"x"}'),
         *(b'{"input":[1],"seq":0}', b'{"input":[1],"writer":"a\\n"}', b'{"input":[1],"step":true}'),
         *(b'{"input":[1],"step":null}', b'{"input":[[1],[2,3]]}', b'{"input":[[[1]]]}', b'{"input":[1,[2]]}'),

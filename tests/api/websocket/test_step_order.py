@@ -16,7 +16,7 @@ from tests.api.websocket.conftest import Served, Stream
 pytestmark = pytest.mark.anyio
 
 HERE = Position(bytes(8), 3, bytes(16))
-GOOD, BAD = [1, 2], [1, "2"]
+GOOD, BAD = [1, 2], [1, True]
 
 
 def pending() -> PendingSteps:

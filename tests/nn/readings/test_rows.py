@@ -92,7 +92,7 @@ def test_numbers_that_are_no_readings_are_refused(
     rows = np.zeros((2, 2, 5), np.float32)
     rows[1, 1] = numbers
     with pytest.raises(CellarError) as error:
-        reader.check(rows, None, lambda step, row, column: f"/{step}/{row}/{column}")
+        reader.check(rows, None, lambda step, row, column: f"/{step}/{row}/{column[2]}")
     assert error.value.slug == slug
     assert getattr(error.value, "pointer", "").startswith("/1/1/")
     assert words in f"{error.value.detail} {getattr(error.value, 'expected', None)}"

@@ -1,6 +1,6 @@
 """Converts the inputs that users give: lists, NumPy arrays and tables of pandas, which is not imported here."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -10,7 +10,29 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 Inputs = Any
-"""Numbers in lists, an array, or a Series or DataFrame."""
+"""Numbers in lists, an array, or a Series or DataFrame; or readings by the names of columns, as dictionaries."""
+
+Readings = dict[str, Any] | list[Any]
+"""Readings as JSON has them."""
+
+
+def as_readings(inputs: Inputs) -> Readings | None:
+    """Return readings by the names of columns as JSON: a dictionary, or lists of them. None for numbers.
+
+    A NaN is a missing reading, None, and a date or a time is a text of ISO 8601.
+    """
+    if isinstance(inputs, Mapping):
+        return {str(name): _reading(value) for name, value in inputs.items()}
+    if isinstance(inputs, list | tuple) and any(as_readings(each) is not None for each in inputs[:64]):
+        return [None if each is None else as_readings(each) for each in inputs]
+    return None
+
+
+def _reading(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return None if isinstance(value, float) and value != value else value
 
 
 def is_table(inputs: Inputs) -> bool:

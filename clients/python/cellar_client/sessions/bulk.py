@@ -77,6 +77,8 @@ class Bulk:
     def _record(self, at: int) -> frames.Step:
         sent = self._sent[at]
         inputs = sent.inputs
+        if not hasattr(inputs, "ndim"):
+            raise TypeError("steps of many sessions are arrays of numbers: send readings by name with `Session.step`")
         shape = (len(inputs), 1, -1) if sent.sequence and inputs.ndim == 2 else (1, *inputs.shape)
         shaped = inputs if inputs.ndim == 3 else inputs.reshape(shape if inputs.ndim == 2 else (1, 1, -1))
         return frames.Step(at, shaped, sent.sequence, self._cores[at].name, sent.before)

@@ -25,11 +25,22 @@ def session_path(name: str, *rest: str) -> str:
     return "/".join(("/v1/sessions", *(quote(part, safe=":@") for part in (name, *rest))))
 
 
+def _as_json(numbers: Floats) -> Any:
+    """Return numbers as lists, with None for NaN, which is a missing reading."""
+    missing = np.isnan(numbers)
+    if not missing.any():
+        return numbers.tolist()
+    found = numbers.astype(object)
+    found[missing] = None
+    return found.tolist()
+
+
 @dataclass(slots=True)
 class Sent:
     """A step (F) or (B, F), or a sequence (T, F) or (T, B, F), with the position before it."""
 
-    inputs: Floats
+    inputs: Any
+    """Numbers as an array, or readings by the names of columns as JSON."""
     sequence: bool
     rows: Rows
     before: str
@@ -37,8 +48,12 @@ class Sent:
 
     def request(self, path: str) -> Request:
         """Return the HTTP request to a session at a path."""
+        if not isinstance(self.inputs, np.ndarray):
+            name, kind = ("inputs", "sequence") if self.sequence else ("input", "step")
+            document = {name: self.inputs, "position": self.before, **self.rows.members()}
+            return Request("POST", f"{path}/{kind}", json.dumps(document).encode(), JSON)
         if not self.sequence:
-            body: dict[str, Any] = {"input": self.inputs.tolist(), "position": self.before}
+            body: dict[str, Any] = {"input": _as_json(self.inputs), "position": self.before}
             if self.rows is not ALL:
                 body |= self.rows.members()
             return Request("POST", f"{path}/step", json.dumps(body).encode(), JSON)

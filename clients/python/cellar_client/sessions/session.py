@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Any, Self
 
-from cellar_client.arrays.inputs import Inputs, as_array, as_floats, same_kind
+from cellar_client.arrays.inputs import Inputs, as_array, as_floats, as_readings, same_kind
 from cellar_client.core.effects import Emission, Operation
 from cellar_client.core.exchange import call, exchange
 from cellar_client.documents import SessionDocument
@@ -73,7 +73,8 @@ class SessionCore(SessionOperations):
         if "inputs" not in pending:  # a long sequence, which the caller has
             self.position = found["position"]
             return
-        inputs = unpack_array(pending["inputs"])
+        packed = pending["inputs"]
+        inputs = packed["readings"] if "readings" in packed else unpack_array(packed)
         rows = Rows.of(pending.get("reset", False), pending.get("rows"), pending.get("lengths"))
         entry = Sent(inputs, pending["sequence"], rows, found["position"], self.count + 1)
         try:
@@ -83,9 +84,11 @@ class SessionCore(SessionOperations):
 
     def begin(self, inputs: Inputs, rows: Rows = ALL, *, sequence: bool = False) -> Sent:
         """Return a request as the next one, after it was written to the state file."""
-        array = as_floats(inputs)
-        if array.ndim == sequence:  # numbers of a model with one input
-            array = array.reshape(-1, 1) if sequence else array.reshape(1)
+        array: Any = as_readings(inputs)
+        if array is None:
+            array = as_floats(inputs)
+            if array.ndim == sequence:  # numbers of a model with one input
+                array = array.reshape(-1, 1) if sequence else array.reshape(1)
         entry = Sent(array, sequence, rows, self.position, self.count + 1)
         self._save(entry)
         return entry
@@ -114,6 +117,9 @@ class SessionCore(SessionOperations):
 
     def step(self, inputs: Inputs, reset: Reset = False, *, rows: Numbers | None = None) -> Operation[Answer]:
         """Apply one step, (F) or (B, F), and return its answer.
+
+        A step of a model with readings may be a dictionary by the names of columns, or one for each row: None and NaN
+        are missing readings, and times may be datetimes.
 
         `reset` puts rows into the initial state before it: all, or a boolean for each. `rows` are the numbers of those
         that the inputs have; the others take no part in the step.
@@ -177,5 +183,7 @@ class SessionCore(SessionOperations):
         if self._file is None:
             return
         if entry is not None and pending is None:
-            pending = {"inputs": pack_array(entry.inputs), "sequence": entry.sequence, **entry.rows.members()}
+            inputs = entry.inputs
+            packed = pack_array(inputs) if hasattr(inputs, "dtype") else {"readings": inputs}
+            pending = {"inputs": packed, "sequence": entry.sequence, **entry.rows.members()}
         self._file.save({"count": self.count, "position": self.position, "pending": pending})

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
+from cellar.api.decoding.readings import Written, load_npy, written_rows
 from cellar.api.errors.validation_errors import below
 from cellar.api.http.body import validated
 from cellar.api.http.query_and_headers import of_query
@@ -14,6 +16,7 @@ from cellar.ports import (
     ROW,
     ROWS,
     Floats,
+    Readings,
     RowFlags,
     SessionKey,
     StepCommand,
@@ -22,7 +25,6 @@ from cellar.ports import (
     shown_name,
 )
 from cellar.sessions.values.row_flags import left_out_where
-from cellar.wire.arrays import npy
 from cellar.wire.arrays.layout import check_layout, parse_layout, to_tbf
 from cellar.wire.json.document import decode
 from cellar.wire.numbers.null_rows import fill_null_rows
@@ -43,16 +45,25 @@ def session_key(tenant: str, name: str) -> SessionKey:
 
 def step_of_json(body: StepRequest, session: SessionKey, key: str | None, deadline_s: float | None) -> StepCommand:
     """Return the step of a JSON body; `key` is its Idempotency-Key. Raise InvalidInput."""
-    flags = None
     try:
-        inputs = parse_array(body.input, pointer=INPUT, ndim=2 if depth_of(body.input) > 1 else 1)
-    except InvalidInput:
-        if (filled := fill_null_rows(body.input, 2, INPUT)) is None:
+        inputs, flags = _numbers_of_step(body.input)
+    except InvalidInput as error:
+        written = written_rows(body.input, "step", None, error, INPUT)
+        if written is None:
             raise
-        inputs = parse_array(filled.value, pointer=INPUT, ndim=2)
-        flags = left_out_where(filled.is_null, "BF", INPUT)
+        return _of_json(body, session, key, deadline_s, "step", written.inputs, written.layout, written.flags, written)
     steps, layout = _one(inputs)
     return _of_json(body, session, key, deadline_s, "step", steps, layout, flags)
+
+
+def _numbers_of_step(value: Any) -> tuple[Floats, RowFlags | None]:
+    """Return the numbers of a step, (rows, in_size) or (in_size,), and which rows are null. Raise InvalidInput."""
+    try:
+        return parse_array(value, pointer=INPUT, ndim=2 if depth_of(value) > 1 else 1), None
+    except InvalidInput:
+        if (filled := fill_null_rows(value, 2, INPUT)) is None:
+            raise
+        return parse_array(filled.value, pointer=INPUT, ndim=2), left_out_where(filled.is_null, "BF", INPUT)
 
 
 def step_of_npy(
@@ -60,8 +71,9 @@ def step_of_npy(
 ) -> StepCommand:
     """Return the step of an npy body. Raise MalformedBody or InvalidInput."""
     with of_query(SequenceQuery):
-        steps, layout = _one(npy.load(data, axes=(1, 2)))
-        return _of_npy(query, session, key, deadline_s, "step", steps, layout)
+        numbers, readings = load_npy(data, (1, 2))
+        steps, layout = _one(numbers)
+        return _of_npy(query, session, key, deadline_s, "step", steps, layout, readings)
 
 
 def read_sequence(body: bytes, session: SessionKey, key: str | None, deadline_s: float | None) -> StepCommand:
@@ -73,17 +85,29 @@ def sequence_of_json(
     body: SequenceRequest, session: SessionKey, key: str | None, deadline_s: float | None
 ) -> StepCommand:
     """Return the sequence of a JSON body that was checked. Raise InvalidInput."""
-    given, flags = _checked(body.layout), None
-    layout = given or _by_depth(3 if depth_of(body.inputs) > 2 else 2)
+    given = _checked(body.layout)
     try:
-        inputs = parse_layout(body.inputs, layout, INPUTS)
+        inputs, flags, layout = _numbers_of_sequence(body.inputs, given)
+    except InvalidInput as error:
+        written = written_rows(body.inputs, "sequence", given, error, INPUTS)
+        if written is None:
+            raise
+        inputs, flags, layout = written.inputs, written.flags, written.layout
+        return _of_json(body, session, key, deadline_s, "sequence", inputs, layout, flags, written)
+    return _of_json(body, session, key, deadline_s, "sequence", inputs, layout, flags)
+
+
+def _numbers_of_sequence(value: Any, given: str | None) -> tuple[Floats, RowFlags | None, str]:
+    """Return the numbers of a sequence, which rows are null, and the layout. Raise InvalidInput."""
+    layout = given or _by_depth(3 if depth_of(value) > 2 else 2)
+    try:
+        return parse_layout(value, layout, INPUTS), None, layout
     except InvalidInput:
-        if (filled := fill_null_rows(body.inputs, None if given is None else len(given), INPUTS)) is None:
+        if (filled := fill_null_rows(value, None if given is None else len(given), INPUTS)) is None:
             raise
         layout = given or _by_depth(filled.is_null.ndim + 1)
         inputs = parse_layout(filled.value, layout, INPUTS)
-        flags = left_out_where(filled.is_null, layout, INPUTS)
-    return _of_json(body, session, key, deadline_s, "sequence", inputs, layout, flags)
+        return inputs, left_out_where(filled.is_null, layout, INPUTS), layout
 
 
 def sequence_of_npy(
@@ -93,9 +117,9 @@ def sequence_of_npy(
     with of_query(SequenceQuery):
         given = _checked(query.layout)
         axes = (2, 3) if given is None else (len(given),)
-        inputs: Floats = npy.load(data, axes=axes, padded=query.lengths is not None)
+        inputs, readings = load_npy(data, axes, padded=query.lengths is not None)
         layout = given or _by_depth(inputs.ndim)
-        return _of_npy(query, session, key, deadline_s, "sequence", to_tbf(inputs, layout), layout)
+        return _of_npy(query, session, key, deadline_s, "sequence", to_tbf(inputs, layout), layout, readings)
 
 
 def _of_json(
@@ -107,12 +131,16 @@ def _of_json(
     inputs: Floats,
     layout: str,
     flags: RowFlags | None,
+    written: Written | None = None,
 ) -> StepCommand:
     """Return the command of a JSON body: what steps and sequences have in common."""
     identity, pointer, rows = body.identity(key), INPUT if kind == "step" else INPUTS, body.choice(flags)
-    return StepCommand(
+    command = StepCommand(
         session, inputs, identity, body.reset, deadline_s, kind, layout, pointer, is_finite=True, rows=rows
     )
+    if written is not None:
+        command.readings = written.readings
+    return command
 
 
 def _of_npy(
@@ -123,13 +151,16 @@ def _of_npy(
     kind: StepKind,
     inputs: Floats,
     layout: str,
+    readings: Readings | None,
 ) -> StepCommand:
     """Return the command of an npy body: what steps and sequences have in common."""
     identity, reset, rows = query.identity(key), query.rows_to_reset, query.choice
     finite = rows is None or rows.lengths is None
-    return StepCommand(
+    command = StepCommand(
         session, inputs, identity, reset, deadline_s, kind, layout, pointer=None, is_finite=finite, rows=rows
     )
+    command.readings = readings
+    return command
 
 
 def _one(inputs: Floats) -> tuple[Floats, str]:

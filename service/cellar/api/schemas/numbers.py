@@ -29,6 +29,17 @@ def _leave_text(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
     return value if isinstance(value, NumberText) else check(value)
 
 
+def _leave_rows(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    return value if isinstance(value, dict) else check(value)
+
+
+READING = {"type": ["number", "string", "boolean", "null"]}
+"""The JSON schema of a value of a row of readings."""
+
+READINGS = {"type": "object", "additionalProperties": READING}
+"""The JSON schema of a row of readings by the names of columns."""
+
+
 def listed(value: Any) -> Any:
     """Decode a long array of row numbers, which the JSON reader has left as text."""
     if isinstance(value, NumberText) and value.stop - value.start <= 16 * MAX_ROWS:
@@ -58,8 +69,22 @@ def _listing(*depths: int) -> WithJsonSchema:
 
 
 def _inputs(*depths: int) -> WithJsonSchema:
-    """Return the schema of inputs: null stands for a row that takes no part in the step."""
-    return WithJsonSchema(nested(*depths, null_rows=True))
+    """Return the schema of inputs: null stands for a row that takes no part in the step.
+
+    A model with readings also takes rows as objects, and null or a text in the place of a number.
+    """
+    numbers = nested(*depths, null_rows=True)
+    rows = [_rows_of_readings(depth - 1) for depth in depths]
+    return WithJsonSchema({"anyOf": [*numbers.get("anyOf", [numbers]), *rows]})
+
+
+def _rows_of_readings(depth: int) -> dict[str, Any]:
+    """Return the schema of rows of readings in a number of arrays."""
+    row = {"anyOf": [READINGS, {"type": "array", "minItems": 1, "items": READING}]}
+    if depth == 0:
+        return row
+    inner = {"anyOf": [*row["anyOf"], {"type": "null"}]} if depth == 1 else _rows_of_readings(depth - 1)
+    return {"type": "array", "minItems": 1, "items": inner}
 
 
 def _outputs(*depths: int) -> WithJsonSchema:
@@ -70,8 +95,8 @@ def _outputs(*depths: int) -> WithJsonSchema:
 Numbers = Annotated[list[Any], WrapValidator(_leave_text)]
 """Nested arrays of numbers: lists, or the text of a long one."""
 
-StepInput = Annotated[Numbers, _inputs(1, 2)]
-"""Numbers of a step: of one row, or an array for each row."""
+StepInput = Annotated[Numbers, WrapValidator(_leave_rows), _inputs(1, 2)]
+"""Numbers of a step: of one row, or an array for each row; or readings by the names of columns."""
 
 SequenceInputs = Annotated[Numbers, _inputs(1, 2, 3)]
 """Numbers of several steps, nested as their layout says."""

@@ -5,11 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from cellar.api.decoding.readings import written_rows
+from cellar.api.errors.validation_errors import below
 from cellar.api.http.body import validated
 from cellar.api.schemas.session.sequence_stream import LongStep, LongSteps
-from cellar.errors import InvalidInput, ShapeMismatch
+from cellar.errors import IdUnknown, InvalidInput, ShapeMismatch, TypeMismatch
 from cellar.ports import Floats, RowChoice, RowFlags
 from cellar.sessions.operations.long_sequence import Chunk
+from cellar.sessions.scheduling.readings import read_rows
+from cellar.sessions.values.model_protocol import RowReader
 from cellar.sessions.values.row_flags import flags_of, left_out_where, place_rows
 from cellar.wire.arrays.npy_rows import NpyRows
 from cellar.wire.json.document import decode
@@ -28,8 +32,10 @@ Size = tuple[int, int]
 class Lines:
     """Reads newline-delimited JSON, with one or several steps in a line."""
 
-    def __init__(self, size: Size, max_bytes: int, rows: RowChoice | None = None) -> None:
-        self._size = size
+    def __init__(
+        self, size: Size, max_bytes: int, rows: RowChoice | None = None, reader: RowReader | None = None
+    ) -> None:
+        self._size, self._reader = size, reader
         self._some_rows = rows is not None and rows.numbers is not None
         self._splitter = LineSplitter(max_bytes)
 
@@ -55,18 +61,23 @@ class Lines:
             raise InvalidInput("not a line of steps", expected=EXPECTED, actual=_shown(document))
         if len(document) == 1:
             ((name, value),) = document.items()
-            return Chunk(*_inputs_of(name, value, self._size))
+            return Chunk(*_inputs_of(name, value, self._size, self._reader))
         if self._some_rows and "rows" in document:
             raise InvalidInput(
                 "the query has named the rows", pointer="/rows", expected="`rows` in the query or in lines"
             )
-        return _of_rows(document, self._size)
+        return _of_rows(document, self._size, self._reader)
 
 
-def npy_rows(size: Size, max_bytes: int, rows: RowChoice | None = None) -> NpyRows:  # noqa: ARG001  # a step is small
+def npy_rows(
+    size: Size,
+    max_bytes: int,  # noqa: ARG001  # a step is small
+    rows: RowChoice | None = None,
+    reader: RowReader | None = None,
+) -> NpyRows:
     """Return a reader of an npy file, (T, rows, in_size), or (T, in_size) for a session of one row."""
     shapes = [(size[1],), size] if size[0] == 1 else [size]
-    return NpyRows(*shapes, padded=rows is not None and rows.lengths is not None)
+    return NpyRows(*shapes, padded=reader is not None or (rows is not None and rows.lengths is not None))
 
 
 Reader = Lines | NpyRows
@@ -108,12 +119,12 @@ class Chunks:
         return Chunk(self._chunk[: self._filled], None if self._flags is None else self._flags[: self._filled])
 
 
-def _of_rows(document: dict[str, Any], size: Size) -> Chunk:
+def _of_rows(document: dict[str, Any], size: Size, reader: RowReader | None) -> Chunk:
     """Return the steps of a line that says more than inputs."""
     name = "input" if "input" in document else "inputs"
     line = validated(LongStep if name == "input" else LongSteps, document)
     count = size[0] if line.rows is None else len(line.rows)
-    inputs, flags = _inputs_of(name, document[name], (count, size[1]))
+    inputs, flags = _inputs_of(name, document[name], (count, size[1]), reader)
     choice = RowChoice(line.rows, line.lengths if isinstance(line, LongSteps) else None, flags)
     inputs, flags = flags_of(inputs, line.reset, choice)
     if line.rows is None or flags is None:
@@ -128,8 +139,21 @@ def _of_rows(document: dict[str, Any], size: Size) -> Chunk:
     return Chunk(*place_rows(inputs, flags, line.rows, size[0]))
 
 
-def _inputs_of(name: str, value: Any, size: Size) -> tuple[Floats, RowFlags | None]:
+def _inputs_of(name: str, value: Any, size: Size, reader: RowReader | None) -> tuple[Floats, RowFlags | None]:
     """Return inputs (T, rows, in_size), and the flags of rows that are null."""
+    try:
+        return _numbers_of(name, value, size)
+    except InvalidInput as error:
+        kind = "step" if name == "input" else "sequence"
+        written = None if reader is None else written_rows(value, kind, None, error, f"/{name}")
+        if reader is None or written is None or written.readings.rows is None:
+            raise
+        with below(f"/{name}", ShapeMismatch, IdUnknown, TypeMismatch):
+            return read_rows(written.readings.rows, reader, written.layout, size, MOST_NUMBERS), written.flags
+
+
+def _numbers_of(name: str, value: Any, size: Size) -> tuple[Floats, RowFlags | None]:
+    """Return arrays of numbers (T, rows, in_size), and the flags of rows that are null."""
     pointer = f"/{name}"
     try:
         return _parsed(name, value, size), None

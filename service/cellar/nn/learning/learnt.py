@@ -9,6 +9,7 @@ from cellar.nn.model.layer import Layer
 from cellar.nn.model.layers.forecast import ForecastSpec
 from cellar.nn.model.network import Network, NetworkState
 from cellar.nn.readings.readings import Readings
+from cellar.nn.readings.rows import RowReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ class LearningSizes:
     def layers(self) -> tuple[Layer, ...]:
         """The layers of the network."""
         return self.network.layers
+
+    @property
+    def row_reader(self) -> RowReader | None:
+        """Reads rows of readings; None if inputs are plain numbers."""
+        return self.network.row_reader
 
     def check_inputs(self, inputs: Floats, pointer: str = "") -> None:
         """Raise IdUnknown if an embedding does not know an id."""

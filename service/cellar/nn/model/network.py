@@ -17,6 +17,7 @@ from cellar.nn.model.layer import Layer
 from cellar.nn.model.layers.forecast import ForecastSpec
 from cellar.nn.model.lowering import flatten
 from cellar.nn.model.spec import NetworkSpec
+from cellar.nn.readings.rows import RowReader
 
 MAX_PARAMETERS = 16 * 1024 * 1024
 """The most parameters: 64 MiB of float32, the largest blob in Redis."""
@@ -81,6 +82,11 @@ class Network:
     def takes_ids(self) -> bool:
         """Whether inputs are ids or readings, of which only known ones are accepted; otherwise they are any numbers."""
         return self.embedding is not None or self.readings is not None
+
+    @property
+    def row_reader(self) -> RowReader | None:
+        """Reads rows of readings; None if inputs are plain numbers."""
+        return None if self.readings is None else self.readings.reader
 
     @property
     def first_size(self) -> int:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from cellar.nn.readings.columns import CategoryColumn, Column, NumberColumn, Ser
 from cellar.nn.readings.layout import Layout
 
 Floats = NDArray[np.float32]
-Read = Callable[[Any, str], float]
+Place = tuple[str, int, int]
 
 UNKNOWN = -1.0
 """The code of a category or a series that is not known."""
@@ -30,6 +31,24 @@ class RowReader:
         self.layout = layout
         self._by_name = [_reader_of(column, by_name=True) for column in layout.columns]
         self._in_order = [_reader_of(column, by_name=False) for column in layout.columns]
+
+    @property
+    def width(self) -> int:
+        """The numbers of a row."""
+        return self.layout.width
+
+    @property
+    def in_words(self) -> str:
+        """The columns in their order, as an error names them."""
+        return ", ".join(
+            f"{column.name} (day and second)" if isinstance(column, TimeColumn) else column.name
+            for column in self.layout.columns[:SHOWN]
+        ) + (", ..." if len(self.layout.columns) > SHOWN else "")
+
+    @property
+    def signature(self) -> str:
+        """The columns with their kinds and names of categories: equal ones give the numbers of a row one meaning."""
+        return ", ".join(map(_signature, self.layout.columns))
 
     def read(self, rows: Sequence[Sequence[Any]], pointers: Callable[[int, int], str]) -> Floats:
         """Return the numbers of rows of each step. None is a row that is left out, whose numbers are 0.
@@ -76,10 +95,11 @@ class RowReader:
                 ) from None
         return found
 
-    def check(self, rows: Floats, left_out: NDArray[np.bool_] | None, place: Callable[[int, int, int], str]) -> None:
+    def check(self, rows: Floats, left_out: NDArray[np.bool_] | None, place: Callable[[int, int, Place], str]) -> None:
         """Raise TypeMismatch, IdUnknown or NotFinite for numbers (T, B, width) that are no readings.
 
-        `left_out` (at most T, B) are rows that take no part. `place` gives the JSON pointer of a column of a row.
+        `left_out` (at most T, B) are rows that take no part. `place` gives the JSON pointer of a column of a row, whose
+        arguments are step, row, and the name of the column with its places among columns and among numbers.
         """
         for at, column in enumerate(self.layout.columns):
             first = self.layout.offsets[at]
@@ -94,7 +114,7 @@ class RowReader:
                     kind = IdUnknown
                 raise kind(
                     f"not a reading of the column {column.name!r}: step {step}, row {row}, from 0",
-                    pointer=place(step, row, at),
+                    pointer=place(step, row, (column.name, at, first)),
                     expected=_expected(column),
                     actual=f"{value:.9g}",
                 )
@@ -118,6 +138,14 @@ class RowReader:
             expected=f"{count} values{with_text}",
             actual=f"{length} values",
         )
+
+
+def _signature(column: Column) -> str:
+    if isinstance(column, CategoryColumn | SeriesColumn):
+        names = (column.categories if isinstance(column, CategoryColumn) else column.ids) or ()
+        listed = sha256("\n".join(names).encode()).hexdigest()[:8]
+        return f"{column.name} ({column.kind}, {len(names)} names {listed})"
+    return f"{column.name} ({column.kind})"
 
 
 def _faults(column: Column, values: Floats) -> Any:

@@ -18,6 +18,7 @@ from cellar.ports import (
     MARK_BYTES,
     Identity,
     Position,
+    Readings,
     Reset,
     RowChoice,
     SessionKey,
@@ -26,7 +27,7 @@ from cellar.ports import (
     StepResult,
 )
 
-FORMAT = 2
+FORMAT = 3
 """Number of the format of messages: to be raised with each change of it."""
 
 GREETING = f"cellar {__version__} steps {FORMAT} python {sys.version_info.major}.{sys.version_info.minor}\n".encode()
@@ -105,12 +106,13 @@ def pack_command(number: int, after: int, command: StepCommand) -> Plain:
         command.came_s,
         None if rows is None else _pack_rows(rows),
         command.traceparent,
+        None if command.readings is None else (command.readings.rows, pack_outcome(command.readings.refusal)),
     )
 
 
 def command_of(packed: Plain) -> StepCommand:
     """Return the command of a tuple, without its number, its predecessor and its pointer."""
-    _, _, tenant, session, shape, inputs, identity, reset, *options, rows, traceparent = packed
+    _, _, tenant, session, shape, inputs, identity, reset, *options, rows, traceparent, readings = packed
     deadline_s, kind, layout, is_finite, came_s = options
     return StepCommand(
         _make(SessionKey, (tenant, session)),
@@ -126,6 +128,7 @@ def command_of(packed: Plain) -> StepCommand:
         None if rows is None else _rows_of(rows),
         None,
         traceparent,
+        None if readings is None else Readings(readings[0], _error_of(*readings[1])),
     )
 
 

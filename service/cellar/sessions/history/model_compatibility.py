@@ -24,6 +24,10 @@ async def load_compatible(
     mine, its = own.network.network, model.network.network
     if mine.in_size != its.in_size:
         raise unfit(model, "inputs", mine.in_size, its.in_size)
+    if mine.row_reader is not None and its.row_reader is not None:
+        columns = mine.row_reader.signature, its.row_reader.signature
+        if columns[0] != columns[1]:
+            raise unfit(model, "columns", *columns)
     if mine.whole_sequences != its.whole_sequences:
         raise unfit(model, "kind of sequences", mine.whole_sequences, its.whole_sequences)
     sessions.check_rows(record.meta.batch_size, its)

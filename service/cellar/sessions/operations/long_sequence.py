@@ -40,7 +40,7 @@ from cellar.ports import (
 )
 from cellar.sessions.requests.change_request import Edited
 from cellar.sessions.service.sessions import Sessions
-from cellar.sessions.values.model_protocol import Network
+from cellar.sessions.values.model_protocol import Network, RowReader
 from cellar.sessions.values.position import advance, fingerprint, parse_position
 from cellar.sessions.values.row_flags import flags_of, is_of_each_step, place_rows
 
@@ -98,6 +98,8 @@ class _Request(NamedTuple):
     """Steps of a chunk."""
     reset: Reset
     """The rows that are reset before the first step, or before each of the first steps."""
+    reader: RowReader | None
+    """Reads rows of readings; None if the inputs are plain numbers."""
     rows: RowChoice | None
     """The rows of the body and the steps of each of them; None: all rows take part in all steps."""
 
@@ -110,6 +112,7 @@ class LongSequence(ABC):
 
     def __init__(self, request: _Request, position: Position) -> None:
         self.size, self.chunk = request.size, request.chunk
+        self.reader = request.reader
         self.steps = 0
         """Steps of the body so far."""
         self.position = position
@@ -178,7 +181,9 @@ async def begin(
     steps = min(chunk, most, max(1, CHUNK_NUMBERS // widest))
     batch_size = record.meta.batch_size
     count = batch_size if rows is None or rows.numbers is None else len(rows.numbers)
-    request = _Request(sessions, key, identity, batch_size, (count, sizes.in_size), steps, reset, rows)
+    request = _Request(
+        sessions, key, identity, batch_size, (count, sizes.in_size), steps, reset, sizes.row_reader, rows
+    )
     if not whole:
         return _ByChunk(request, record.position)
     if record.meta.log:

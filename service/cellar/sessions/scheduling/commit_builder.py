@@ -54,7 +54,7 @@ def check_inputs(inputs: Floats, kind: Kind, meta: SessionMeta, sizes: Sizes, ma
     expected = (meta.batch_size, sizes.in_size)
     if inputs.shape[1:] != expected:
         raise ShapeMismatch(
-            f"a step of this session is {_rows(*expected)}, not {_rows(*inputs.shape[1:])}",
+            f"a step of this session is {_rows(*expected)}, not {_rows(*inputs.shape[1:])}{_columns(sizes)}",
             expected=f"{expected} (batch_size, in_size)",
             actual=str(inputs.shape[1:]),
         )
@@ -71,7 +71,13 @@ def check_inputs(inputs: Floats, kind: Kind, meta: SessionMeta, sizes: Sizes, ma
             expected=f"at most {most_row_steps(sizes)} steps x batch_size",
             actual=f"{steps} x {rows}",
         )
-    sizes.check_inputs(inputs)
+    if sizes.row_reader is None:  # rows of readings are checked with their flags: `readings.py`
+        sizes.check_inputs(inputs)
+
+
+def _columns(sizes: Sizes) -> str:
+    """Return the columns of a row as text, "" if its numbers have no names."""
+    return "" if sizes.row_reader is None else f"; each row has {sizes.row_reader.in_words}"
 
 
 def _rows(rows: int, numbers: int) -> str:

@@ -1,12 +1,22 @@
 """Checks steps against their session, and decides which waiting steps can run together."""
 
+from contextlib import suppress
+from itertools import islice
+
 from cellar.errors import CellarError, ShapeMismatch
 from cellar.memory.request_memory import RequestMemory
 from cellar.ports import Floats, RowFlags, SessionMeta, SessionRecord
 from cellar.sessions.execution.model_cache import LoadedModel
 from cellar.sessions.requests.request import StepRequest
-from cellar.sessions.scheduling.commit_builder import check_inputs, check_revision, check_rows, check_state
+from cellar.sessions.scheduling.commit_builder import (
+    check_finite,
+    check_inputs,
+    check_revision,
+    check_rows,
+    check_state,
+)
 from cellar.sessions.scheduling.join_waiting import join_waiting
+from cellar.sessions.scheduling.readings import check_readings, read_request
 from cellar.sessions.scheduling.session_queues import SessionQueue
 from cellar.sessions.values.deleted_model import state_not_stored
 from cellar.sessions.values.limits import SessionLimits
@@ -48,6 +58,9 @@ class StepRules:
         self.check_change(record)
         check_inputs(inputs, "sequence", record.meta, sizes, self._limits.max_numbers)
         check_rows(flags, record.meta)
+        if sizes.row_reader is None:
+            check_finite(inputs)
+        check_readings(inputs, flags, sizes)
         check_state(record, sizes)
 
     def check_steps(self, queue: SessionQueue, request: StepRequest, record: SessionRecord, sizes: Sizes) -> None:
@@ -57,11 +70,15 @@ class StepRules:
         """
         if request.shape == queue.checked_shape and request.flags is None and record is queue.record:
             return
+        if request.command.readings is not None:
+            read_request(request, sizes, self._limits.max_numbers)
         if request.numbers is not None:
             self._place_rows(request, record)
         check_inputs(request.inputs, request.kind, record.meta, sizes, self._limits.max_numbers)
         check_rows(request.flags, record.meta)
         check_state(record, sizes)
+        if sizes.row_reader is not None:
+            check_readings(request.inputs, request.flags, sizes, request.command)
         is_usual = self._reserve_outputs(request, sizes)
         if record is queue.record and is_usual and not (sizes.takes_ids or sizes.whole_sequences):
             queue.checked_shape = request.shape
@@ -110,10 +127,20 @@ class StepRules:
                 return True
             try:
                 check_inputs(request.inputs, request.kind, record.meta, network, self._limits.max_numbers)
+                check_readings(request.inputs, request.flags, network, request.command)
                 self._reserve_outputs(request, network)
             except CellarError:
                 return False  # it is refused when it is the next one
             return True
 
+        if network.row_reader is not None:
+            self._read_waiting(queue, network, most)
         if not network.whole_sequences:
             join_waiting(queue, record, most, admits)
+
+    def _read_waiting(self, queue: SessionQueue, network: Sizes, most: int) -> None:
+        """Read the readings of waiting steps, so that they can be run together. A faulty one is refused in its turn."""
+        for request in islice(queue.waiting, most):
+            if isinstance(request, StepRequest) and request.command.readings is not None:
+                with suppress(CellarError):
+                    read_request(request, network, self._limits.max_numbers)

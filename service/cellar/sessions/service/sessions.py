@@ -32,7 +32,6 @@ from cellar.ports import (
 from cellar.sessions.execution.dry_run import DryRun
 from cellar.sessions.execution.model_cache import ModelSource
 from cellar.sessions.requests.change_request import ChangeRequest, Edit, Prepare
-from cellar.sessions.scheduling.commit_builder import check_finite
 from cellar.sessions.scheduling.scheduler import Scheduler
 from cellar.sessions.service import state_edits
 from cellar.sessions.service.options import MAX_TTL_S, SessionOptions, check_range, check_rows, is_as_asked, new_name
@@ -266,7 +265,6 @@ class Sessions:
 
     async def attempt(self, record: SessionRecord, inputs: Floats, flags: RowFlags | None = None) -> DryRun:
         """Run a sequence (T, batch_size, in_size) on a session as `record` has it, and commit nothing."""
-        check_finite(inputs)
         self._scheduler.admit_attempt()
         try:
             return await self._scheduler.attempt(record, inputs, flags)

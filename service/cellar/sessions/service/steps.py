@@ -5,13 +5,14 @@ from time import monotonic
 from typing import Any, Protocol
 
 import numpy as np
+import orjson
 
 from cellar.errors import Overloaded, ShapeMismatch
 from cellar.memory.request_memory import RequestMemory
-from cellar.ports import APPEND, UNMARKED, Floats, RowFlags, SessionKey, StepCommand
+from cellar.ports import APPEND, UNMARKED, Floats, Readings, RowFlags, SessionKey, StepCommand
 from cellar.sessions.requests.request import PendingResult, PendingSteps, StepRequest, too_late
 from cellar.sessions.requests.step_batch import StepBatch
-from cellar.sessions.scheduling.commit_builder import check_finite
+from cellar.sessions.scheduling.readings import missing_only
 from cellar.sessions.scheduling.scheduler import Scheduler
 from cellar.sessions.values.identity import NONCE_BYTES, check_identity, nonces
 from cellar.sessions.values.position import Kind, fingerprint, step_fingerprints
@@ -19,6 +20,10 @@ from cellar.sessions.values.row_flags import flags_of
 
 USUAL_BYTES = 4 * 1024
 """Inputs up to this size are not counted: of as many requests as may wait they take 16 MiB."""
+
+
+UNREAD = 0
+"""In place of the numbers of a row in the shape of steps that the model has not read: no checked shape has it."""
 
 
 class StepQuota(Protocol):
@@ -119,8 +124,8 @@ class Steps:
             command.inputs = inputs
         if not (command.is_finite and inputs.flags.c_contiguous):
             inputs = command.inputs = np.ascontiguousarray(inputs, dtype="<f4")
-        if not command.is_finite:
-            check_finite(inputs)
+        if not command.is_finite and command.readings is None and not np.isfinite(inputs).all():
+            command.readings = missing_only(inputs)
         if inputs.nbytes > USUAL_BYTES:
             self._reserve(command)
         mark = UNMARKED
@@ -128,7 +133,10 @@ class Steps:
             check_identity(identity)
             if identity.ordered or identity.key is not None:
                 mark = _fingerprint(command, inputs, flags)
-        return StepRequest(command, identity, mark, next(self._nonces), monotonic(), inputs, flags)
+        request = StepRequest(command, identity, mark, next(self._nonces), monotonic(), inputs, flags)
+        if command.readings is not None:
+            request.shape = (*inputs.shape[:2], UNREAD)
+        return request
 
     def _batch(self, command: StepCommand) -> StepBatch:
         inputs = command.inputs
@@ -151,11 +159,17 @@ def _steps_of(command: StepCommand) -> int:
 
 def _fingerprint(command: StepCommand, inputs: Floats, flags: RowFlags | None) -> bytes:
     kind: Kind = "sequence" if command.kind == "sequence" else "step"
+    written = "" if command.readings is None else _text_of(command.readings)
     if flags is None:
-        return fingerprint(kind, inputs)
+        return fingerprint(kind, inputs, names=written)
     numbers = None if command.rows is None else command.rows.numbers
-    names = "" if numbers is None else f" of rows {list(numbers)}"
+    names = written if numbers is None else f"{written} of rows {list(numbers)}"
     return fingerprint(kind, inputs, flags[0] if len(flags) == 1 else flags, names=names)
+
+
+def _text_of(readings: Readings) -> str:
+    """Return rows of readings as text, which does not depend on the order of names; "" if they are numbers."""
+    return "" if readings.rows is None else orjson.dumps(readings.rows, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _left_s(deadline_s: float, came_s: float | None) -> float:

@@ -36,6 +36,7 @@ class DeletedSizes:
     row_numbers: int = 1
     takes_ids: bool = False
     bits_promised: bool = False
+    row_reader: None = None
 
     @property
     def state_size(self) -> int:

@@ -10,7 +10,7 @@ from typing import Protocol
 from numpy import int32
 from numpy.typing import NDArray
 
-from cellar.ports import Floats, Mask, ModelVersion
+from cellar.ports import Floats, Mask, ModelVersion, Row
 
 
 class StatePlace(Protocol):
@@ -35,6 +35,37 @@ class StatePlace(Protocol):
     @property
     def cell(self) -> str:
         """The name of the cell of the layer."""
+
+
+class RowReader(Protocol):
+    """Reads the rows of readings that are the inputs of a network."""
+
+    @property
+    def width(self) -> int:
+        """The numbers of a row."""
+
+    @property
+    def in_words(self) -> str:
+        """The columns in their order, as an error names them."""
+
+    @property
+    def signature(self) -> str:
+        """The columns with their kinds and names of categories: equal ones give the numbers of a row one meaning."""
+
+    def read(self, rows: Sequence[Sequence[Row]], pointers: Callable[[int, int], str]) -> Floats:
+        """Return the numbers of rows (T, rows, width), of which NaN are missing readings.
+
+        `pointers` gives the JSON pointer of a row of a step. Raise TypeMismatch, IdUnknown or ShapeMismatch.
+        """
+
+    def check(
+        self, rows: Floats, left_out: Mask | None, place: Callable[[int, int, tuple[str, int, int]], str]
+    ) -> None:
+        """Raise TypeMismatch or IdUnknown for numbers (T, rows, width) that are no readings.
+
+        `left_out` are rows of the first steps that take no part. `place` gives the JSON pointer of a column of a row:
+        of a step, a row, and the name of the column with its places among columns and among numbers.
+        """
 
 
 class Sizes(Protocol):
@@ -71,6 +102,10 @@ class Sizes(Protocol):
     @property
     def takes_ids(self) -> bool:
         """Whether only some numbers are inputs, such as known ids, so that those of every step must be checked."""
+
+    @property
+    def row_reader(self) -> RowReader | None:
+        """Reads rows of readings; None if inputs are plain numbers."""
 
     def check_inputs(self, inputs: Floats) -> None:
         """Raise IdUnknown or TypeMismatch if the network cannot take inputs (T, rows, in_size).
@@ -205,6 +240,11 @@ def _type(place: StatePlace) -> str:
     return f":{type_}" if engine == "onnx" and type_ not in ("", "float32") else ""
 
 
+def _columns(sizes: Sizes) -> str:
+    """Return the columns that give the numbers of inputs their meaning, "" if they have none."""
+    return "" if sizes.row_reader is None else sizes.row_reader.signature
+
+
 def difference(mine: Sizes, its: Sizes) -> tuple[str, str, str] | None:
     """Return how another network differs so that it cannot take over the state of a session, None if it can.
 
@@ -213,6 +253,7 @@ def difference(mine: Sizes, its: Sizes) -> tuple[str, str, str] | None:
     """
     for part, one, other in (
         ("inputs", mine.in_size, its.in_size),
+        ("columns", _columns(mine), _columns(its)),
         ("outputs", mine.out_size, its.out_size),
         ("kind of sequences", mine.whole_sequences, its.whole_sequences),
         ("states", layout_of(mine), layout_of(its)),

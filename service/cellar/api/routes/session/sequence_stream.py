@@ -19,12 +19,13 @@ from cellar.api.sequence_stream.requests import Lines, Reader, Size, npy_rows
 from cellar.api.sequence_stream.response import SequenceResponse
 from cellar.ports import RowChoice
 from cellar.sessions.operations import long_sequence
+from cellar.sessions.values.model_protocol import RowReader
 from cellar.wire.arrays import npy
 from cellar.wire.json import lines
 
 router = APIRouter(prefix="/v1/sessions/{session}", tags=["steps"])
 
-READERS: dict[str, Callable[[Size, int, RowChoice | None], Reader]] = {
+READERS: dict[str, Callable[[Size, int, RowChoice | None, RowReader | None], Reader]] = {
     lines.MEDIA_TYPE: Lines,
     npy.MEDIA_TYPE: npy_rows,
 }
@@ -79,5 +80,5 @@ async def stream_sequence(
             reset=query.rows_to_reset,
             rows=query.choice,
         )
-    reader = READERS[kind](sequence.size, request.app.state.max_body_bytes, query.choice)
+    reader = READERS[kind](sequence.size, request.app.state.max_body_bytes, query.choice, sequence.reader)
     return SequenceResponse(sequence, reader, query.outputs, wanted, request.app.state.sequences)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
+from cellar.api.schemas.catalogue.readings import ReadingsMember, readings_of
 from cellar.api.schemas.names import TAG_PATTERN, Answer, Layout, ModelName, time_of
 from cellar.api.schemas.numbers import Data, nested
 from cellar.engine import KERNEL_REV
@@ -185,6 +186,7 @@ class ModelAnswer(Answer):
         " sessions continue with another version of ONNX Runtime."
     )
     network: NetworkSpec | None = Field(description="The layers. null for a graph that is hosted as it is.")
+    readings: ReadingsMember = None
     graph: HostedGraph | None = Field(description="The graph that is hosted as it is, and its states. null for cells.")
     parameters: list[ParameterLine] = Field(description="The weights by name. Empty for a graph.")
     parameter_count: int
@@ -239,6 +241,7 @@ def _cell_members(network: Network) -> dict[str, Any]:
         "published_with": None,
         "bits_promised": True,
         "network": network.spec,
+        "readings": readings_of(network),
         "graph": None,
         "parameters": [ParameterLine(name=name, shape=list(shape)) for name, shape in network.parameters],
         "parameter_count": network.parameter_count,

@@ -82,7 +82,8 @@ class StepRequest(Advance):
     )
     input: StepInput = Field(
         description="Numbers, one for each feature; if the session has several rows, an array of such arrays, with null"
-        " for a row that is left out.",
+        " for a row that is left out. A model with readings also takes objects by the names of its columns in place of"
+        " arrays, and null for a missing reading.",
         examples=[[0.1, 0.2, 0.3]],
     )
 
@@ -92,7 +93,7 @@ class SequenceRequest(Advance):
 
     inputs: SequenceInputs = Field(
         description="Nested arrays of numbers, with an axis for each letter of the layout; null for a row that is left"
-        " out of a step."
+        " out of a step. Rows of readings as in `input`."
     )
     layout: Layout | None = Field(None, description=LAYOUT)
     reset: ResetOfSteps = Field(
