@@ -70,6 +70,7 @@ ModelRef = Annotated[
 IDEMPOTENCY_KEY = "Idempotency-Key"
 IDEMPOTENCY_KEY_PATTERN = r"^[ -~]{1,255}$"
 DELETION_PATTERN = "^[0-9a-f]{24}$"
+EPOCH_PATTERN = "^[0-9a-f]{16}$"
 LAST_EVENT_ID_PATTERN = r"^[0-9a-f]{16}-(0|[1-9][0-9]{0,15})$"
 JOB_EVENT_ID_PATTERN = r"^[1-9][0-9]{0,15}-(0|[1-9][0-9]{0,15})$"
 KEY_ID_PATTERN = r"^[0-9a-f]{12}$"
@@ -97,6 +98,7 @@ IN_WORDS = {
     TAG_PATTERN: "1 to 64 letters, digits or characters of . _ : / = + -",
     PARAMETER_PATH_PATTERN: "the number of a layer or the name of a parameter, as 1, 1.reverse or 1.Wi_r",
     PARAMETER_PATTERN: "a letter and up to 63 more letters, digits or underscores",
+    EPOCH_PATTERN: "16 hexadecimal digits, as the first part of a position",
     POSITION_PATTERN: "the `position` of an answer, unchanged",
     DELETION_PATTERN: "the `deletion` of an answer, unchanged",
     RESET_PATTERN: "true, false, or a digit 0 or 1 for each row, of several steps with a comma between",
