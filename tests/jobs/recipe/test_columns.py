@@ -6,7 +6,9 @@ import pytest
 from cellar.errors import InvalidInput
 from cellar.jobs.recipe.plan import Plan, make_plan
 from cellar.jobs.recipe.request import ForecastData
-from cellar.table import Table
+from cellar.nn.model.network import Network
+from cellar.nn.readings.columns import CategoryColumn
+from cellar.table import Column, Table
 from tests.jobs.recipe.tables import DAY, hourly, table
 
 STEPS = 20 * DAY
@@ -22,6 +24,25 @@ def test_a_constant_input_is_left_out() -> None:
     plan = planned(hourly(20, volts=np.full(STEPS, 5.0)))
     assert [column.name for column in plan.readings.columns] == ["temp"]
     assert plan.warnings == ("the input 'volts' is constant in training, and is left out",)
+
+
+def test_an_input_without_readings_is_left_out() -> None:
+    plan = planned(hourly(20, volts=np.where(np.arange(STEPS) < STEPS - 5, np.nan, 5.0)))
+    assert plan.warnings == ("the input 'volts' has no reading in training, and is left out",)
+
+
+def test_texts_are_categories_of_the_training_part() -> None:
+    codes = np.arange(STEPS) % 3 - 1  # the first of three is missing
+    codes[-1] = 2
+    names = ("north", "south", "west")
+    hours = hourly(20)
+    sites = Column("site", "category", categories=names)
+    values = dict(hours.values) | {"site": codes.astype(np.int32)}
+    readings = Table((*hours.columns, sites), hours.series_ids, hours.bounds, hours.times, values)
+    plan = planned(readings)
+    (column,) = [each for each in plan.readings.columns if isinstance(each, CategoryColumn)]
+    assert (column.name, column.categories) == ("site", ("north", "south"))
+    assert Network(plan.network).readings is not None
 
 
 def test_a_copy_of_the_target_is_told() -> None:

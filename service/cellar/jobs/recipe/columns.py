@@ -1,5 +1,6 @@
 """Turns the columns of a table into the readings of a network, fitted to the training part."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from cellar.jobs.recipe.features import differences_of, returns
 from cellar.jobs.recipe.request import ForecastData
 from cellar.nn.readings.columns import CategoryColumn, NumberColumn, NumberFit
 from cellar.nn.readings.columns import Column as ReadingsColumn
-from cellar.nn.readings.fitting import fit
+from cellar.nn.readings.fitting import CHUNK_ROWS, fit
 from cellar.table import Column, Table
 
 MOST_CATEGORIES = 64
@@ -72,10 +73,13 @@ def choose_columns(
     differences, warnings = differences_of(period, longest.stop - longest.start), list[str]()
     columns, levels = list[ReadingsColumn](), set[str]()
     for column in _read(table, data, targets, warnings):
-        if column.type == "category":
-            columns.append(CategoryColumn(name=column.name, categories=None))
-            continue
         is_target = column.name in targets
+        if not is_target and (reason := _unreadable(table, column, trained)) is not None:
+            warnings.append(f"the input {column.name!r} {reason}, and is left out")
+            continue
+        if column.type == "category":
+            columns += fit([CategoryColumn(name=column.name)], table, trained)
+            continue
         spec = NumberColumn(
             name=column.name,
             role="target" if is_target else "input",
@@ -86,9 +90,6 @@ def choose_columns(
         assert isinstance(fitted, NumberColumn)
         assert fitted.fitted is not None
         if fitted.fitted.lowest == fitted.fitted.highest:
-            if not is_target:
-                warnings.append(f"the input {column.name!r} is constant in training, and is left out")
-                continue
             warnings.append(f"the target {column.name!r} is constant in training: there is nothing to forecast")
         fitted = _tail_scaled(fitted)
         columns.append(fitted)
@@ -136,6 +137,20 @@ def _read(table: Table, data: ForecastData, targets: Sequence[str], warnings: li
             )
         else:
             yield column
+
+
+def _unreadable(table: Table, column: Column, trained: Sequence[slice]) -> str | None:
+    """Return why the training part of a column says nothing, None if it does."""
+    lowest, highest = math.inf, -math.inf
+    for rows in trained:
+        for begin in range(rows.start, rows.stop, CHUNK_ROWS):
+            some = table.values[column.name][begin : min(begin + CHUNK_ROWS, rows.stop)]
+            present = some[some >= 0] if column.type == "category" else some[~np.isnan(some)]
+            if present.size:
+                lowest, highest = min(lowest, float(present.min())), max(highest, float(present.max()))
+    if lowest > highest:
+        return "has no reading in training"
+    return "is constant in training" if lowest == highest else None
 
 
 def _tail_scaled(column: NumberColumn) -> NumberColumn:
