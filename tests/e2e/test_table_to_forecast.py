@@ -2,16 +2,23 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.e2e.replica import Replica, environment, serving
 
 MOST_LINES = 10
+
+TIME_S = 300
+"""The longest time of a training, seconds: its kernels are compiled first, beside other tests."""
+
+pytestmark = pytest.mark.timeout(TIME_S + 60)
 
 LINES = """
 import httpx, time
@@ -51,7 +58,7 @@ def test_ten_lines_lead_from_a_file_to_a_live_forecast(service: Replica, reading
     assert len(LINES.strip().splitlines()) <= MOST_LINES
     known = f"URL, FILE = {service.url!r}, {str(readings)!r}\n"
     done = subprocess.run(
-        [sys.executable, "-c", known + LINES], check=False, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", known + LINES], check=False, capture_output=True, text=True, timeout=TIME_S
     )
     assert done.returncode == 0, done.stderr
     target = json.loads(done.stdout)["targets"]["temp"]
@@ -72,7 +79,7 @@ def test_the_command_says_what_was_chosen_and_how_much_better_it_is(
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=TIME_S,
         env=settings,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -80,4 +87,9 @@ def test_the_command_says_what_was_chosen_and_how_much_better_it_is(
     assert "better than repeating the last value" in done.stdout
     assert "published hall@1" in done.stdout
     assert f"curl -s {service.url}/v1/sessions/live/forecast" in done.stdout
+    step = re.search(r"/live/step --json '(.*)'", done.stdout)
+    assert step is not None
+    httpx.post(f"{service.url}/v1/sessions", json={"session": "hall", "model": "hall"}).raise_for_status()
+    answer = httpx.post(f"{service.url}/v1/sessions/hall/step", json=json.loads(step[1])).raise_for_status()
+    assert len(answer.json()["output"]) == 6
     assert picture.read_bytes().startswith(b"\x89PNG")

@@ -3,14 +3,15 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cellar.cli.console import Mistake, progress, say, show_json
 from cellar.cli.plots import text_plot, write_png
-from cellar.cli.remote.connection import Service
+from cellar.cli.remote.connection import Service, path_of
 from cellar.cli.remote.jobs import State, wait_for
 
 TYPES = {".csv": "text/csv", ".tsv": "text/csv", ".txt": "text/csv", ".ndjson": "application/x-ndjson"}
@@ -79,7 +80,7 @@ def train_dataset(service: Service, asked: Asked, *, wait: bool, as_json: bool) 
     if as_json:
         show_json(job)
     else:
-        for line in _report(service, job, asked.columns.targets):
+        for line in _report(service, job, dataset, asked.columns.targets):
             say(line)
     return 0 if job["state"] == State.SUCCEEDED else 1
 
@@ -125,7 +126,7 @@ def _losses(job: dict[str, Any]) -> dict[str, list[float | None]]:
     return {name: [each.get(name) for each in job["history"]] for name in ("loss", "validation_loss")}
 
 
-def _report(service: Service, job: dict[str, Any], targets: Sequence[str]) -> Iterator[str]:
+def _report(service: Service, job: dict[str, Any], dataset: str, targets: Sequence[str]) -> Iterator[str]:
     """Yield the lines about the result of a job."""
     losses = _losses(job)["validation_loss"]
     if losses:
@@ -144,15 +145,21 @@ def _report(service: Service, job: dict[str, Any], targets: Sequence[str]) -> It
     model = job["result"].partition("@")[0]
     yield f"published {job['result']}. Step a session with readings, and ask what comes next:"
     columns = [*targets, *next(each["value"] for each in job["chosen"] if each["field"] == "data.inputs")]
-    yield from next_requests(service.url, model, columns)
+    yield from next_requests(service.url, model, _first_row(service, dataset, columns))
 
 
-def next_requests(url: str, model: str, columns: Sequence[str]) -> list[str]:
+def _first_row(service: Service, dataset: str, columns: Sequence[str]) -> dict[str, Any]:
+    """Return the first readings of these columns. Raise Mistake."""
+    found = service.send("GET", path_of("datasets", dataset, "rows"), params={"limit": 1})
+    row = dict(zip(found["columns"], found["rows"][0], strict=True))
+    return {name: row[name] for name in columns}
+
+
+def next_requests(url: str, model: str, reading: Mapping[str, Any]) -> list[str]:
     """Return the three requests that create a session, step it with readings, and ask for a forecast."""
-    reading = json.dumps({"input": [1.5] * len(columns)})
+    step = json.dumps({"input": reading})
     return [
-        f"(the input of a step are the readings of {', '.join(columns)})",
         f"curl -s {url}/v1/sessions --json '{json.dumps({'session': 'live', 'model': model})}'",
-        f"curl -s {url}/v1/sessions/live/step --json '{reading}'",
+        f"curl -s {url}/v1/sessions/live/step --json {shlex.quote(step)}",
         f"curl -s {url}/v1/sessions/live/forecast --json '{{}}'",
     ]
