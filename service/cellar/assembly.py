@@ -12,13 +12,14 @@ from fastapi import FastAPI
 
 from cellar.api.dependencies import Services
 from cellar.api.limits.compile_limit import CompileLimit
-from cellar.datasets.datasets import Datasets
+from cellar.api.routes.training.trials import TrialSubmission
 from cellar.engine import KERNEL_REV, KernelCache, self_test
-from cellar.errors import SettingsInvalid, StoreUnavailable
+from cellar.errors import StoreUnavailable
 from cellar.jobs.following import JobFollowing
 from cellar.jobs.queue import JobQueue, queue_name
 from cellar.jobs.submission import Jobs
 from cellar.jobs.sweeper import Sweeper
+from cellar.jobs.sweeps.sweeps import Sweeps
 from cellar.keys import key_ring
 from cellar.keys.administration import KeyAdministration
 from cellar.keys.key_ring import KeyRing, Tenants
@@ -32,7 +33,6 @@ from cellar.metrics.process_metrics import PUBLISH_S, ProcessMetrics
 from cellar.metrics.traces import TRACES
 from cellar.metrics.window import SAMPLE_S
 from cellar.ports import repeat
-from cellar.ports.clock import SystemClock
 from cellar.ports.peers import Peers
 from cellar.quota_assembly import make_quotas
 from cellar.quotas.quotas import EVERY_S as QUOTAS_S
@@ -58,13 +58,6 @@ from cellar.sessions.service.states import States
 from cellar.sessions.values.digest_chain import DIGEST_CHAIN
 from cellar.sessions.values.limits import SessionLimits
 from cellar.settings import Settings
-from cellar.store.catalogue.blob_stores import open_blobs
-from cellar.store.catalogue.datasets import RedisDatasets
-from cellar.store.catalogue.job_events import RedisJobEvents
-from cellar.store.catalogue.jobs import RedisJobs
-from cellar.store.catalogue.keys import RedisKeys
-from cellar.store.catalogue.models import RedisModels
-from cellar.store.catalogue.quotas import RedisQuotas
 from cellar.store.companions.deletions import RedisDeletions
 from cellar.store.companions.events import RedisEvents
 from cellar.store.companions.history import RedisHistory
@@ -76,27 +69,10 @@ from cellar.store.sessions.model_uses import INDEX_S
 from cellar.store.sessions.store import RedisSessions
 from cellar.store.topology.factory import find_pubsub_server, open_router, sync_client
 from cellar.store.topology.health import CHECK_INTERVAL_S
+from cellar.store_assembly import Stores
 
 SETTLE_S = 2.0
 """Longest time for commits of requests that were cut off at the end of the drain."""
-
-
-class Stores:
-    """The synchronous stores of every process of the service."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.url = _redis_url(settings)
-        client = sync_client(self.url)
-        self.blobs = open_blobs(settings.blob_dir, "CELLAR_BLOB_DIR", client, settings.key_prefix)
-        self.dataset_blobs = open_blobs(settings.dataset_directory, "CELLAR_DATASET_DIR", client, settings.key_prefix)
-        self.jobs = RedisJobs(client, settings.key_prefix, settings.job_retained_s)
-        self.job_events = RedisJobEvents(client, settings.key_prefix)
-        self.models = RedisModels(client, settings.key_prefix)
-        self.keys = RedisKeys(client, settings.key_prefix)
-        self.quota_store = RedisQuotas(client, settings.key_prefix)
-        self.clock = SystemClock()
-        self.dataset_records = RedisDatasets(client, settings.key_prefix, self.clock)
-        self.datasets = Datasets(self.dataset_records, self.dataset_blobs, self.jobs, self.clock)
 
 
 class Parts(Stores):
@@ -161,7 +137,7 @@ class Api(Parts):
             bulk_deletions=self._bulk_deletions(settings),
             datasets=self.datasets,
             jobs=jobs,
-            job_following=JobFollowing(self.job_events),
+            **self._make_training(jobs),
             keys=keys,
             quotas=self.quotas,
             ready=self._store.ping,
@@ -180,6 +156,15 @@ class Api(Parts):
         most_bytes = settings.job_memory_bytes or shares.job_bytes(settings.local_workers)
         stores = self.jobs, self.blobs, self.registry, self._job_queue, self.clock, self.datasets
         return Jobs(*stores, most_bytes=most_bytes)
+
+    def _make_training(self, jobs: Jobs) -> dict[str, Any]:
+        """Return the services that follow jobs, and those of sweeps."""
+        submit = TrialSubmission(jobs, self.blobs)
+        return {
+            "job_following": JobFollowing(self.job_events),
+            "sweeps": Sweeps(self.sweeps, jobs, self.blobs, self.registry, submit, self.clock),
+            "sweep_following": JobFollowing(self.sweep_events, of_sweeps=True),
+        }
 
     def _make_key_ring(self, settings: Settings) -> KeyRing | None:
         self._keys_s = key_ring.EVERY_S if settings.needs_keys else key_ring.UNUSED_S
@@ -235,6 +220,8 @@ class Api(Parts):
         yield repeat(self._store.ping, CHECK_INTERVAL_S, "Redis cannot keep sessions")
         sweeping = self._once(self._store.sweeper(tenants, router=self._second_router).run)
         yield repeat(sweeping, SWEEP_S, "expired sessions cannot be searched for")
+        sweeps = partial(asyncio.to_thread, self.services.sweeps.carry_on_all)
+        yield repeat(self._once(sweeps), self._job_sweep_s, "sweeps cannot be carried on")
         indexing = self._once(partial(self._store.uses.complete, tenants))
         yield repeat(indexing, INDEX_S, "sessions of an older version cannot be indexed by model")
         shadows = self.services.shadows
@@ -311,6 +298,7 @@ class Api(Parts):
                 self._store,
                 self.services.event_hub,
                 self.services.job_following,
+                self.services.sweep_following,
                 self._events,
                 self._second_router,
             ):
@@ -338,9 +326,3 @@ def _wait(settings: Settings) -> Wait | None:
     if settings.durability != "strict":
         return None
     return Wait(settings.strict_replicas, int(settings.strict_wait_s * 1000))
-
-
-def _redis_url(settings: Settings) -> str:
-    if settings.redis_url is None:
-        raise SettingsInvalid("CELLAR_REDIS_URL is not set; only `cellar serve` starts a Redis of its own")
-    return settings.redis_url

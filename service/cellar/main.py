@@ -17,7 +17,7 @@ from cellar.api.middleware.access import Access
 from cellar.api.middleware.node_routing import Nodes
 from cellar.api.outcomes.outcome import Outcomes
 from cellar.api.outcomes.request_log import RequestLog
-from cellar.assembly import Api, Parts, Stores
+from cellar.assembly import Api, Parts
 from cellar.embedded.place import Place
 from cellar.engine import KernelCache, host_target, is_known, self_test, target_here
 from cellar.errors import StartupError
@@ -34,6 +34,7 @@ from cellar.settings.limit_table import MACHINE
 from cellar.store.connection import outages
 from cellar.store.protocol.url import parse
 from cellar.store.topology.factory import check_version, sync_client
+from cellar.store_assembly import Stores
 
 
 def create_app(settings: Settings, peers: Peers | None = None, metrics: ProcessMetrics | None = None) -> FastAPI:
@@ -64,10 +65,11 @@ def _gauges(app: FastAPI) -> dict[str, float]:
     """Return the gauges of the process, by the names of their metrics."""
     services: Services = app.state.services
     load: Load = app.state.load
+    followers = services.job_following.followers + services.sweep_following.followers
     return services.sessions.steps.scheduler.gauges | {
         "cellar_request_memory_bytes": load.memory.held_bytes,
         "cellar_websockets": load.streams,
-        "cellar_event_subscribers": services.event_hub.subscribers + services.job_following.followers,
+        "cellar_event_subscribers": services.event_hub.subscribers + followers,
     }
 
 

@@ -148,6 +148,7 @@ class ApiServer(uvicorn.Server):
         sequences.stop()
         await services.event_hub.aclose()
         await services.job_following.aclose()
+        await services.sweep_following.aclose()
         await streams.stop()
 
     async def _accept_on(self, listener: socket.socket) -> asyncio.base_events.Server:

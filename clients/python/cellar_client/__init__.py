@@ -12,11 +12,19 @@ continues after its own crash from a file. `Client` blocks, `AsyncClient` is for
 Errors are in `cellar_client.errors`, a class for each type.
 """
 
-from cellar_client.aio.client import AsyncClient, AsyncJob, AsyncKeys, AsyncModels, AsyncSession, AsyncStream
+from cellar_client.aio.client import (
+    AsyncClient,
+    AsyncJob,
+    AsyncKeys,
+    AsyncModels,
+    AsyncSession,
+    AsyncStream,
+    AsyncSweep,
+)
 from cellar_client.catalogue.job_events import JobEvent
 from cellar_client.catalogue.models import Check
-from cellar_client.errors import CellarError, ConnectionFailed, JobFailed, Problem, StateFileInvalid
-from cellar_client.sync.client import Client, Job, Keys, Models, Session, Stream
+from cellar_client.errors import CellarError, ConnectionFailed, JobFailed, Problem, StateFileInvalid, SweepFailed
+from cellar_client.sync.client import Client, Job, Keys, Models, Session, Stream, Sweep
 from cellar_client.values import Answer, Event, LogEntry
 
 __version__ = "0.1.0"
@@ -29,6 +37,7 @@ __all__ = [
     "AsyncModels",
     "AsyncSession",
     "AsyncStream",
+    "AsyncSweep",
     "CellarError",
     "Check",
     "Client",
@@ -44,5 +53,7 @@ __all__ = [
     "Session",
     "StateFileInvalid",
     "Stream",
+    "Sweep",
+    "SweepFailed",
     "__version__",
 ]

@@ -325,6 +325,25 @@ class JobDocument(TypedDict):
     ended: str | None
 
 
+class SweepDocument(TypedDict):
+    """A sweep with its trials, the best first."""
+
+    sweep: str
+    state: str
+    model: str
+    search: Document
+    parameters: Document
+    publish: Document | None
+    max_parallel: int
+    counts: dict[str, int]
+    trials: list[Document]
+    best: Document | None
+    result: str | None
+    error: str | None
+    created: str
+    ended: str | None
+
+
 class DeletionDocument(TypedDict):
     """A deletion of many sessions, or their number if nothing was to be deleted."""
 

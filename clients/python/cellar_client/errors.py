@@ -11,7 +11,7 @@ CellarError
 
 from typing import Any, ClassVar
 
-from cellar_client.documents import Document, JobDocument
+from cellar_client.documents import Document, JobDocument, SweepDocument
 
 PREFIX = "urn:cellar:problem:"
 
@@ -33,6 +33,14 @@ class JobFailed(CellarError):
 
     def __init__(self, document: JobDocument) -> None:
         super().__init__(f"{document['job']} is {document['state']}: {document.get('error')}")
+        self.document = document
+
+
+class SweepFailed(CellarError):
+    """A sweep has failed or was cancelled; `document` is the sweep."""
+
+    def __init__(self, document: SweepDocument) -> None:
+        super().__init__(f"{document['sweep']} is {document['state']}: {document.get('error')}")
         self.document = document
 
 
@@ -135,6 +143,10 @@ class JobUnknown(NotFound, type="job_unknown"):
     """There is no such job."""
 
 
+class SweepUnknown(NotFound, type="sweep_unknown"):
+    """There is no such sweep."""
+
+
 class SessionExpired(Gone, type="session_expired"):
     """The session expired within the last day."""
 
@@ -161,6 +173,10 @@ class DatasetInUse(Conflict, type="dataset_in_use"):
 
 class JobActive(Conflict, type="job_active"):
     """The training job has not ended, and can be neither deleted nor tried again before."""
+
+
+class SweepActive(Conflict, type="sweep_active"):
+    """The sweep has not ended, and cannot be deleted before."""
 
 
 class JobNotRetryable(Conflict, type="job_not_retryable"):

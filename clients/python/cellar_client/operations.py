@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 from cellar_client.arrays.inputs import Inputs
-from cellar_client.catalogue.jobs import Dataset, JobCore, Pair, submit
+from cellar_client.catalogue.jobs import Dataset, JobCore, Pair, body_of, submit
+from cellar_client.catalogue.sweeps import SweepCore
 from cellar_client.core.effects import ConnectionLost, Emission, Emit, Operation, Reply, Request
-from cellar_client.core.exchange import call, given
+from cellar_client.core.exchange import call, given, new_key
 from cellar_client.documents import (
     CellDocument,
     DeletionDocument,
+    Document,
     HealthDocument,
     ReadyDocument,
     SessionDocument,
@@ -151,6 +153,47 @@ class ClientCore:
             if left <= 0 or not page.get("cursor"):  # an older service sends none
                 return found
             params |= {"limit": min(left, MOST_JOBS), "cursor": page["cursor"]}
+
+    def sweep(
+        self,
+        model: str,
+        inputs: Inputs,
+        targets: Inputs,
+        parameters: Mapping[str, Any],
+        *,
+        search: Mapping[str, Any] | None = None,
+        alias: str | None = None,
+        layout: str | None = None,
+        validation: float | Pair | None = None,
+        key: str | None = None,
+        **settings: Unpack[TrainingSettings],
+    ) -> Operation[SweepCore]:
+        """Search for the best settings of a training job, and return the sweep.
+
+        `parameters` are lists or ranges by the names of fields, and `search` is that of docs/reference/sweeps.md, every
+        combination by default. The best result gets the `alias`. The other arguments are those of `train`.
+        """
+        data = Dataset(inputs, targets, layout)
+        body: Document = {"job": body_of(model, data, validation, settings), "parameters": dict(parameters)}
+        body |= {"search": dict(search or {"type": "grid"}), "publish": {"alias": alias}}
+        headers = new_key() if key is None else {"Idempotency-Key": key}
+        made = yield from call("POST", "/v1/sweeps", body, headers=headers, give_up_s=self.give_up_s)
+        return SweepCore(made, self.give_up_s)
+
+    def find_sweep(self, sweep: str) -> Operation[SweepCore]:
+        """Return a sweep by its name."""
+        return SweepCore((yield from call("GET", f"/v1/sweeps/{sweep}", give_up_s=self.give_up_s)), self.give_up_s)
+
+    def sweeps(self) -> Operation[list[SweepCore]]:
+        """List sweeps, the newest first, without their trials."""
+        found: list[SweepCore] = []
+        cursor: str | None = None
+        while True:
+            page = yield from call("GET", "/v1/sweeps", params={"cursor": cursor}, give_up_s=self.give_up_s)
+            found += [SweepCore(document, self.give_up_s) for document in page["sweeps"]]
+            cursor = page["cursor"]
+            if not cursor:
+                return found
 
     def explain_cell(self, equations: str, sizes: Mapping[str, int]) -> Operation[CellDocument]:
         """Check the equations of a cell: its parameters, states, output and cost. Raise CellInvalid."""

@@ -12,6 +12,7 @@ from cellar.api.outcomes.middleware import CALLER
 from cellar.datasets.datasets import Datasets
 from cellar.jobs.following import JobFollowing
 from cellar.jobs.submission import Jobs
+from cellar.jobs.sweeps.sweeps import Sweeps
 from cellar.keys.key_ring import KeyRing
 from cellar.metrics.process_metrics import ProcessMetrics
 from cellar.ports import Caller
@@ -52,6 +53,8 @@ class Services:
     datasets: Datasets
     jobs: Jobs
     job_following: JobFollowing
+    sweeps: Sweeps
+    sweep_following: JobFollowing
     keys: KeyRing | None
     """The API keys; None if the service has no pepper for them."""
     quotas: Quotas

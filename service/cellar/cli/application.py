@@ -20,6 +20,7 @@ COMMANDS = {
     "datasets": "remote.datasets",
     "jobs": "remote.jobs",
     "train": "remote.train",
+    "sweep": "remote.sweep",
     "forecast": "remote.forecasts",
     "backtest": "remote.forecasts",
     "import": "remote.exchange",

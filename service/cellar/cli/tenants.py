@@ -101,6 +101,11 @@ def _delete_data(service: Service) -> dict[str, int]:
     while deletion["ended"] is None:
         time.sleep(POLL_S)
         deletion = service.get(path_of("deletions", deletion["deletion"]))
+    for sweep in [each["sweep"] for each in pages(service, "/v1/sweeps", "sweeps", {})]:
+        service.send("POST", path_of("sweeps", sweep, "cancel"))
+        while service.get(path_of("sweeps", sweep))["state"] == "running":
+            time.sleep(0.5)
+        service.send("DELETE", path_of("sweeps", sweep))
     jobs = [each["job"] for each in pages(service, "/v1/jobs", "jobs", {})]
     for job in jobs:
         service.send("POST", path_of("jobs", job, "cancel"))

@@ -45,6 +45,7 @@
     │   ├── DeletionUnknown
     │   ├── DatasetUnknown
     │   ├── JobUnknown
+    │   ├── SweepUnknown
     │   ├── KeyUnknown
     │   └── BlobUnknown
     ├── Gone
@@ -53,6 +54,7 @@
     ├── Conflict                     the resource is not in the state that the request assumes
     │   ├── AlreadyExists
     │   ├── JobActive                a job that is to be deleted or tried again has not ended
+    │   ├── SweepActive              a sweep that is to be deleted has not ended
     │   ├── JobNotRetryable          a job that has succeeded, or whose data are deleted, is to be tried again
     │   ├── DatasetInUse             jobs that have not ended need the dataset; has their number
     │   ├── ModelInUse               something depends on a model that is to be deleted; has the numbers of dependents
@@ -175,6 +177,8 @@ from cellar.errors.resources import (
     SnapshotUnfit,
     SnapshotUnknown,
     Superseded,
+    SweepActive,
+    SweepUnknown,
 )
 from cellar.errors.service import (
     CompileAbandoned,

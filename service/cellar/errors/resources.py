@@ -39,6 +39,10 @@ class JobUnknown(NotFound, slug="job_unknown", title="Unknown job"):
     """No job has that name."""
 
 
+class SweepUnknown(NotFound, slug="sweep_unknown", title="Sweep unknown"):
+    """There is no such sweep, or it is of another tenant."""
+
+
 class DatasetUnknown(NotFound, slug="dataset_unknown", title="Unknown dataset"):
     """No dataset has that name."""
 
@@ -73,6 +77,10 @@ class AlreadyExists(Conflict, slug="already_exists", title="Already exists"):
 
 class JobActive(Conflict, slug="job_active", title="Job active"):
     """The training job has not ended, and can be neither deleted nor tried again before."""
+
+
+class SweepActive(Conflict, slug="sweep_active", title="Sweep active"):
+    """The sweep has not ended, and cannot be deleted before."""
 
 
 class JobNotRetryable(Conflict, slug="job_not_retryable", title="Job not retryable"):

@@ -10,7 +10,7 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cellar.errors import CellarError, JobUnknown, Overloaded
+from cellar.errors import CellarError, JobUnknown, Overloaded, SweepUnknown
 from cellar.ports import JobEvent, JobEventPage, JobEventStore, JobPlace, JobState
 
 POLL_S = 0.5
@@ -46,9 +46,16 @@ class JobFollowing:
     """All followers of this process. Runs on the event loop, and reads the store on a thread."""
 
     def __init__(
-        self, store: JobEventStore, *, poll_s: float = POLL_S, heartbeat_s: float = HEARTBEAT_S, most: int = MOST
+        self,
+        store: JobEventStore,
+        *,
+        of_sweeps: bool = False,
+        poll_s: float = POLL_S,
+        heartbeat_s: float = HEARTBEAT_S,
+        most: int = MOST,
     ) -> None:
         self._store = store
+        self._of_sweeps = of_sweeps
         self._poll_s = poll_s
         self._heartbeat_s = heartbeat_s
         self._most = most
@@ -71,7 +78,7 @@ class JobFollowing:
             raise Overloaded("the service is stopping" if self._stopping else "the service has too many followers")
         (page,) = await asyncio.to_thread(self._store.events, [place])
         if page.state is None:
-            raise JobUnknown(f"no job {place.job!r}")
+            raise SweepUnknown(f"no sweep {place.job!r}") if self._of_sweeps else JobUnknown(f"no job {place.job!r}")
         follower = JobFollower(place, page)
         self._followers.add(follower)
         return follower

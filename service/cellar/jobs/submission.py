@@ -21,7 +21,7 @@ from cellar.nn.training.defaults import resolve
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import Extent, check
 from cellar.nn.training.update.window_memory import WINDOW_BYTES
-from cellar.ports import BlobStore, Clock, Job, JobState, JobStore, UnendedJob
+from cellar.ports import BlobStore, Clock, Job, JobState, JobStore, ModelVersion, UnendedJob
 from cellar.ports.catalogue.datasets import StoredDataset
 from cellar.registry import Registry
 from cellar.table import Table
@@ -30,6 +30,12 @@ logger = logging.getLogger(__name__)
 
 MEMORY = ("memory_bytes", "window_bytes")
 """Members of a job's spec: the memory that it needs at most, and the bound of its windows if it is a smaller one."""
+
+SWEEP = "sweep"
+"""The member of the spec of a trial with the name of its sweep."""
+
+PROMOTED = "promoted"
+"""The member of the outcome of a trial whose result is to be published."""
 
 Publish = Literal["if_better", "always"]
 """`if_better`: a result that is worse than the version that the training began with is not published."""
@@ -117,8 +123,11 @@ class Jobs:
         publish: Publish = "if_better",
         options: JobOptions = DEFAULTS,
         key: str | None = None,
+        sweep: str | None = None,
     ) -> JobSubmission:
         """Store a job that trains `model` ("name", "name@3" or "name@live") on arrays in (T, B, F), and queue it.
+
+        The result of a job of a sweep is published only if the sweep says so.
 
         The model is pinned now: the job trains the present newest version, or that of the alias. Settings that were not
         sent depend on the data (`cellar.nn.training.defaults`). Dataset, record and call are written in this order: a
@@ -127,21 +136,17 @@ class Jobs:
         first was another request, ModelUnknown, InvalidInput if data or settings do not fit the model, JobTooLarge, or
         StoreUnavailable; then nothing is submitted.
         """
-        version = self._registry.get(tenant, model)
-        network = self._registry.network(version)
-        training = resolve(network, data, training)
-        most_bytes = self._most_of(options)
-        extent = check(network, data, training, most_bytes)
+        version, training, extent = self.examine(tenant, model, data, training, options)
         name = _name_of(tenant, key)
         dataset = pack_dataset(name, data)
         blob = hashlib.sha256(dataset).hexdigest()
         asked = {"model": version.ref, "data": {"blob": blob}, "publish": publish, "updates_total": extent.updates}
         spec = asked | {"dataset_bytes": len(dataset)} | _memory(extent) | options.members()
-        spec |= training.model_dump(mode="json")
+        spec |= training.model_dump(mode="json") | ({} if sweep is None else {SWEEP: sweep})
         job = Job(tenant=tenant, job=name, state="queued", spec=spec, created_s=self._clock.now_s())
         if key is not None and (found := self._made(job, model)) is not None:
             return JobSubmission(found, replayed=True)
-        self._check_limits(tenant, extent, len(dataset), most_bytes)
+        self._check_limits(tenant, extent, len(dataset), self._most_of(options))
         self._blobs.put(dataset)
         try:
             self._store.create(job)
@@ -151,6 +156,15 @@ class Jobs:
             return JobSubmission(found, replayed=True)
         self._push(job)
         return JobSubmission(job, replayed=False)
+
+    def examine(
+        self, tenant: str, model: str, data: Dataset, training: TrainingSpec, options: JobOptions
+    ) -> tuple[ModelVersion, TrainingSpec, Extent]:
+        """Return the version that a job would train, its settings and its extent. Raise as `submit`."""
+        version = self._registry.get(tenant, model)
+        network = self._registry.network(version)
+        training = resolve(network, data, training)
+        return version, training, check(network, data, training, self._most_of(options))
 
     def _most_of(self, options: JobOptions) -> int | None:
         """Return the most memory that a job may have."""
@@ -281,6 +295,11 @@ class Jobs:
         self._push(made)
         return made
 
+    def publish_result(self, job: Job) -> None:
+        """Have the result of a trial published, by a worker. A repeated call does nothing. Raise StoreUnavailable."""
+        if job.outcome is not None and self._store.promote(job, job.outcome | {PROMOTED: True}):
+            self._push(self._store.get(job.tenant, job.job))
+
     def delete(self, tenant: str, job: str) -> None:
         """Delete an ended job with its dataset and its history. Raise JobUnknown or JobActive.
 
@@ -290,6 +309,8 @@ class Jobs:
         if found.state in ("queued", "running"):
             raise JobActive(f"the job {job!r} is {found.state}: cancel it, and delete it when it has ended")
         delete_blobs(found, self._blobs)
+        if SWEEP in found.spec and found.outcome is not None:
+            self._registry.forget_weights(found.outcome["weights"])
         self._store.delete(tenant, job)
 
     def unfinished(self, tenant: str, model: str) -> int:

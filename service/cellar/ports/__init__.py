@@ -29,6 +29,7 @@ from cellar.ports.catalogue.models import (
     ModelUses,
     ModelVersion,
 )
+from cellar.ports.catalogue.sweeps import Sweep, SweepState, SweepStore, Trial, TrialState
 from cellar.ports.clock import Clock, repeat
 from cellar.ports.companions.deletions import Deletion, DeletionStore
 from cellar.ports.companions.events import Event, EventPage, EventStore, MissingSession

@@ -19,6 +19,7 @@ DATA = {"layout": "T", "inputs": [0, 1], "targets": [1, 0]}
 SAME_AGAIN: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/v1/models", {"name": "new", "network": NETWORK}),
     ("POST", "/v1/jobs", {"model": "model", "data": DATA, "epochs": 1}),
+    ("POST", "/v1/sweeps", {"job": {"model": "model", "data": DATA, "epochs": 1}, "parameters": {"seed": [1, 2]}}),
     ("POST", "/v1/sessions", {"session": "new", "model": "model"}),
     ("PATCH", "/v1/sessions/{session}", {"ttl_s": 77}),
     ("POST", "/v1/sessions/{session}/step", {"input": [1]}),

@@ -15,9 +15,11 @@ from cellar_client.catalogue.datasets import DatasetsCore
 from cellar_client.catalogue.jobs import JobCore
 from cellar_client.catalogue.keys import KeysCore
 from cellar_client.catalogue.models import ModelsCore
+from cellar_client.catalogue.sweeps import SweepCore
 from cellar_client.core.effects import Emission, Item, Operation, Result
 from cellar_client.core.messages import RequestBuilder, all_headers
 from cellar_client.core.signatures import described
+from cellar_client.documents import SweepDocument
 from cellar_client.handles import JobHandle, SessionHandle, StreamHandle
 from cellar_client.operations import ClientCore
 from cellar_client.sessions.session import SessionCore
@@ -265,8 +267,30 @@ class AsyncJob(JobHandle, AsyncPerformer):
     delete = awaiting(JobCore.delete)
 
 
+class AsyncSweep(AsyncPerformer):
+    """A search for the best settings of a training job. `AsyncClient.sweep` and `AsyncClient.find_sweep` return one."""
+
+    core: SweepCore
+
+    @property
+    def document(self) -> SweepDocument:
+        """The sweep as it was read last, with all members of the API."""
+        return self.core.document
+
+    events = iterating(SweepCore.events)
+    wait = awaiting(SweepCore.wait)
+    refresh = awaiting(SweepCore.refresh)
+    curves = awaiting(SweepCore.curves)
+    cancel = awaiting(SweepCore.cancel)
+    delete = awaiting(SweepCore.delete)
+
+
 def _jobs(cores: list[JobCore], driver: AsyncDriver) -> list[AsyncJob]:
     return [AsyncJob(core, driver) for core in cores]
+
+
+def _sweeps(cores: list[SweepCore], driver: AsyncDriver) -> list[AsyncSweep]:
+    return [AsyncSweep(core, driver) for core in cores]
 
 
 class AsyncClient(AsyncPerformer):
@@ -326,6 +350,9 @@ class AsyncClient(AsyncPerformer):
     train = opening(ClientCore.train, AsyncJob)
     job = opening(ClientCore.job, AsyncJob)
     jobs = opening(ClientCore.jobs, _jobs)
+    sweep = opening(ClientCore.sweep, AsyncSweep)
+    find_sweep = opening(ClientCore.find_sweep, AsyncSweep)
+    sweeps = opening(ClientCore.sweeps, _sweeps)
     explain_cell = awaiting(ClientCore.explain_cell)
     health = awaiting(ClientCore.health)
     ready = awaiting(ClientCore.ready)

@@ -87,13 +87,19 @@ def submit(
     give_up_s: float,
 ) -> Operation[JobCore]:
     """Submit a job, once."""
+    body = body_of(model, data, validation, settings)
+    headers = new_key() if key is None else {"Idempotency-Key": key}
+    return JobCore((yield from call("POST", "/v1/jobs", body, headers=headers, give_up_s=give_up_s)), give_up_s)
+
+
+def body_of(model: str, data: "Dataset", validation: "float | Pair | None", settings: TrainingSettings) -> Document:
+    """Return the request of a job."""
     body: Document = {"model": model, "data": data.document(), **settings}
     if isinstance(validation, tuple):
         body["data"]["validation"] = data.pair(*validation)
     elif validation is not None:
         body["validation"] = validation
-    headers = new_key() if key is None else {"Idempotency-Key": key}
-    return JobCore((yield from call("POST", "/v1/jobs", body, headers=headers, give_up_s=give_up_s)), give_up_s)
+    return body
 
 
 Pair = tuple[Inputs, Inputs]

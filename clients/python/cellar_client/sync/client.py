@@ -13,8 +13,10 @@ from cellar_client.catalogue.datasets import DatasetsCore
 from cellar_client.catalogue.jobs import JobCore
 from cellar_client.catalogue.keys import KeysCore
 from cellar_client.catalogue.models import ModelsCore
+from cellar_client.catalogue.sweeps import SweepCore
 from cellar_client.core.effects import Emission, Item, Operation, Result
 from cellar_client.core.messages import RequestBuilder, all_headers
+from cellar_client.documents import SweepDocument
 from cellar_client.handles import JobHandle, SessionHandle, StreamHandle
 from cellar_client.operations import ClientCore
 from cellar_client.sessions.session import SessionCore
@@ -207,8 +209,30 @@ class Job(JobHandle, Performer):
     delete = blocking(JobCore.delete)
 
 
+class Sweep(Performer):
+    """A search for the best settings of a training job. `Client.sweep` and `Client.find_sweep` return one."""
+
+    core: SweepCore
+
+    @property
+    def document(self) -> SweepDocument:
+        """The sweep as it was read last, with all members of the API."""
+        return self.core.document
+
+    events = iterating(SweepCore.events)
+    wait = blocking(SweepCore.wait)
+    refresh = blocking(SweepCore.refresh)
+    curves = blocking(SweepCore.curves)
+    cancel = blocking(SweepCore.cancel)
+    delete = blocking(SweepCore.delete)
+
+
 def _jobs(cores: list[JobCore], driver: Driver) -> list[Job]:
     return [Job(core, driver) for core in cores]
+
+
+def _sweeps(cores: list[SweepCore], driver: Driver) -> list[Sweep]:
+    return [Sweep(core, driver) for core in cores]
 
 
 class Client(Performer):
@@ -267,6 +291,9 @@ class Client(Performer):
     train = opening(ClientCore.train, Job)
     job = opening(ClientCore.job, Job)
     jobs = opening(ClientCore.jobs, _jobs)
+    sweep = opening(ClientCore.sweep, Sweep)
+    find_sweep = opening(ClientCore.find_sweep, Sweep)
+    sweeps = opening(ClientCore.sweeps, _sweeps)
     explain_cell = blocking(ClientCore.explain_cell)
     health = blocking(ClientCore.health)
     ready = blocking(ClientCore.ready)

@@ -29,7 +29,7 @@ MISSING = "the request has no API key: send the header `Authorization: Bearer ce
 PUBLIC = re.compile(r"/(healthz|readyz|openapi\.json|docs(/.*)?|page/.*)?")
 """Paths that need no key. They tell nothing about a tenant."""
 
-ENDLESS = re.compile(r"/v1/(sessions/[^/]+/(events|sequence/stream)|jobs/[^/]+/events)")
+ENDLESS = re.compile(r"/v1/(sessions/[^/]+/(events|sequence/stream)|(jobs|sweeps)/[^/]+/events)")
 """Paths whose answers end when the key ends; all others end soon."""
 
 READING = ("GET", "HEAD", "OPTIONS")
@@ -38,7 +38,7 @@ SCOPE_OF: tuple[tuple[re.Pattern[str], KeyScope, KeyScope], ...] = (
     (re.compile(r"/v1/keys(/.*)?"), "admin", "admin"),
     (re.compile(r"/v1/(tickets|stats|limits)"), "read", "read"),
     (re.compile(r"/metrics"), "metrics", "metrics"),
-    (re.compile(r"/v1/(models|cells|datasets|jobs)(/.*)?"), "read", "train"),
+    (re.compile(r"/v1/(models|cells|datasets|jobs|sweeps)(/.*)?"), "read", "train"),
     (re.compile(r"/v1/sessions/[^/]+/learning/publish"), "train", "train"),
     (re.compile(r"/v1/(sessions|deletions|steps|stream)(/.*)?"), "read", "step"),
 )

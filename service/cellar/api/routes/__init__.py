@@ -6,7 +6,7 @@ from fastapi.routing import APIRoute
 from cellar.api.routes import history, snapshots
 from cellar.api.routes.catalogue import aliases, cells, datasets, health, keys, limits, metrics, models, weights
 from cellar.api.routes.session import bulk, events, forecasts, learning, many, sequence_stream, sessions, state, steps
-from cellar.api.routes.training import backtests, jobs
+from cellar.api.routes.training import backtests, jobs, sweeps
 from cellar.api.routes.training import events as job_events
 
 
@@ -36,6 +36,7 @@ PARTS = (
     backtests,
     jobs,
     job_events,
+    sweeps,
     keys,
     limits,
 )

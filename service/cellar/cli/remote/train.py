@@ -82,14 +82,13 @@ def train(
     docs/reference/training.md. Ctrl-C ends this command, and not the job.
     """
     with Service(url, api_key) as service:
-        fields: dict[str, Any] = dict(map(_field, settings or []))
-        fields |= {} if validation is None else {"validation": validation}
+        fields = fields_of(settings, validation)
         if target:
             columns = Columned(target, input_columns, horizon, time, series)
             asked = Asked(source, columns, model=name, publish=publish, plot=plot, fields=fields, key=key)
             return train_dataset(service, asked, wait=wait, as_json=as_json)
         job = service.send(
-            "POST", "/v1/jobs", json=_of_arrays(source, inputs, targets, layout, fields), headers=headers_of(key)
+            "POST", "/v1/jobs", json=job_body(source, inputs, targets, layout, fields), headers=headers_of(key)
         )
         if wait:
             return show_end(service, job, as_json=as_json)
@@ -97,7 +96,7 @@ def train(
     return 0
 
 
-def _of_arrays(
+def job_body(
     model: str, inputs: Path | None, targets: Path | None, layout: str | None, fields: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the request of a job on arrays. Raise Mistake."""
@@ -106,6 +105,12 @@ def _of_arrays(
     data: dict[str, Any] = {"inputs": _read(inputs), "targets": _read(targets)}
     data["layout"] = layout or LAYOUTS.get(_depth(data["inputs"]), "TBF")
     return {"model": model, "data": data, **fields}
+
+
+def fields_of(settings: list[str] | None, validation: float | None) -> dict[str, Any]:
+    """Return the fields of a job. Raise Mistake."""
+    found = dict(map(_field, settings or []))
+    return found if validation is None else found | {"validation": validation}
 
 
 def _field(text: str) -> tuple[str, Any]:

@@ -15,7 +15,7 @@ from cellar.jobs.attempt.checkpoint import Recorder
 from cellar.jobs.attempt.lease import LeaseKeeper
 from cellar.jobs.attempt.work import Tables, Work, work_of
 from cellar.jobs.options import JobOptions
-from cellar.jobs.submission import publish_of
+from cellar.jobs.submission import PROMOTED, SWEEP, publish_of
 from cellar.jobs.verdict import refusal_of
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
@@ -193,7 +193,8 @@ class JobAttempt:
         evaluation = self._work.evaluate(result)
         self._retry(lambda: recorder.finish(progress, evaluation))
         self._newest = None  # nothing is left to report
-        if publish_of(job) == "if_better" and (refusal := refusal_of(job, evaluation)) is not None:
+        may_refuse = publish_of(job) == "if_better" and SWEEP not in job.spec
+        if may_refuse and (refusal := refusal_of(job, evaluation)) is not None:
             self.fail(refusal)
             return None
         network, published = self._work.published(result)
@@ -208,7 +209,13 @@ class JobAttempt:
         return None
 
     def _publish(self, job: Job, outcome: dict[str, Any]) -> None:
-        """Publish the version and end the job. A repeated call publishes no second version."""
+        """Publish the version and end the job. A repeated call publishes no second version.
+
+        The result of a trial is kept until its sweep knows which is the best.
+        """
+        if SWEEP in job.spec and PROMOTED not in outcome:
+            self._retry(lambda: self._jobs.finish(self._lease, "succeeded"))
+            return
         self._trained = outcome["weights"]
         model = job.spec["model"]
         parent = model if "@" in model else None

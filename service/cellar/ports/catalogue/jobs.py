@@ -146,6 +146,9 @@ class JobStore(Protocol):
     def retry(self, tenant: str, job: str) -> Job:
         """Queue a failed or cancelled job again. Raise JobUnknown, JobActive or JobNotRetryable."""
 
+    def promote(self, job: Job, outcome: dict[str, Any]) -> bool:
+        """Queue a succeeded job again with an outcome that is to be published; False if it cannot be, or was."""
+
     def delete(self, tenant: str, job: str) -> None:
         """Delete an ended job, whose blobs are deleted already. Raise JobUnknown or JobActive."""
 

@@ -16,11 +16,11 @@ STATES: dict[str, JobState] = {state: state for state in get_args(JobState)}
 
 
 class RedisJobEvents:
-    """Implements `cellar.ports.JobEventStore`."""
+    """Implements `cellar.ports.JobEventStore`, of jobs, or of sweeps."""
 
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
+    def __init__(self, client: redis.Redis, prefix: str, *, of_sweeps: bool = False) -> None:
         self._client = client
-        self._tag = f"{prefix}:{{jobs}}"
+        self._tag = f"{prefix}:{{jobs}}:sweep" if of_sweeps else f"{prefix}:{{jobs}}"
         self._outcomes = outcomes_key(prefix)
 
     def events(self, places: Sequence[JobPlace]) -> list[JobEventPage]:

@@ -191,6 +191,10 @@ class RedisJobs:
             raise JobNotRetryable(f"the data of the job {job!r} are deleted already: send it again as a new job")
         return self.get(tenant, job)
 
+    def promote(self, job: Job, outcome: dict[str, Any]) -> bool:
+        """Queue a succeeded job again, so that its outcome is published. Raise StoreUnavailable."""
+        return bool(self._run("promote", job.tenant, job.job, [_dump(outcome), RESEND_MS]))
+
     def delete(self, tenant: str, job: str) -> None:
         """Delete an ended job. Raise JobUnknown, JobActive or StoreUnavailable."""
         keys, args = (*self._keys(tenant, job), self._index(tenant)), [_member(tenant, job), job]

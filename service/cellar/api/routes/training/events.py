@@ -34,19 +34,27 @@ LastEventId = Annotated[
 ]
 Ticket = Annotated[str | None, Query(max_length=128, description="A ticket (`POST /v1/tickets`) instead of a key.")]
 
-EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The events as they happen. The stream ends with the job.",
-        "content": {MEDIA_TYPE: {"schema": JOB_EVENT}},
-    },
-    204: {"description": "The job has ended, and the event of `Last-Event-ID` was its last one: browsers stop."},
-}
+
+def events_of(what: str, schema: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """Return the good answers of a route with the events of a job or a sweep, for the API document."""
+    return {
+        200: {
+            "description": f"The events as they happen. The stream ends with the {what}.",
+            "content": {MEDIA_TYPE: {"schema": schema}},
+        },
+        204: {
+            "description": f"The {what} has ended, and the event of `Last-Event-ID` was its last one: browsers stop."
+        },
+    }
+
 
 router = APIRouter(prefix="/v1/jobs/{job}", tags=["jobs"], route_class=JsonRoute)
 
 
 @router.get(
-    "/events", response_class=Response, responses={**answers(*STORE, *PARAMETER, JobUnknown, Overloaded), **EVENTS}
+    "/events",
+    response_class=Response,
+    responses={**answers(*STORE, *PARAMETER, JobUnknown, Overloaded), **events_of("job", JOB_EVENT)},
 )
 async def follow_job(
     job: JobName,
@@ -60,8 +68,12 @@ async def follow_job(
     The stream begins with the first event that is kept (the newest 1,000 are), or behind `Last-Event-ID`. Lines that
     begin with a colon are sent when nothing has happened for a while.
     """
-    following = services.job_following
-    follower = await following.follow(JobPlace(caller.tenant, job, last_event_id or ""))
+    return await event_answer(services.job_following, JobPlace(caller.tenant, job, last_event_id or ""))
+
+
+async def event_answer(following: JobFollowing, place: JobPlace) -> Response:
+    """Return the events behind a place as a response. Raise as `JobFollowing.follow`."""
+    follower = await following.follow(place)
     if follower.is_over:
         following.unfollow(follower)
         return Response(status_code=204)

@@ -46,6 +46,37 @@ JOB_EVENT: dict[str, Any] = {
 """The schema of each event. OpenAPI 3.1 has none for the whole stream."""
 
 
+SWEEP_EVENT: dict[str, Any] = {
+    "type": "object",
+    "description": "Each event of the stream.",
+    "properties": {
+        "event": {
+            "type": "string",
+            "description": "`state`: the sweep runs. `trial`: a trial has begun or ended. `end`: the sweep has"
+            " succeeded, failed or was cancelled, and the stream ends. `gap`, `deleted` and `stopping` as for jobs.",
+        },
+        "id": {"type": "string", "description": "Resumes after it."},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {
+                "type": "object",
+                "properties": {
+                    "number": {"type": "integer", "description": "Of a trial."},
+                    "parameters": {"type": "object", "description": "Of a trial."},
+                    "job": {"type": "string", "description": "Of a trial."},
+                    "state": {"type": "string"},
+                    "value": {"type": ["number", "null"], "description": "Of a trial: the loss of its result."},
+                    "result": {"type": "string", "description": "Of `end`: the new version."},
+                    "error": {"type": ["string", "null"]},
+                },
+            },
+        },
+    },
+    "required": ["data"],
+}
+
+
 def job_event_text(event: JobEvent | None) -> bytes:
     """Return an event as the text of a server-sent event; None, a heartbeat, is a comment."""
     if event is None:

@@ -1,0 +1,171 @@
+"""The commands `cellar sweep start`, `list`, `show`, `follow`, `cancel` and `delete`."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cellar.cli.console import Mistake, confirm, say, show_json, show_members, show_table
+from cellar.cli.options import ApiKey, Json, Url, Yes
+from cellar.cli.remote.connection import Service, pages, path_of
+from cellar.cli.remote.job_events import events
+from cellar.cli.remote.train import File, fields_of, job_body
+
+app = typer.Typer(name="sweep", help="Search for the best settings of a training job.")
+
+Name = Annotated[str, typer.Argument(metavar="SWEEP", help="The name of the sweep.")]
+
+
+@app.command()
+def start(
+    model: Annotated[str, typer.Argument(help="The model or version that each trial trains.")],
+    inputs: Annotated[Path, File],
+    targets: Annotated[Path, File],
+    parameters: Annotated[
+        list[str],
+        typer.Option(
+            "--try", metavar="FIELD=VALUES", help="As batch_size=16,32 or optimiser.learning_rate=1e-4..0.1:log."
+        ),
+    ],
+    layout: Annotated[str | None, typer.Option(help="Axes of both, as BTF; default: T, TF or TBF.")] = None,
+    validation: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Fraction of the data to hold out.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A field of the job, as epochs=20.")
+    ] = None,
+    search: Annotated[str, typer.Option(help="grid, random or halving.")] = "grid",
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials of a random search or a halving.")] = None,
+    alias: Annotated[str | None, typer.Option(help="An alias that is moved to the best version.")] = None,
+    url: Url = None,
+    api_key: ApiKey = None,
+    *,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Show the trials until the sweep has ended.")] = True,
+    as_json: Json = False,
+) -> int:
+    """Begin a sweep with data from files. The exit code is 1 if it has not succeeded.
+
+    The values of a field are a list, or a range MIN..MAX with :log, :int or the number of values in a grid behind it.
+    """
+    body: dict[str, Any] = {
+        "job": job_body(model, inputs, targets, layout, fields_of(settings, validation)),
+        "parameters": dict(map(_parameter, parameters)),
+        "search": {"type": search} | ({} if trials is None else {"trials": trials}),
+        "publish": {"alias": alias},
+    }
+    with Service(url, api_key) as service:
+        sweep = service.send("POST", "/v1/sweeps", json=body)
+        if wait:
+            return _follow(service, sweep["sweep"], as_json=as_json)
+    show_json(sweep) if as_json else say(sweep["sweep"])
+    return 0
+
+
+@app.command(name="list")
+def list_sweeps(
+    limit: Annotated[int, typer.Option(min=1, help="Most sweeps.")] = 100,
+    url: Url = None,
+    api_key: ApiKey = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """List sweeps, the newest first."""
+    with Service(url, api_key) as service:
+        found = list(pages(service, "/v1/sweeps", "sweeps", {}, limit))
+    if as_json:
+        return show_json({"sweeps": found})
+    rows = [(each["sweep"], each["state"], each["model"], each["result"], each["created"]) for each in found]
+    return show_table(("SWEEP", "STATE", "MODEL", "RESULT", "CREATED"), rows)
+
+
+@app.command()
+def show(sweep: Name, url: Url = None, api_key: ApiKey = None, *, as_json: Json = False) -> None:
+    """Show a sweep with its trials, the best first."""
+    with Service(url, api_key) as service:
+        _show(service.get(path_of("sweeps", sweep)), as_json=as_json)
+
+
+@app.command()
+def follow(sweep: Name, url: Url = None, api_key: ApiKey = None, *, as_json: Json = False) -> int:
+    """Show the trials of a sweep as they end, until it has ended. The exit code is 1 if it has not succeeded."""
+    with Service(url, api_key) as service:
+        return _follow(service, sweep, as_json=as_json)
+
+
+@app.command()
+def cancel(sweep: Name, url: Url = None, api_key: ApiKey = None, *, as_json: Json = False) -> None:
+    """Cancel a sweep with its jobs."""
+    with Service(url, api_key) as service:
+        _show(service.send("POST", path_of("sweeps", sweep, "cancel")), as_json=as_json)
+
+
+@app.command()
+def delete(sweep: Name, url: Url = None, api_key: ApiKey = None, *, yes: Yes = False, as_json: Json = False) -> None:
+    """Delete a sweep that has ended, with its jobs. The version that it has published stays."""
+    with Service(url, api_key) as service:
+        confirm(f"Delete the sweep {sweep} and its jobs?", yes=yes)
+        service.send("DELETE", path_of("sweeps", sweep))
+    show_json({"sweep": sweep, "deleted": True}) if as_json else say(f"{sweep} is deleted")
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    """Return a field and its values. Raise Mistake.
+
+    >>> _parameter("batch_size=16,32"), _parameter("optimiser.learning_rate=1e-4..0.1:log")
+    (('batch_size', [16, 32]), ('optimiser.learning_rate', {'min': 0.0001, 'max': 0.1, 'scale': 'log'}))
+    >>> _parameter("window=8..64:int:4")
+    ('window', {'min': 8.0, 'max': 64.0, 'integer': True, 'count': 4})
+    """
+    name, separator, values = text.partition("=")
+    try:
+        if not separator or not name:
+            raise ValueError
+        if ".." not in values:
+            return name, [_value(value) for value in values.split(",")]
+        ends, *words = values.split(":")
+        least, _, most = ends.partition("..")
+        found: dict[str, Any] = {"min": float(least), "max": float(most)}
+        for word in words:
+            found |= {"scale": "log"} if word == "log" else {"integer": True} if word == "int" else {"count": int(word)}
+    except ValueError:
+        raise Mistake(
+            f"--try {text}: expected FIELD=VALUES, as --try batch_size=16,32 or optimiser.learning_rate=1e-4..0.1:log"
+        ) from None
+    return name, found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _follow(service: Service, sweep: str, *, as_json: bool) -> int:
+    path = path_of("sweeps", sweep)
+    for kind, data in events(service, f"{path}/events"):
+        if not as_json and kind == "trial" and data["state"] not in ("waiting", "running"):
+            values = ", ".join(f"{name}={value}" for name, value in data["parameters"].items())
+            loss = "" if data["value"] is None else f", loss {data['value']:.6g}"
+            say(f"trial {data['number']} {data['state']}{loss}: {values}")
+    found = service.get(path)
+    _show(found, as_json=as_json)
+    return 0 if found["state"] == "succeeded" else 1
+
+
+def _show(sweep: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        return show_json(sweep)
+    show_members({name: value for name, value in sweep.items() if name not in ("trials", "parameters", "best")})
+    rows = [
+        (
+            each["trial"],
+            each["epochs"],
+            each["state"],
+            each["value"],
+            ", ".join(f"{name}={value}" for name, value in each["parameters"].items()),
+        )
+        for each in sweep["trials"]
+    ]
+    return show_table(("TRIAL", "EPOCHS", "STATE", "LOSS", "PARAMETERS"), rows)

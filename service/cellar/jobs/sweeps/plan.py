@@ -1,0 +1,75 @@
+"""The next trials of a sweep and its best one, as functions of the trials that it has."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from cellar.jobs.sweeps.space import Parameters, grid, sample
+from cellar.ports import Trial
+
+OPEN = ("waiting", "running")
+
+
+def first_trials(search: Mapping[str, Any], parameters: Parameters, epochs: int) -> tuple[Trial, ...]:
+    """Return the trials with which a sweep begins; `epochs` are those of its job. Raise InvalidInput."""
+    if search["type"] == "grid":
+        found = grid(parameters)
+    else:
+        found = [sample(parameters, search["seed"], number) for number in range(1, search["trials"] + 1)]
+    of_rung = rung_epochs(search, epochs)[0] if search["type"] == "halving" else None
+    return tuple(Trial(number, values, epochs=of_rung) for number, values in enumerate(found, 1))
+
+
+def rung_epochs(search: Mapping[str, Any], epochs: int) -> list[int]:
+    """Return the epochs of the rungs of a successive halving: each `factor` times those of the one before.
+
+    There are as many rungs as leave one trial at the end, at least one epoch in each, and `epochs` in the last.
+
+    >>> rung_epochs({"trials": 9, "factor": 3, "min_epochs": None}, 90)
+    [10, 30, 90]
+    >>> rung_epochs({"trials": 100, "factor": 2, "min_epochs": 4}, 20)
+    [5, 10, 20]
+    """
+    factor, least = search["factor"], search["min_epochs"] or 1
+    rungs = 1
+    while factor**rungs <= search["trials"] and epochs // factor**rungs >= least:
+        rungs += 1
+    return [epochs // factor ** (rungs - 1 - rung) for rung in range(rungs)]
+
+
+def next_rung(search: Mapping[str, Any], trials: Sequence[Trial], epochs: int) -> tuple[Trial, ...]:
+    """Return the trials of the rung after the newest one, whose trials have all ended; none after the last one."""
+    newest = max(trial.rung for trial in trials)
+    budgets = rung_epochs(search, epochs) if search["type"] == "halving" else [0]
+    if newest + 1 >= len(budgets):
+        return ()
+    of_rung = [trial for trial in trials if trial.rung == newest]
+    survivors = ranked(of_rung)[: math.ceil(len(of_rung) / search["factor"])]
+    again = [trial for trial in survivors if trial.value is not None]
+    return tuple(
+        Trial(trial.number, trial.parameters, rung=newest + 1, epochs=budgets[newest + 1])
+        for trial in sorted(again, key=lambda trial: trial.number)
+    )
+
+
+def ranked(trials: Sequence[Trial]) -> list[Trial]:
+    """Return trials, the best first: those of later rungs, then those with lower losses, then those without one."""
+
+    def place(trial: Trial) -> tuple[int, float, int]:
+        """Return the key of the order."""
+        return -trial.rung, math.inf if trial.value is None else trial.value, trial.number
+
+    return sorted(trials, key=place)
+
+
+def best(trials: Sequence[Trial]) -> Trial | None:
+    """Return the best trial that has succeeded; None without one."""
+    succeeded = [trial for trial in trials if trial.state == "succeeded" and trial.value is not None]
+    return ranked(succeeded)[0] if succeeded else None
+
+
+def changed(trials: Sequence[Trial], trial: Trial, **members: Any) -> tuple[Trial, ...]:
+    """Return the trials with one of them changed."""
+    key = trial.number, trial.rung
+    return tuple(replace(each, **members) if (each.number, each.rung) == key else each for each in trials)

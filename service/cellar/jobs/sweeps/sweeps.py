@@ -1,0 +1,274 @@
+"""Makes sweeps, carries them on, and ends them, in the api processes.
+
+The record of a sweep is changed by compare-and-set, and each action that a change records can be repeated: trials are
+submitted under keys that their place determines. So any process continues a sweep that another one has left.
+"""
+
+import hashlib
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from cellar.errors import (
+    CellarError,
+    FingerprintMismatch,
+    JobActive,
+    JobUnknown,
+    Overloaded,
+    QuotaExceeded,
+    StoreUnavailable,
+    SweepActive,
+    SweepUnknown,
+)
+from cellar.jobs.submission import Jobs, publish_of
+from cellar.jobs.sweeps.plan import OPEN, best, changed, first_trials, next_rung
+from cellar.jobs.warnings import evaluation_of
+from cellar.ports import BlobStore, Clock, Job, Sweep, SweepStore, Trial
+from cellar.ports.failure_log import FailureLog
+from cellar.registry import Registry
+
+logger = logging.getLogger(__name__)
+
+Event = tuple[str, dict[str, Any]]
+
+TRIES = 20
+"""Most repetitions of a change that other processes overtake."""
+
+
+SubmitTrial = Callable[[Sweep, Trial], Job]
+"""Submits the job of a trial; a repetition returns the same job. Raises a CellarError."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepSubmission:
+    """A sweep, and whether the same request had made it before."""
+
+    sweep: Sweep
+    replayed: bool
+
+
+class Sweeps:
+    """The sweeps of all tenants. Synchronous and safe to call from several threads."""
+
+    def __init__(
+        self, store: SweepStore, jobs: Jobs, blobs: BlobStore, registry: Registry, submit: SubmitTrial, clock: Clock
+    ) -> None:
+        self._store = store
+        self._jobs = jobs
+        self._blobs = blobs
+        self._registry = registry
+        self._submit = submit
+        self._clock = clock
+        self._failures = FailureLog(logger, "sweeps can be carried on again")
+
+    def create(
+        self, tenant: str, spec: dict[str, Any], pack: Callable[[str], bytes], key: str | None = None
+    ) -> SweepSubmission:
+        """Store a sweep, and submit its first jobs. `pack` packs the data of its jobs under the name of the sweep.
+
+        A second call with the same `key` returns the sweep of the first. Raise FingerprintMismatch if the first was
+        another request, InvalidInput for parameters that are no search, or StoreUnavailable.
+        """
+        name = uuid.uuid4().hex if key is None else hashlib.sha256(f"{tenant}\nsweep\n{key}".encode()).hexdigest()[:32]
+        packed = pack(name)
+        spec = spec | {"blob": hashlib.sha256(packed).hexdigest()}
+        trials = first_trials(spec["search"], spec["parameters"], spec["epochs"])
+        sweep = Sweep(tenant, name, spec, self._clock.now_s(), trials=trials)
+        if key is not None:
+            with suppress(SweepUnknown):
+                return self._made(sweep)
+        self._blobs.put(packed)
+        if not self._store.write(sweep, [("state", {"state": "running", "trials": len(trials)})]):
+            return self._made(sweep)
+        with suppress(CellarError):  # the next step begins its jobs
+            self.carry_on(tenant, name)
+        return SweepSubmission(self.get(tenant, name), replayed=False)
+
+    def _made(self, sweep: Sweep) -> SweepSubmission:
+        """Return the sweep that there is. Raise SweepUnknown, or FingerprintMismatch if it is not the same."""
+        found = self.get(sweep.tenant, sweep.sweep)
+        asked = sweep.spec | {"job": sweep.spec["job"] | {"model": found.spec["job"]["model"]}}
+        if found.spec != asked:
+            raise FingerprintMismatch("this Idempotency-Key was used for another sweep")
+        return SweepSubmission(found, replayed=True)
+
+    def get(self, tenant: str, sweep: str) -> Sweep:
+        """Return a sweep. Raise SweepUnknown or StoreUnavailable."""
+        return self._store.get(tenant, sweep)
+
+    def list(self, tenant: str, limit: int, after: str = "") -> tuple[list[Sweep], str]:
+        """Return a page of sweeps, the newest first, and the cursor that continues. Raise StoreUnavailable."""
+        return self._store.list(tenant, limit, after)
+
+    def cancel(self, tenant: str, sweep: str) -> Sweep:
+        """Ask a sweep to end, with its jobs; one that has ended stays as it is. Raise SweepUnknown."""
+        for _ in range(TRIES):
+            found = self.get(tenant, sweep)
+            if found.state != "running" or found.cancelling or self._store.write(replace(found, cancelling=True)):
+                break
+        with suppress(CellarError):  # the next step does it
+            self.carry_on(tenant, sweep)
+        return self.get(tenant, sweep)
+
+    def delete(self, tenant: str, sweep: str) -> None:
+        """Delete an ended sweep with its jobs. Raise SweepUnknown, SweepActive or StoreUnavailable."""
+        found = self.get(tenant, sweep)
+        if found.state == "running":
+            raise SweepActive(f"the sweep {sweep!r} has not ended: cancel it, and delete it when it has")
+        for trial in found.trials:
+            if trial.job is not None:
+                with suppress(JobUnknown, JobActive):
+                    self._jobs.delete(tenant, trial.job)
+        self._store.delete(tenant, sweep)
+
+    # --- one step after the other
+
+    def carry_on_all(self) -> None:
+        """Carry on all sweeps that have not ended. Errors are logged: the next call tries again."""
+        try:
+            for tenant, sweep in self._store.active():
+                self.carry_on(tenant, sweep)
+            self._failures.worked()
+        except StoreUnavailable as error:
+            self._failures.failed(f"sweeps cannot be carried on now: {error}")
+        except Exception:
+            logger.exception("a sweep cannot be carried on")
+
+    def carry_on(self, tenant: str, name: str) -> None:
+        """Note which trials have ended, and begin the next ones, or end the sweep. Raise SweepUnknown."""
+        sweep = self.get(tenant, name)
+        if sweep.state != "running":
+            return
+        now = self._read(sweep)
+        if now.cancelling:
+            now = self._cancelled(now)
+        elif now.publishing is not None:
+            now = self._published(now)
+        else:
+            now = self._begun(now)
+        if now != sweep and not self._store.write(now, _events(sweep, now)):
+            return  # another process has carried it on
+        self._tidy(now)
+
+    def _read(self, sweep: Sweep) -> Sweep:
+        """Return the sweep with the present states of its trials' jobs."""
+        for trial in sweep.trials:
+            if trial.state != "running" or trial.job is None:
+                continue
+            try:
+                job = self._jobs.get(sweep.tenant, trial.job)
+            except JobUnknown:
+                lost = {"state": "failed", "error": "its job was deleted"}
+                sweep = replace(sweep, trials=changed(sweep.trials, trial, **lost))
+                continue
+            if job.state not in ("queued", "running"):
+                evaluation = evaluation_of(job)
+                value = None if evaluation is None or job.state != "succeeded" else evaluation.loss
+                ended = {"state": job.state, "value": value, "error": job.error}
+                sweep = replace(sweep, trials=changed(sweep.trials, trial, **ended))
+        return sweep
+
+    def _begun(self, sweep: Sweep) -> Sweep:
+        """Submit waiting trials, those of the next rung when the last has ended, or begin the end of the sweep."""
+        if not any(trial.state in OPEN for trial in sweep.trials):
+            more = next_rung(sweep.spec["search"], sweep.trials, sweep.spec["epochs"])
+            if not more:
+                return self._chosen(sweep)
+            sweep = replace(sweep, trials=(*sweep.trials, *more))
+        free = sweep.spec["max_parallel"] - sum(trial.state == "running" for trial in sweep.trials)
+        for trial in [trial for trial in sweep.trials if trial.state == "waiting"][: max(0, free)]:
+            try:
+                job = self._submit(sweep, trial)
+            except (QuotaExceeded, Overloaded, StoreUnavailable) as error:
+                logger.info("sweep %s waits: %s", sweep.sweep, error)
+                break
+            except CellarError as error:
+                members: dict[str, Any] = {"state": "failed", "error": error.detail}
+            else:
+                members = {"state": "running", "job": job.job}
+            sweep = replace(sweep, trials=changed(sweep.trials, trial, **members))
+        return sweep
+
+    def _chosen(self, sweep: Sweep) -> Sweep:
+        """Return the sweep at its end, or while the best result is published."""
+        found = best(sweep.trials)
+        if found is None or found.job is None:
+            reasons = {trial.error for trial in sweep.trials if trial.error}
+            return self._ended(sweep, "failed", error=f"no trial has succeeded: {min(reasons, default='no reason')}")
+        if sweep.spec["publish"] is None:
+            return self._ended(sweep, "succeeded")
+        try:
+            job = self._jobs.get(sweep.tenant, found.job)
+        except JobUnknown:
+            return self._ended(sweep, "failed", error="the job of the best trial was deleted")
+        evaluation = evaluation_of(job)
+        if publish_of(job) == "if_better" and evaluation is not None and evaluation.worse:
+            error = f"no trial has made the model better than it was: the best one is {found.number}"
+            return self._ended(sweep, "failed", error=error)
+        self._jobs.publish_result(job)
+        return replace(sweep, publishing=job.job)
+
+    def _published(self, sweep: Sweep) -> Sweep:
+        """Return the sweep at its end once its best job has published its weights."""
+        assert sweep.publishing is not None
+        try:
+            job = self._jobs.get(sweep.tenant, sweep.publishing)
+        except JobUnknown:
+            return self._ended(sweep, "failed", error="the job of the best trial was deleted")
+        if job.state in ("queued", "running"):
+            return sweep
+        if job.result is None:
+            return self._ended(sweep, "failed", error=job.error or "the best result was not published")
+        alias = sweep.spec["publish"].get("alias")
+        if alias is not None:
+            try:
+                name, _, version = job.result.partition("@")
+                self._registry.move_alias(sweep.tenant, name, alias, int(version))
+            except StoreUnavailable:
+                raise
+            except CellarError as error:
+                failed = f"the alias was not moved: {error.detail}"
+                return replace(self._ended(sweep, "failed", error=failed), result=job.result)
+        return replace(self._ended(sweep, "succeeded"), result=job.result)
+
+    def _cancelled(self, sweep: Sweep) -> Sweep:
+        """Cancel the jobs of a sweep; return it at its end once they have ended."""
+        for trial in sweep.trials:
+            if trial.state == "running" and trial.job is not None:
+                with suppress(JobUnknown):
+                    self._jobs.cancel(sweep.tenant, trial.job)
+            elif trial.state == "waiting":
+                sweep = replace(sweep, trials=changed(sweep.trials, trial, state="cancelled"))
+        sweep = self._read(sweep)
+        is_open = any(trial.state in OPEN for trial in sweep.trials)
+        return sweep if is_open else self._ended(sweep, "cancelled")
+
+    def _ended(self, sweep: Sweep, state: Any, *, error: str | None = None) -> Sweep:
+        return replace(sweep, state=state, error=error, ended_s=self._clock.now_s())
+
+    def _tidy(self, sweep: Sweep) -> None:
+        """Delete what an ended sweep no longer needs: its data, and weights that were not published."""
+        if sweep.state == "running":
+            return
+        for trial in sweep.trials:
+            if trial.job is not None:
+                with suppress(JobUnknown):
+                    outcome = self._jobs.get(sweep.tenant, trial.job).outcome
+                    if outcome is not None:
+                        self._registry.forget_weights(outcome["weights"])
+        if "blob" in sweep.spec:
+            self._blobs.delete(sweep.spec["blob"])
+
+
+def _events(before: Sweep, now: Sweep) -> Sequence[Event]:
+    """Return the events of a change."""
+    known = {(trial.number, trial.rung): trial for trial in before.trials}
+    new = [trial for trial in now.trials if known.get((trial.number, trial.rung)) != trial]
+    found: list[Event] = [("trial", asdict(trial)) for trial in new if trial.state != "waiting"]
+    if now.state != "running":
+        end = {"state": now.state, "result": now.result, "error": now.error}
+        found.append(("end", {name: value for name, value in end.items() if value is not None}))
+    return found

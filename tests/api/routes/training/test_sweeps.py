@@ -1,0 +1,136 @@
+"""Sweeps over HTTP: every search, failing trials, the best under an alias, and what is refused."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from cellar.main import create_app, run_job
+from cellar.settings import Settings
+from tests.api.conftest import running, with_own_keys
+from tests.api.routes.training.test_events import parsed
+from tests.api.routes.training.test_jobs import DATA, NETWORK
+
+pytestmark = pytest.mark.anyio
+
+JOB = {"model": "model", "data": DATA, "epochs": 4, "optimiser": {"type": "adam"}}
+RATES = {"optimiser.learning_rate": [0.001, 0.05], "/seed": [1, 2]}
+
+
+@pytest.fixture(scope="module")
+async def service(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, Settings]]:
+    """Yield a client of a service whose worker is `work`."""
+    own = with_own_keys(settings, job_sweep_s=0.05)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("redis_url", "key_prefix", "cache_dir"):
+            patch.setenv(f"CELLAR_{name.upper()}", str(getattr(own, name)))
+        patch.setenv("CELLAR_JOB_NICE", "0")  # the tests run jobs in their own process
+        async with running(create_app(own)) as client:
+            assert (await client.post("/v1/models", json={"name": "model", "network": NETWORK})).status_code == 201
+            yield client, own
+
+
+async def work(client: httpx.AsyncClient, sweep: str) -> dict[str, Any]:
+    """Run the jobs of a sweep until it has ended, and return it."""
+    async with asyncio.timeout(120):
+        while True:
+            found: dict[str, Any] = (await client.get(f"/v1/sweeps/{sweep}")).json()
+            if found["state"] != "running":
+                return found
+            for job in (await client.get("/v1/jobs?state=queued")).json()["jobs"]:
+                await asyncio.to_thread(run_job, "default", job["job"])
+            await asyncio.sleep(0.02)  # the sweep is carried on in between
+
+
+async def test_a_grid_publishes_the_best_under_an_alias(service: tuple[httpx.AsyncClient, Settings]) -> None:
+    client, _ = service
+    body = {"job": JOB, "parameters": RATES, "publish": {"alias": "best"}, "max_parallel": 3}
+    made = await client.post("/v1/sweeps", json=body, headers={"idempotency-key": "once"})
+    assert (made.status_code, made.json()["state"], made.json()["counts"]) == (
+        202,
+        "running",
+        {"running": 3, "waiting": 1},
+    )
+    path = made.headers["location"]
+    again = await client.post("/v1/sweeps", json=body, headers={"idempotency-key": "once"})
+    assert (again.json()["sweep"], again.headers["idempotent-replayed"]) == (made.json()["sweep"], "true")
+    other = await client.post("/v1/sweeps", json=body | {"max_parallel": 4}, headers={"idempotency-key": "once"})
+    assert other.json()["type"] == "urn:cellar:problem:fingerprint_mismatch"
+    assert (await client.delete(path)).json()["type"] == "urn:cellar:problem:sweep_active"
+
+    done = await work(client, made.json()["sweep"])
+    assert (done["state"], done["counts"], done["result"]) == ("succeeded", {"succeeded": 4}, "model@2")
+    values = [trial["value"] for trial in done["trials"]]
+    assert values == sorted(values)
+    assert done["best"] == done["trials"][0]
+    assert done["best"]["parameters"]["optimiser.learning_rate"] == 0.05
+    assert (await client.get("/v1/models/model/aliases/best")).json()["version"] == 2
+    assert [each["model"] for each in (await client.get("/v1/models/model/versions")).json()["versions"]] == [
+        "model@1",
+        "model@2",
+    ]
+    jobs = [(await client.get(f"/v1/jobs/{trial['job']}")).json() for trial in done["trials"]]
+    assert [job["result"] for job in jobs] == ["model@2", None, None, None]
+
+    events = parsed((await client.get(f"{path}/events")).text)
+    assert [kind for kind, _, _ in events][:1] + [kind for kind, _, _ in events][-1:] == ["state", "end"]
+    assert sum(data.get("state") == "succeeded" for kind, _, data in events if kind == "trial") == 4
+    behind = await client.get(f"{path}/events", headers={"last-event-id": events[-1][1]})
+    assert behind.status_code == 204
+    curves = (await client.get(f"{path}/curves?limit=2")).json()["curves"]
+    assert [curve["epochs"] for curve in curves] == [[1, 2, 3, 4]] * 2
+    assert curves[0]["job"] == done["best"]["job"]
+    assert (await client.get("/v1/sweeps")).json()["sweeps"][0]["sweep"] == done["sweep"]
+    assert (await client.delete(path)).status_code == 204
+    assert (await client.get(path)).json()["type"] == "urn:cellar:problem:sweep_unknown"
+
+
+async def test_a_halving_trains_the_best_longer_and_a_lost_trial_ends_alone(
+    service: tuple[httpx.AsyncClient, Settings],
+) -> None:
+    client, _ = service
+    parameters = {"optimiser.learning_rate": {"min": 1e-4, "max": 0.1, "scale": "log"}}
+    search = {"type": "halving", "trials": 4, "factor": 2, "seed": 3}
+    body = {"job": JOB, "parameters": parameters, "search": search, "publish": None}
+    made = await client.post("/v1/sweeps", json=body)
+    lost = made.json()["trials"][0]
+    await client.post(f"/v1/jobs/{lost['job']}/cancel")
+    done = await work(client, made.json()["sweep"])
+    assert (done["state"], done["result"]) == ("succeeded", None)
+    rungs = sorted((trial["rung"], trial["epochs"], trial["state"]) for trial in done["trials"])
+    first = [(0, 1, "cancelled"), *[(0, 1, "succeeded")] * 3]
+    assert rungs == [*first, *[(1, 2, "succeeded")] * 2, (2, 4, "succeeded")]
+    assert lost["trial"] not in {trial["trial"] for trial in done["trials"] if trial["rung"]}
+    assert done["best"]["epochs"] == 4
+    drawn = {trial["trial"]: trial["parameters"] for trial in done["trials"]}
+    again = (await client.post("/v1/sweeps", json=body)).json()
+    assert {trial["trial"]: trial["parameters"] for trial in again["trials"]} == drawn, "the seed determines them"
+    cancelled = (await client.post(f"/v1/sweeps/{again['sweep']}/cancel")).json()
+    assert (await work(client, cancelled["sweep"]))["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"parameters": {"optimiser.learningrate": [1]}}, "/parameters"),
+        ({"parameters": {"batch_size": [0]}}, "/parameters"),
+        ({"parameters": {"window": [1000]}}, "/parameters"),
+        ({"parameters": {"batch_size": {"min": 1, "max": 4}}}, "/parameters/batch_size/count"),
+        ({"parameters": {"seed": list(range(100)), "epochs": list(range(1, 100))}}, "/parameters"),
+        ({"parameters": {"seed": {"min": 2, "max": 1}}}, "/parameters/seed"),
+        ({"parameters": {}}, "/parameters"),
+        ({"search": {"type": "bayes"}}, "/search"),
+        ({"job": JOB | {"model": "none"}}, None),
+        ({"job": JOB | {"epochs": 0}}, "/job/epochs"),
+        ({"job": JOB | {"data": DATA | {"inputs": [[1], [2, 3]]}}}, "/job/data/inputs"),
+    ],
+)
+async def test_what_cannot_be_tried_is_refused(
+    service: tuple[httpx.AsyncClient, Settings], change: dict[str, Any], pointer: str | None
+) -> None:
+    client, _ = service
+    answer = await client.post("/v1/sweeps", json={"job": JOB, "parameters": RATES} | change)
+    assert answer.status_code == (404 if pointer is None else 422), answer.text
+    assert (answer.json().get("pointer") or "").startswith(pointer or "")
