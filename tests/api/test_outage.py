@@ -17,6 +17,8 @@ pytestmark = pytest.mark.anyio
 
 NETWORK = {"in_size": 1, "layers": [{"type": "recurrent", "cell": "rnn", "hidden_size": 1}]}
 
+JOB = {"model": "model", "data": {"inputs": [[0]], "targets": [[1]], "layout": "TF"}}
+
 BODIES: dict[tuple[str, str], Any] = {
     ("/v1/models", "post"): {"name": "other", "network": NETWORK},
     ("/v1/models/{model}", "put"): {"network": NETWORK},
@@ -31,6 +33,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("/v1/sessions/{session}", "patch"): {"pinned": True},
     ("/v1/sessions/{session}/fork", "post"): {"count": 1},
     ("/v1/models/{model}/backtest", "post"): {"dataset": "none"},
+    ("/v1/sessions/{session}/targets", "post"): {"step": 0, "targets": [[1]]},
     ("/v1/sessions/{session}/forecast", "post"): {"horizon": 2, "last": [[1]], "feedback": {"0": 0}},
     ("/v1/sessions/{session}/snapshots", "post"): {"snapshot": "snapshot"},
     ("/v1/sessions/{session}/restore", "post"): {"snapshot": "snapshot"},
@@ -40,7 +43,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("/v1/sessions/{session}/shadow", "put"): {"model": "model"},
     ("/v1/keys", "post"): {"name": "new", "scopes": ["read"]},
     ("/v1/keys/{id}/rotate", "post"): {"overlap_s": 0},
-    ("/v1/jobs", "post"): {"model": "model", "data": {"inputs": [[0]], "targets": [[1]], "layout": "TF"}},
+    ("/v1/jobs", "post"): JOB,
+    ("/v1/sweeps", "post"): {"job": JOB, "parameters": {"seed": [1, 2]}},
 }
 LINES = ("/v1/steps", "post")
 """Each line has an answer of its own, which may be that Redis is away."""
@@ -50,13 +54,20 @@ BULK = ("/v1/sessions/bulk", "post")
 
 LONG = ("/v1/sessions/{session}/sequence/stream", "post")
 
+WHAT_NEEDS_MORE = {
+    **{f"/v1/sessions/{{session}}/{kept}": "not_kept" for kept in ("events", "targets", "learning")},
+    **{f"/v1/sessions/{{session}}/learning/{action}": "not_kept" for action in ("reset", "publish")},
+    "/v1/models/{model}/backtest": "dataset_unknown",
+}
+"""Refusals of what the session was not asked to keep, and of a dataset that there is not."""
+
 WITHOUT_REDIS = {("/healthz", "get"), ("/metrics", "get"), ("/v1/stats", "get"), ("/v1/cells", "post"), LINES, BULK}
 
 
 async def call(client: httpx.AsyncClient, path: str, method: str, session: str = "session") -> httpx.Response:
     """Send a request that the service can answer while Redis is there."""
     names = {"model": "model", "alias": "live", "job": "job", "snapshot": "snapshot", "writer": "writer"}
-    names |= {"deletion": 12 * "00", "id": 12 * "0", "dataset": "dataset"}
+    names |= {"deletion": 12 * "00", "id": 12 * "0", "dataset": "dataset", "sweep": "sweep"}
     place = path.format(session=session, **names)
     if (path, method) == LINES:
         content = json.dumps({"session": "nobody", "input": [1]})
@@ -124,8 +135,8 @@ async def test_every_route_says_when_to_come_again_and_the_service_recovers(
             slug = "" if answer.is_success else answer.json()["type"].rpartition(":")[2]
             kind = path.removeprefix("/v1/").partition("/")[0]
             refused = {"jobs": "job_unknown", "deletions": "deletion_unknown", "keys": "key_unknown"}
-            refused["tickets"] = "invalid_input"
-            expected = "not_kept" if path == "/v1/sessions/{session}/events" else slug and refused.get(kind, "")
+            refused |= {"tickets": "invalid_input", "sweeps": "sweep_unknown"}
+            expected = WHAT_NEEDS_MORE.get(path, slug and refused.get(kind, ""))
             assert slug == expected, (path, answer.text)
 
 

@@ -103,4 +103,8 @@ def as_shown(shown: Any, real: Any) -> Any:
 
 
 def _may_differ(name: str, shown: dict[str, Any], real: dict[str, Any]) -> bool:
-    return name in MADE_UP | {"job", "resumed"} and isinstance(shown.get(name), str) and isinstance(real.get(name), str)
+    return (
+        name in MADE_UP | {"job", "sweep", "resumed"}
+        and isinstance(shown.get(name), str)
+        and isinstance(real.get(name), str)
+    )

@@ -14,6 +14,8 @@ NETWORK = {
     "in_size": 1,
     "layers": [{"type": "dense", "out_size": 1}, {"type": "recurrent", "cell": "rnn", "hidden_size": 1}],
 }
+LEARNER = {"in_size": 1, "layers": [{"type": "dense", "out_size": 1}]}
+LEARNING = {"type": "rls", "forgetting": 1, "ridge": 0.01, "window": 4}
 DATA = {"layout": "T", "inputs": [0, 1], "targets": [1, 0]}
 
 SAME_AGAIN: list[tuple[str, str, dict[str, Any]]] = [
@@ -32,6 +34,8 @@ SAME_AGAIN: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/v1/sessions/{session}/rewind", {"steps": 1}),
     ("POST", "/v1/sessions/{session}/migrate", {"model": "model@1"}),
     ("POST", "/v1/sessions/{session}/fork", {"count": 2}),
+    ("POST", "/v1/sessions/{learner}/targets", {"step": 0, "targets": [[1]]}),
+    ("POST", "/v1/sessions/{learner}/learning/reset", {}),
     ("DELETE", "/v1/sessions?prefix=none", {}),
 ]
 
@@ -40,13 +44,16 @@ async def test_every_route_with_a_key_tells_a_replay(settings: Settings) -> None
     async with running(create_app(with_own_keys(settings))) as client:
         for path, made in (
             ("/v1/models", {"name": "model", "network": NETWORK}),
+            ("/v1/models", {"name": "learner", "network": LEARNER}),
             ("/v1/sessions", {"session": "s", "model": "model", "history": 4}),
+            ("/v1/sessions", {"session": "l", "model": "learner", "learning": LEARNING}),
+            ("/v1/sessions/l/step", {"input": [1]}),
             ("/v1/sessions/s/step", {"input": [1]}),
             ("/v1/sessions/s/snapshots", {"snapshot": "kept"}),
         ):
             assert (await client.post(path, json=made)).status_code in (200, 201), path
         for method, template, body in SAME_AGAIN:
-            path = template.format(session="s")
+            path = template.format(session="s", learner="l")
             await client.post("/v1/sessions/s/step", json={"input": [1]})  # a step to rewind
             key = {"Idempotency-Key": f"{method} {path}"}
             first, again = [await client.request(method, path, json=body, headers=key) for _ in range(2)]
@@ -64,6 +71,6 @@ async def test_every_route_with_a_key_is_in_the_table_above(settings: Settings) 
         for method, described in methods.items()
         if any(parameter["name"] == "Idempotency-Key" for parameter in described.get("parameters", []))
     }
-    tried = {(method, path.partition("?")[0]) for method, path, _ in SAME_AGAIN}
+    tried = {(method, path.partition("?")[0].replace("{learner}", "{session}")) for method, path, _ in SAME_AGAIN}
     told_by_line = {("POST", "/v1/sessions/{session}/sequence/stream")}
     assert with_key - told_by_line <= tried

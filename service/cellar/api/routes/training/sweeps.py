@@ -102,7 +102,7 @@ async def create_sweep(
 
 def _dataset(body: SweepRequest) -> Dataset:
     try:
-        return body.job.data.dataset()
+        return body.job.arrays.dataset()
     except CellarError as error:
         if isinstance(getattr(error, "pointer", None), str):
             vars(error)["pointer"] = f"/job{vars(error)['pointer']}"
