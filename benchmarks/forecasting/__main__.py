@@ -3,6 +3,7 @@
 The first 80% of every series are the dataset: the default recipe trains on them, and so does an LSTM of the same size
 of PyTorch, with as many updates (`benchmarks.peers.pytorch_forecasting`). Both then forecast from every step of the
 last 20%, with the state from all readings before it. Printed is the mean absolute error over all steps of the horizon.
+`--only end_to_end` measures the time from a file to a published version instead (`benchmarks.forecasting.end_to_end`).
 """
 
 import argparse
@@ -15,6 +16,7 @@ from statistics import mean
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.forecasting import end_to_end
 from benchmarks.forecasting.series import CASES, Case, divided, write
 from benchmarks.ours import kernel_cache
 from benchmarks.report import RESULTS
@@ -40,6 +42,7 @@ Doubles = NDArray[np.float64]
 
 SHARE = 0.8
 INTERVAL = 0.1, 0.9
+END_TO_END = "end_to_end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +71,28 @@ class Held:
 def main() -> None:
     """Measure, print the table, and write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="series whose name holds this")
+    parser.add_argument("--only", default="", help=f"series whose name holds this, or {END_TO_END}")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each network, whose errors are averaged")
+    parser.add_argument("--rounds", type=int, default=3, help=f"rounds of {END_TO_END}")
     parser.add_argument("--json", type=Path, default=RESULTS / "forecasting.json", help="the file to write")
     given = parser.parse_args()
-    cache, results = kernel_cache(), []
-    print("| series | Cellar | PyTorch LSTM | last value | seasonal value | within the interval of 80% |")
-    print("|---|---|---|---|---|---|")
-    for case in CASES:
-        if given.only in case.name:
-            results.append(_measure(case, cache, given.seeds))
-            print(_line(results[-1]), flush=True)
+    cases, results = [case for case in CASES if given.only in case.name], []
+    if cases:
+        print("| series | Cellar | PyTorch LSTM | last value | seasonal value | within the interval of 80% |")
+        print("|---|---|---|---|---|---|")
+    cache = kernel_cache()
+    for case in cases:
+        results.append(_measure(case, cache, given.seeds))
+        print(_line(results[-1]), flush=True)
+    found: dict[str, object] = {"series": [asdict(result) for result in results]}
+    if given.only in END_TO_END:
+        times = end_to_end.measure(given.rounds)
+        print("\n".join(end_to_end.lines(times)))
+        for bar in end_to_end.bars(times):
+            print(bar.line())
+        found[END_TO_END] = [asdict(each) for each in times]
     given.json.parent.mkdir(parents=True, exist_ok=True)
-    given.json.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
+    given.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def _line(result: Result) -> str:
