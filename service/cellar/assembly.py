@@ -41,6 +41,7 @@ from cellar.sessions.events.hub import EventHub
 from cellar.sessions.execution.aliases import EVERY_S as ALIASES_S
 from cellar.sessions.forwarding.forwarding import Forwarding
 from cellar.sessions.history.history import SessionHistory
+from cellar.sessions.history.logged_steps import SessionLogs
 from cellar.sessions.history.replay_migrate import Replays
 from cellar.sessions.history.shadows import EVERY_S as SHADOWS_S
 from cellar.sessions.history.shadows import POLL_S as SHADOWS_POLL_S
@@ -104,8 +105,8 @@ class Api(Parts):
         super().__init__(settings)
         self._peers = peers
         self.temporary_files = TemporaryFiles(settings.data_dir / "tmp")
-        self.registry.memory = self.temporary_files.allocate
         self_test.check(self.kernels)
+        self.registry.memory = self.temporary_files.allocate
         self.registry.networks.recall()
         DIGEST_CHAIN.load_with(lambda: self.kernels.digest_chain)
         # pages of logs, events and shadows go over connections of their own, so that no commit waits behind them
@@ -113,12 +114,11 @@ class Api(Parts):
         self._events = RedisEvents(self._second_router, find_pubsub_server(self.url), prefix=settings.key_prefix)
         self._store = self._make_store(settings, router)
         self._sessions = self._make_sessions(settings)
-        limits = {"most": settings.max_snapshots, "held_s": settings.idempotency_ttl_s}
-        copies = RedisSnapshots(router, self._store, prefix=settings.key_prefix, **limits)
-        history = RedisHistory(self._second_router, prefix=settings.key_prefix)
-        shadows = RedisShadows(self._second_router, prefix=settings.key_prefix)
+        second, prefix, held_s = self._second_router, settings.key_prefix, settings.idempotency_ttl_s
+        copies = RedisSnapshots(router, self._store, prefix=prefix, most=settings.max_snapshots, held_s=held_s)
+        history, shadows = RedisHistory(second, prefix=prefix), RedisShadows(second, prefix=prefix)
         stored, uses, limit = (self._sessions, self._store), self._store.uses, ConcurrencyLimit()
-        jobs, keys = self._make_jobs(settings), self._make_key_ring(settings)
+        logged, jobs, keys = (*stored, history), self._make_jobs(settings), self._make_key_ring(settings)
         self.quotas = self._make_quotas(settings, keys, jobs)
         self.services = Services(
             sessions=self._sessions,
@@ -127,9 +127,10 @@ class Api(Parts):
             snapshots=Snapshots(*stored, copies, self.clock),
             forks=Forks(*stored, copies, self.clock, most_bytes=settings.max_fork_bytes),
             forecasts=Forecasts(*stored, self.datasets.open, max_steps=settings.max_forecast_steps),
-            histories=SessionHistory(*stored, history, limit=limit),
-            replays=Replays(*stored, history, uses, self.clock, kernel_rev=KERNEL_REV, limit=limit),
-            shadows=Shadows(*stored, history, shadows, uses, self.clock),
+            histories=SessionHistory(*logged, limit=limit),
+            session_logs=SessionLogs(*logged),
+            replays=Replays(*logged, uses, self.clock, kernel_rev=KERNEL_REV, limit=limit),
+            shadows=Shadows(*logged, shadows, uses, self.clock),
             event_hub=EventHub(self._store, self._events),
             registry=self.registry,
             compiles=CompileLimit(settings.compile_queue, self.quotas.take_compilation),

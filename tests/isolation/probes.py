@@ -215,6 +215,8 @@ class Probes:
         yield self._probe("POST", f"/v1/sessions/{own}/restore", self._owned.snapshot, json_body=named)
         yield self._probe("GET", "/v1/sessions", session, params={"prefix": session})
         yield self._probe("DELETE", "/v1/sessions", session, params={"prefix": session, "dry_run": "true"})
+        logged = {"dataset": "new", "sessions": {"prefix": session}}
+        yield self._probe("POST", "/v1/datasets", session, json_body=logged)
         yield self._probe("GET", "/v1/models", model, params={"prefix": model})
         for path in ("/v1/models", "/v1/datasets", "/v1/jobs", "/v1/keys", "/v1/sessions"):
             yield self._probe("GET", path)

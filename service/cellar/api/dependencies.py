@@ -20,6 +20,7 @@ from cellar.quotas.quotas import Quotas
 from cellar.registry import Registry
 from cellar.sessions.events.hub import EventHub
 from cellar.sessions.history.history import SessionHistory
+from cellar.sessions.history.logged_steps import SessionLogs
 from cellar.sessions.history.replay_migrate import Replays
 from cellar.sessions.history.shadows import Shadows
 from cellar.sessions.operations.bulk_deletion import BulkDeletions
@@ -43,6 +44,7 @@ class Services:
     forks: Forks
     forecasts: Forecasts
     histories: SessionHistory
+    session_logs: SessionLogs
     replays: Replays
     shadows: Shadows
     event_hub: EventHub

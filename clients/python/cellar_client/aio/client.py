@@ -232,6 +232,7 @@ class AsyncDatasets(AsyncPerformer):
     core: DatasetsCore
 
     add = awaiting(DatasetsCore.add)
+    add_sessions = awaiting(DatasetsCore.add_sessions)
     get = awaiting(DatasetsCore.get)
     statistics = awaiting(DatasetsCore.statistics)
     rows = iterating(DatasetsCore.rows)

@@ -1,7 +1,7 @@
 """Datasets: files of readings that are sent, read, listed and deleted."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -59,6 +59,25 @@ class DatasetsCore:
         request = Request("POST", "/v1/datasets", partial(parts_of_file, path), {"Content-Type": kind}, params)
         document: DatasetDocument = json.loads((yield from exchange(request, self.give_up_s)).content)
         return document
+
+    def add_sessions(
+        self,
+        name: str,
+        *,
+        prefix: str = "",
+        model: str | None = None,
+        targets: Sequence[str] | None = None,
+        duplicates: str = "last",
+    ) -> Operation[DatasetDocument]:
+        """Keep what sessions have logged as a dataset, a series for each: those of a prefix, of a model, or both.
+
+        `targets` are columns to be predicted, by default those of the model's readings; `duplicates` says which of
+        several steps with the same time is kept. Raise NotKept if none of the sessions has logged steps.
+        """
+        sessions = given(prefix=prefix, model=model)
+        options = given(targets=None if targets is None else list(targets), duplicates=duplicates)
+        body = {"dataset": name, "sessions": sessions, **options}
+        return call("POST", "/v1/datasets", body, give_up_s=self.give_up_s)
 
     def get(self, name: str) -> Operation[DatasetDocument]:
         """Return a dataset with its columns."""

@@ -174,6 +174,7 @@ class Datasets(Performer):
     core: DatasetsCore
 
     add = blocking(DatasetsCore.add)
+    add_sessions = blocking(DatasetsCore.add_sessions)
     get = blocking(DatasetsCore.get)
     statistics = blocking(DatasetsCore.statistics)
     rows = iterating(DatasetsCore.rows)

@@ -17,6 +17,7 @@ from cellar import __version__
 from cellar.api.http.body import JSON
 from cellar.api.http.query_and_headers import check_query
 from cellar.api.routes import router
+from cellar.api.schemas.catalogue.datasets import SessionsDatasetRequest
 from cellar.api.schemas.catalogue.models import ModelRequest, UploadForm, VersionRequest, WeightsAnswer
 from cellar.api.schemas.problems import Problem
 from cellar.api.schemas.session.sequence_stream import LongAnswer, LongEnd, LongStep, LongSteps
@@ -40,6 +41,7 @@ UNDECLARED: tuple[type[BaseModel], ...] = (
     SequenceRequest,
     SessionLine,
     SessionLineAnswer,
+    SessionsDatasetRequest,
     StateRequest,
     StepLine,
     StepRequest,

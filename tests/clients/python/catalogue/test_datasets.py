@@ -1,5 +1,6 @@
 """Datasets that the blocking client sends, reads and deletes."""
 
+import uuid
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,16 @@ def test_a_file_becomes_a_dataset(client: Client, tmp_path: Path) -> None:
     client.datasets.delete("readings")
     with pytest.raises(client_errors.DatasetUnknown):
         client.datasets.get("readings")
+
+
+def test_logged_steps_of_sessions_become_a_dataset(client: Client) -> None:
+    name = f"logged-{uuid.uuid4().hex}"
+    session = client.session(name, model="exact", log=9)
+    with pytest.raises(client_errors.NotKept):
+        client.datasets.add_sessions("logged", prefix=name)
+    session.step([1])
+    session.step([2])
+    made = client.datasets.add_sessions("logged", prefix=name, model="exact", targets=["x0"])
+    assert (made["rows"], made["source"]) == (2, "sessions")
+    assert [*client.datasets.rows("logged")] == [[name, 1], [name, 2]]
+    client.datasets.delete("logged")

@@ -1,6 +1,7 @@
 """Routes that add, read, list and delete datasets."""
 
-from typing import Annotated, Any
+from functools import partial
+from typing import IO, Annotated, Any
 
 from anyio import CapacityLimiter
 from anyio.lowlevel import RunVar
@@ -8,39 +9,41 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from cellar.api.decoding.dataset_body import receive_file
-from cellar.api.dependencies import CallerOf, Parts
+from cellar.api.decoding.session_table import session_file
+from cellar.api.dependencies import CallerOf, Parts, Services
 from cellar.api.errors.problems import answers
-from cellar.api.http.body import body_type, bytes_of
-from cellar.api.http.parameters import PARAMETER, STORE, Limit, creation, set_created
-from cellar.api.http.query_and_headers import of_query, read_query
-from cellar.api.routes.json_route import JsonRoute
+from cellar.api.http.body import JSON, body_of, body_type, bytes_of, validated
+from cellar.api.http.parameters import BODY, MODEL, PARAMETER, STORE, Limit, creation, parameters_of, set_created
+from cellar.api.http.query_and_headers import check_query, of_query, read_query
+from cellar.api.routes.json_route import JsonRoute, read_json
 from cellar.api.schemas.catalogue.datasets import (
     ChartAnswer,
     DatasetAnswer,
     DatasetQuery,
     DatasetsAnswer,
     RowsAnswer,
+    SessionsDatasetRequest,
     StatisticsAnswer,
     StatisticsLine,
 )
 from cellar.api.schemas.names import MODEL_PATTERN, MODEL_PREFIX_PATTERN, NUMBER_CURSOR_PATTERN
 from cellar.datasets.chart import chart
-from cellar.datasets.formats import TYPES
+from cellar.datasets.formats import CSV, TYPES
+from cellar.datasets.options import ReadOptions
 from cellar.datasets.preview import place_of, rows_of
 from cellar.datasets.reading import read_table
 from cellar.datasets.statistics import column_statistics
 from cellar.errors import (
     AlreadyExists,
-    BodyTooLarge,
     DatasetInUse,
     DatasetInvalid,
     DatasetUnknown,
-    InvalidInput,
     InvalidParameter,
-    MalformedBody,
-    UnsupportedMediaType,
+    NotKept,
+    Overloaded,
 )
 from cellar.errors.suggestions import suggestion
+from cellar.ports import Caller, SessionFilter
 
 AT_ONCE = 2
 """Files that a process reads at a time; further ones wait. Each takes a processor for as long."""
@@ -60,53 +63,73 @@ SeriesId = Annotated[
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=JsonRoute)
 
-UPLOAD = (*STORE, *PARAMETER, BodyTooLarge, MalformedBody, UnsupportedMediaType)
+UPLOAD = (*STORE, *PARAMETER, *BODY, *MODEL, DatasetInvalid, AlreadyExists, NotKept, Overloaded)
+SESSIONS = "sessions"
+"""The source of a dataset that was made of logged steps."""
 SAME = "There is a dataset of that name with the same readings: it is answered, and nothing is made."
 
 
 def _body() -> dict[str, Any]:
-    """Return OpenAPI's description of a body with a file."""
+    """Return OpenAPI's description of a body that is a file, or names sessions."""
     about = bytes_of("A file of readings: a row for each time, or for each time and series.")
-    schema = DatasetQuery.model_json_schema()
-    parameters: list[dict[str, Any]] = []
-    for name, member in schema["properties"].items():
-        bare = {key: value for key, value in member.items() if key not in ("description", "default", "title")}
-        required = name in schema["required"]
-        about_it = member["description"]
-        parameters.append({"name": name, "in": "query", "required": required, "description": about_it, "schema": bare})
-        if required:
-            parameters[-1]["example"] = "rooms"
-    content = dict.fromkeys(TYPES, about)
+    content = dict.fromkeys(TYPES, about) | body_of(SessionsDatasetRequest)["content"]
+    parameters = parameters_of(DatasetQuery, "a file")
+    parameters[0]["example"] = "rooms"
     return {"requestBody": {"required": True, "content": content}, "parameters": parameters}
 
 
 @router.post(
     "",
     response_description="Created",
-    **creation(DatasetAnswer, SAME, *UPLOAD, AlreadyExists, DatasetInvalid, InvalidInput),
+    **creation(DatasetAnswer, SAME, *UPLOAD),
     openapi_extra=_body(),
 )
 async def add_dataset(request: Request, caller: CallerOf, services: Parts, response: Response) -> DatasetAnswer:
-    """Read a file of readings, and keep it as a dataset that training jobs and backtests can use.
+    """Keep a file of readings as a dataset that training jobs and backtests can use, or what sessions have logged.
 
-    The body is the file, of any size; it is written to the disk while it comes, and read in bounded memory. Rows are
-    sorted by series and time. An error names the row, counted from 1 with the header, and the column.
+    A body that is a file has any size; it is written to the disk while it comes, and read in bounded memory. Rows are
+    sorted by series and time. An error names the row, counted from 1 with the header, and the column. A JSON body
+    names sessions; each is a series, whose columns are the inputs of its model.
     """
-    kind = body_type(request.headers.get("content-type", ""), *TYPES)
-    asked = read_query(DatasetQuery, request)
-    async with receive_file(request) as file:
+    kind = body_type(request.headers.get("content-type", ""), *TYPES, JSON)
+    if kind == JSON:
+        check_query(request, ())
+        asked = validated(SessionsDatasetRequest, await read_json(request))
+        wanted = SessionFilter(asked.sessions.model, asked.sessions.prefix)
+        logs = services.session_logs.read(caller.tenant, wanted)
+        async with session_file(request, logs, tuple(asked.targets or ()), asked.duplicates) as found:
+            keep = partial(_keep, request, caller, services, asked.dataset, SESSIONS)
+            answer, replayed = await run_sync(keep, found.file, CSV, found.options, limiter=_limiter())
+    else:
+        query = read_query(DatasetQuery, request)
+        keep = partial(_keep, request, caller, services, query.name, kind)
+        async with receive_file(request) as file:
 
-        def add() -> tuple[DatasetAnswer, bool]:
-            """Read the file and keep its table, on a thread."""
-            with of_query(DatasetQuery):
-                built = read_table(file, kind, asked.options(), request.app.state.temporary_files)
-            with built.file:
-                added = services.datasets.add(caller.tenant, asked.name, built, kind)
-            return DatasetAnswer.of(added.stored), added.replayed
+            def read() -> tuple[DatasetAnswer, bool]:
+                """Read the file on a thread."""
+                with of_query(DatasetQuery):
+                    return keep(file, kind, query.options())
 
-        answer, replayed = await run_sync(add, limiter=_limiter())
+            answer, replayed = await run_sync(read, limiter=_limiter())
     set_created(response, f"/v1/datasets/{answer.dataset}", created=not replayed)
     return answer
+
+
+def _keep(
+    request: Request,
+    caller: Caller,
+    services: Services,
+    name: str,
+    source: str,
+    file: IO[bytes],
+    kind: str,
+    options: ReadOptions,
+) -> tuple[DatasetAnswer, bool]:
+    """Keep the table of a file; return the dataset and whether it was there. Raise as `read_table` and `add`."""
+    built = read_table(file, kind, options, request.app.state.temporary_files)
+    with built.file:
+        added = services.datasets.add(caller.tenant, name, built, source)
+    return DatasetAnswer.of(added.stored), added.replayed
 
 
 def _limiter() -> CapacityLimiter:

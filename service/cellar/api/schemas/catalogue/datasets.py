@@ -3,11 +3,11 @@
 import csv
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator
 
-from cellar.api.schemas.names import Answer, ModelName, time_of
+from cellar.api.schemas.names import PREFIX_SCHEMA, REF_PATTERN, Answer, ModelName, NamePrefix, time_of
 from cellar.datasets.chart import Chart
 from cellar.datasets.options import DateOrder, Duplicates, ReadOptions
 from cellar.datasets.statistics import ColumnStatistics
@@ -120,6 +120,34 @@ class DatasetQuery(Frozen):
         )
 
 
+class ChosenSessions(Frozen):
+    """The sessions whose logged steps become a dataset."""
+
+    prefix: NamePrefix = Field(
+        "", json_schema_extra=PREFIX_SCHEMA, description="The beginning of their names. Default: all."
+    )
+    model: str | None = Field(
+        None,
+        pattern=REF_PATTERN,
+        description="Only sessions of this model, of this version (`name@3`), or that follow this alias (`name@live`).",
+    )
+
+
+class SessionsDatasetRequest(Frozen):
+    """A dataset of the steps that sessions have logged: a series for each row of each session."""
+
+    dataset: ModelName = Field(description="Name of the new dataset.")
+    sessions: ChosenSessions = Field(description="The sessions. Those without a log are left out.")
+    targets: list[Annotated[str, Field(min_length=1, max_length=128)]] | None = Field(
+        None, max_length=4096, description="Columns to be predicted. Default: the targets of the model's readings."
+    )
+    duplicates: Duplicates = Field(
+        "last",
+        description="Which of several steps of a session with the same time is kept: the first, the last, or the mean;"
+        " error: they are refused. After a rewind the last is the one that counts.",
+    )
+
+
 def _listed(text: str | None) -> tuple[str, ...]:
     """Return the items of a list. Raise ValueError."""
     if text is None:
@@ -165,7 +193,7 @@ class DatasetLine(Answer):
 
     dataset: str = Field(description="Its name.")
     digest: str = Field(description="SHA-256 of columns and values: the same readings have the same.")
-    source: str = Field(description="The media type that it was read from.")
+    source: str = Field(description="The media type that it was read from, or `sessions`.")
     created: datetime
     rows: int
     series: int = Field(description="Number of series; 1 if no column names them.")
