@@ -12,6 +12,7 @@ RIGHTS = load_script("rights")
 
 COMMANDS: tuple[tuple[bytes, ...], ...] = (
     (b"SET", b"$", b"", b"PX", b"1000"),
+    (b"DECRBY", b"$", b"1"),
     (b"EXISTS", b"$"),
     (b"EXPIRE", b"$", b"1"),
     (b"GET", b"$"),
@@ -25,6 +26,7 @@ COMMANDS: tuple[tuple[bytes, ...], ...] = (
     (b"HMGET", b"$", b"f"),
     (b"HSET", b"$", b"f", b""),
     (b"HSETNX", b"$", b"f", b""),
+    (b"INCRBY", b"$", b"1"),
     (b"PERSIST", b"$"),
     (b"PEXPIRE", b"$", b"1000"),
     (b"PTTL", b"$"),
