@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from cellar.api.dependencies import Services
 from cellar.api.limits.compile_limit import CompileLimit
 from cellar.api.routes.training.trials import TrialSubmission
+from cellar.datasets.datasets import SWEEP_S as DATASETS_S
 from cellar.engine import KERNEL_REV, KernelCache, self_test
 from cellar.errors import StoreUnavailable
 from cellar.jobs.following import JobFollowing
@@ -232,6 +233,8 @@ class Api(Parts):
             yield repeat(self.services.keys.refresh, self._keys_s, "API keys cannot be read")
         yield repeat(self.quotas.refresh, self._quotas_s, "the limits of tenants cannot be read")
         yield repeat(self.quotas.exchange, EXCHANGE_S, "the use of quotas cannot be exchanged")
+        datasets = self._once(partial(asyncio.to_thread, self.datasets.sweep))
+        yield repeat(datasets, DATASETS_S, "files of datasets that were not stored cannot be searched for")
         finishing = self._once(partial(self._of_each_tenant, self.services.deletions.finish))
         yield repeat(finishing, DELETIONS_S, "deletions of models cannot be finished")
         resuming = partial(self._of_each_tenant, self.services.bulk_deletions.resume)

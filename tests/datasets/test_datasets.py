@@ -1,5 +1,8 @@
 """Datasets are kept, opened and deleted, in a directory and in Redis."""
 
+import multiprocessing
+import os
+import signal
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -7,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cellar.datasets.datasets import SUBMITTED_S, Datasets
+from cellar.datasets.datasets import ABANDONED_S, SUBMITTED_S, Datasets
 from cellar.errors import AlreadyExists, DatasetInUse, DatasetUnknown
 from cellar.ports import BlobStore, Job
+from cellar.ports.catalogue.datasets import StoredDataset
 from cellar.store.catalogue.blobs_directory import FileBlobs
 from cellar.store.catalogue.blobs_redis import RedisBlobs
 from cellar.store.catalogue.datasets import RedisDatasets
@@ -79,6 +83,42 @@ def test_the_same_readings_again_are_no_other_dataset(kept: Kept) -> None:
     assert kept.datasets.open("default", "readings").rows == 2
     if isinstance(kept.blobs, FileBlobs):
         assert len(kept.files()) == 1
+
+
+class Killed(RedisDatasets):
+    """A store whose process is killed when a file is stored and its record is not."""
+
+    def create(self, dataset: StoredDataset) -> StoredDataset | None:  # noqa: ARG002  # it does not get that far
+        """End the process."""
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+
+def add_and_be_killed(redis_url: str, prefix: str, directory: Path) -> None:
+    """Add a dataset in this process, which does not survive it."""
+    clock = Clock()
+    store = Killed(sync_client(redis_url), prefix, clock)
+    blobs = FileBlobs(directory / "blobs")
+    built = build(directory / "tmp", "temp,x\n1,2\n")
+    Datasets(store, blobs, RedisJobs(sync_client(redis_url), prefix), clock).add("default", "dead", built, "text/csv")
+
+
+def test_the_file_of_a_killed_process_is_deleted_later(redis_url: str, tmp_path: Path) -> None:
+    kept = Kept(redis_url, tmp_path, "directory")
+    kept.add()
+    kept.store.announce("default", "readings", kept.datasets.get("default", "readings").blob)  # killed just after
+    arguments = (redis_url, kept.prefix, tmp_path)
+    process = multiprocessing.get_context("spawn").Process(target=add_and_be_killed, args=arguments)
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert (len(kept.files()), kept.datasets.sweep()) == (2, 0)
+    kept.clock.s += 2 * ABANDONED_S
+    assert (kept.datasets.sweep(), kept.datasets.sweep()) == (1, 0)
+    assert (len(kept.files()), kept.datasets.open("default", "readings").rows) == (1, 2)
+    assert not kept.store.announced()
+    with pytest.raises(DatasetUnknown):
+        kept.datasets.get("default", "dead")
 
 
 def test_lists_are_paged_by_name(kept: Kept) -> None:

@@ -1,6 +1,9 @@
 """Files of readings become tables, or errors that name row and column."""
 
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -182,3 +185,9 @@ def test_a_million_series_are_ragged(tmp_path: Path) -> None:
     assert table.series_ids[5] == "device-5"
     assert table.bounds[6] - table.bounds[5] == 2
     assert table.values["x"][table.bounds[5] : table.bounds[6]].tolist() == [5, 1]
+
+
+def test_time_zones_need_no_database_of_the_machine() -> None:
+    code = "from cellar.datasets.columns.time_zone import TimeZone; TimeZone('Europe/Berlin')"
+    environment = os.environ | {"PYTHONTZPATH": "", "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)

@@ -1,13 +1,20 @@
 """Datasets under their names: adds, opens, lists and deletes them."""
 
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from cellar.datasets.ingest import BuiltTable
 from cellar.datasets.storage.table_file import open_table
 from cellar.errors import AlreadyExists, BlobUnknown, DatasetInUse, DatasetUnknown, JobUnknown
 from cellar.ports import BlobStore, Clock, JobStore
-from cellar.ports.catalogue.datasets import DatasetStore, StoredDataset, Table
+from cellar.ports.catalogue.datasets import Announced, DatasetStore, StoredDataset, Table
+
+ABANDONED_S = 3600.0
+"""Time after which the file of a dataset that is not stored will not have one: to copy a file takes minutes."""
+
+SWEEP_S = 600.0
+"""Time between two searches for such files."""
 
 SUBMITTED_S = 60.0
 """Time after which a job that needs a dataset and is not stored will not be: its submission has failed."""
@@ -45,18 +52,41 @@ class Datasets:
         """
         if self.quota is not None:
             self.quota.admit_dataset(tenant, built.size_bytes)
-        blob = self._blobs.put_file(built.file)
+        blob = self._blobs.put_file(built.file, partial(self._store.announce, tenant, dataset))
         found = {name: value for name, value in built._asdict().items() if name != "file"}
         stored = StoredDataset(
             tenant=tenant, dataset=dataset, blob=blob, created_s=self._clock.now_s(), source=source, **found
         )
         other = self._store.create(stored)
+        if other is not None:
+            self._blobs.delete(blob)
+        self._store.settle(blob)
         if other is None:
             return AddedDataset(stored, replayed=False)
-        self._blobs.delete(blob)
         if other.digest != stored.digest:
             raise AlreadyExists(f"there is a dataset {dataset!r} with other readings: delete it, or send another name")
         return AddedDataset(other, replayed=True)
+
+    def sweep(self) -> int:
+        """Delete files whose process was killed, or lost its Redis, before their dataset was stored; return how many.
+
+        Raise StoreUnavailable.
+        """
+        deleted = 0
+        for each in self._store.announced():
+            if self._clock.now_s() - each.since_s < ABANDONED_S:
+                continue
+            if not self._has(each):
+                self._blobs.delete(each.blob)
+                deleted += 1
+            self._store.settle(each.blob)
+        return deleted
+
+    def _has(self, announced: Announced) -> bool:
+        """Return whether a dataset has the announced file."""
+        with suppress(DatasetUnknown):
+            return self._store.get(announced.tenant, announced.dataset).blob == announced.blob
+        return False
 
     def get(self, tenant: str, dataset: str) -> StoredDataset:
         """Return the record of a dataset. Raise DatasetUnknown."""

@@ -1,11 +1,15 @@
 """Blobs, which hold weights, checkpoints and datasets under their SHA-256: protocol of their store."""
 
+from collections.abc import Callable
 from typing import IO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cellar.memory.file_mapping import Memory
+
+Announce = Callable[[str], None]
+"""Takes note of the digest of a blob that will be stored."""
 
 
 class BlobStore(Protocol):
@@ -14,8 +18,11 @@ class BlobStore(Protocol):
     def put(self, data: bytes | memoryview) -> str:
         """Store the bytes and return their digest (lower-case hex). Bytes that are stored are not written again."""
 
-    def put_file(self, file: IO[bytes]) -> str:
-        """Store the bytes of a file and return their digest; the store may keep the file itself."""
+    def put_file(self, file: IO[bytes], announce: Announce | None = None) -> str:
+        """Store the bytes of a file and return their digest; the store may keep the file itself.
+
+        `announce` is called with the digest before anything is stored.
+        """
         ...
 
     def map(self, digest: str) -> NDArray[np.uint8]:

@@ -1,11 +1,12 @@
 """Datasets, which are tables of readings under a name: values and protocol of the store of their records."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from cellar.table import Column, ColumnType, Role, Table
 
-__all__ = ["Column", "ColumnType", "DatasetStore", "Role", "StoredDataset", "Table"]
+__all__ = ["Announced", "Column", "ColumnType", "DatasetStore", "Role", "StoredDataset", "Table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,29 @@ class StoredDataset:
     """The media type that it was read from, or `sessions`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A file that is stored for a dataset, and the dataset, which may not be created."""
+
+    tenant: str
+    dataset: str
+    blob: str
+    since_s: float
+    """When its storing began, seconds since the Unix epoch."""
+
+
 class DatasetStore(Protocol):
     """Stores the records of datasets, and which jobs need them. Synchronous and safe to call from several threads."""
+
+    def announce(self, tenant: str, dataset: str, blob: str) -> None:
+        """Record that a file will be stored for a dataset, so that it can be found if the process is killed."""
+
+    def announced(self) -> Sequence[Announced]:
+        """Return the files that were announced and not settled, of all tenants."""
+        ...
+
+    def settle(self, blob: str) -> None:
+        """Record that an announced file has its dataset, or is deleted; unknown ones are no error."""
 
     def create(self, dataset: StoredDataset) -> StoredDataset | None:
         """Store a dataset. Return None, or, if the name is taken, the dataset that has it."""

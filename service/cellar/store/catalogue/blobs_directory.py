@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cellar.errors import BlobUnknown, StoreUnavailable
 from cellar.memory.file_mapping import PIECE_BYTES, FileMapping, Memory, pieces, sha256
+from cellar.ports.catalogue.blobs import Announce
 from cellar.store.catalogue.blob_parts import checked, read_parts
 
 ABANDONED_S = 24 * 3600.0
@@ -46,8 +47,8 @@ class FileBlobs:
                 self._write(path, data)
         return digest
 
-    def put_file(self, file: IO[bytes]) -> str:
-        """Store a file and return its digest. Raise StoreUnavailable.
+    def put_file(self, file: IO[bytes], announce: Announce | None = None) -> str:
+        """Store a file and return its digest, with which `announce` is called before. Raise StoreUnavailable.
 
         A nameless file of the same file system gets a name; another one is copied.
         """
@@ -55,6 +56,8 @@ class FileBlobs:
             data = memoryview(FileMapping(file.fileno(), 0, prot=mmap.PROT_READ))
             digest = sha256(data)
             path = self._path(digest)
+            if announce is not None:
+                announce(digest)
             if not _holds(path, len(data)):
                 path.parent.mkdir(mode=0o700, exist_ok=True)
                 os.fsync(file.fileno())

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cellar.errors import BlobUnknown, BodyTooLarge, StoreUnavailable
 from cellar.memory.file_mapping import FileMapping, Memory, in_memory, pieces, sha256
+from cellar.ports.catalogue.blobs import Announce
 from cellar.store.catalogue.blob_parts import joined, read_parts
 from cellar.store.connection.scripts import Scripts
 from cellar.store.protocol.errors import redis_errors
@@ -55,9 +56,12 @@ class RedisBlobs:
                 return digest
         raise StoreUnavailable("the blob is being deleted again and again", outcome="not_applied")
 
-    def put_file(self, file: IO[bytes]) -> str:
+    def put_file(self, file: IO[bytes], announce: Announce | None = None) -> str:
         """Store the bytes of a file and return their digest. Raise BodyTooLarge or StoreUnavailable."""
-        return self.put(memoryview(FileMapping(file.fileno(), 0, prot=mmap.PROT_READ)))
+        data = memoryview(FileMapping(file.fileno(), 0, prot=mmap.PROT_READ))
+        if announce is not None and len(data) <= MAX_BLOB_BYTES:
+            announce(sha256(data))
+        return self.put(data)
 
     def map(self, digest: str) -> NDArray[np.uint8]:
         """Return the bytes in memory. Raise as `get`."""

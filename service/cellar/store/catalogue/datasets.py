@@ -1,6 +1,7 @@
 """Records of datasets in Redis, and the jobs that need each. All keys share the hash tag `{datasets}`."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -8,7 +9,7 @@ import redis
 
 from cellar.errors import DatasetUnknown, StoreCorrupt
 from cellar.errors.suggestions import suggestion
-from cellar.ports.catalogue.datasets import Column, StoredDataset
+from cellar.ports.catalogue.datasets import Announced, Column, StoredDataset
 from cellar.ports.clock import Clock
 from cellar.store.connection.scripts import Scripts
 from cellar.store.protocol.errors import redis_errors
@@ -24,6 +25,7 @@ class RedisDatasets:
     def __init__(self, client: redis.Redis, prefix: str, clock: Clock) -> None:
         self._client = client
         self._tag = f"{prefix}:{{datasets}}"
+        self._announced = f"{self._tag}:announced"
         self._clock = clock
         self._scripts = Scripts(client, "dataset")
 
@@ -35,6 +37,23 @@ class RedisDatasets:
                 "create", self._keys(dataset.tenant), [dataset.dataset, record, dataset.size_bytes]
             )
         return None if found is None else _load(dataset.tenant, dataset.dataset, found)
+
+    def announce(self, tenant: str, dataset: str, blob: str) -> None:
+        """Record that a file will be stored for a dataset. Raise StoreUnavailable."""
+        with redis_errors():
+            self._client.hset(self._announced, blob, json.dumps([tenant, dataset, self._clock.now_s()]))
+
+    def announced(self) -> Sequence[Announced]:
+        """Return the files that were announced and not settled. Raise StoreUnavailable."""
+        with redis_errors():
+            found: dict[Any, Any] = self._client.hgetall(self._announced)
+        parts = ((text(blob), json.loads(value)) for blob, value in found.items())
+        return [Announced(tenant, dataset, blob, since_s) for blob, (tenant, dataset, since_s) in parts]
+
+    def settle(self, blob: str) -> None:
+        """Record that an announced file has its dataset, or is deleted. Raise StoreUnavailable."""
+        with redis_errors():
+            self._client.hdel(self._announced, blob)
 
     def get(self, tenant: str, dataset: str) -> StoredDataset:
         """Return a dataset. Raise DatasetUnknown or StoreUnavailable."""
