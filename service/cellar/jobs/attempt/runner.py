@@ -198,7 +198,7 @@ class JobAttempt:
             self.fail(refusal)
             return None
         network, published = self._work.published(result)
-        weights = wire_weights.dump(published)
+        weights = _mark_of(job) + wire_weights.dump(published)
         self._trained = self._retry(lambda: self._blobs.put(weights))
         outcome = {"weights": self._trained, "metrics": _metrics(progress.kept)}
         if network is not None:
@@ -220,7 +220,7 @@ class JobAttempt:
         model = job.spec["model"]
         parent = model if "@" in model else None
         network = self._network(job, outcome)
-        weights = self._retry(lambda: self._blobs.get(outcome["weights"]))
+        weights = self._retry(lambda: self._blobs.get(outcome["weights"])).removeprefix(_mark_of(job))
         version = self._retry(
             lambda: self._registry.publish(
                 job.tenant,
@@ -291,6 +291,14 @@ def _stop_asked() -> Iterator[threading.Event]:
 def _place(progress: Progress) -> str:
     """Return the place of the newest update."""
     return f"epoch {progress.epoch} of {progress.epochs}, batch {progress.update} of {progress.updates}"
+
+
+def _mark_of(job: Job) -> bytes:
+    """Return the prefix of the stored weights of a trial: equal weights of another sweep are another blob.
+
+    So a sweep that has ended deletes its own alone.
+    """
+    return job.job.encode() if SWEEP in job.spec else b""
 
 
 def _metrics(kept: EpochRecord | None) -> dict[str, float]:

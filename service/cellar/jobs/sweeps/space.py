@@ -16,8 +16,23 @@ MOST_TRIALS = 1000
 DIGITS = 6
 """Significant digits of a sampled number, so that it can be read and sent again."""
 
+FIXED = ("data", "model", "publish")
+"""Fields of the job that all trials have in common, so that their losses can be compared."""
+
 Parameters = Mapping[str, Any]
 """Values or ranges by the name of a field: a list, or a mapping with `min`, `max`, `scale`, `count` and `integer`."""
+
+
+def check_names(parameters: Parameters, fixed: tuple[str, ...] = FIXED) -> None:
+    """Raise InvalidInput for a field that is the same in all trials."""
+    for name in parameters:
+        if path_of(name)[0] in fixed:
+            raise InvalidInput(
+                "all trials of this sweep have this field in common",
+                pointer=_pointer(name),
+                expected=f"another field than {', '.join(fixed)}",
+                actual=name,
+            )
 
 
 def grid(parameters: Parameters) -> list[dict[str, Any]]:
@@ -44,13 +59,18 @@ def sample(parameters: Parameters, seed: int, number: int) -> dict[str, Any]:
     return {name: _drawn(given, float(random.random())) for name, given in parameters.items()}
 
 
+def _pointer(name: str) -> str:
+    """Return the place of a parameter in the request, as a JSON pointer."""
+    return f"/parameters/{name.replace('~', '~0').replace('/', '~1')}"
+
+
 def _listed(name: str, given: Any) -> list[Any]:
     if isinstance(given, list):
         return given
     if given.get("count") is None:
         raise InvalidInput(
             "a range has no values of a grid without their number",
-            pointer=f"/parameters/{name.replace('~', '~0').replace('/', '~1')}/count",
+            pointer=f"{_pointer(name)}/count",
             expected="a list of values, or a range with `count`",
             actual="a range without it",
         )
@@ -100,7 +120,7 @@ def applied(template: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str,
         except (AttributeError, IndexError, TypeError, ValueError):
             raise InvalidInput(
                 "there is no such place in the job",
-                pointer=f"/parameters/{name.replace('~', '~0').replace('/', '~1')}",
+                pointer=_pointer(name),
                 expected="the name of a field, as optimiser.learning_rate or /layers/0/hidden_size",
                 actual=name,
             ) from None

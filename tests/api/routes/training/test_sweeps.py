@@ -111,6 +111,22 @@ async def test_a_halving_trains_the_best_longer_and_a_lost_trial_ends_alone(
     assert (await work(client, cancelled["sweep"]))["state"] == "cancelled"
 
 
+async def test_the_end_of_a_sweep_leaves_equal_weights_of_another(
+    service: tuple[httpx.AsyncClient, Settings],
+) -> None:
+    client, _ = service
+    body = {"job": JOB | {"model": "model@1", "publish": "always"}, "parameters": {"seed": [7]}}
+    published = (await client.post("/v1/sweeps", json=body)).json()
+    forgotten = (await client.post("/v1/sweeps", json=body | {"publish": None})).json()
+    for sweep in (published, forgotten):
+        await asyncio.to_thread(run_job, "default", sweep["trials"][0]["job"])
+    async with asyncio.timeout(120):
+        events = await client.get(f"/v1/sweeps/{forgotten['sweep']}/events")
+    assert "event: end" in events.text
+    done = await work(client, published["sweep"])
+    assert (done["state"], done["error"]) == ("succeeded", None)
+
+
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
@@ -121,6 +137,9 @@ async def test_a_halving_trains_the_best_longer_and_a_lost_trial_ends_alone(
         ({"parameters": {"seed": list(range(100)), "epochs": list(range(1, 100))}}, "/parameters"),
         ({"parameters": {"seed": {"min": 2, "max": 1}}}, "/parameters/seed"),
         ({"parameters": {}}, "/parameters"),
+        ({"parameters": {"data.layout": ["TF"]}}, "/parameters/data.layout"),
+        ({"parameters": {"/model": ["model@1"]}}, "/parameters/~1model"),
+        ({"parameters": {"epochs": [1, 2]}, "search": {"type": "halving"}}, "/parameters/epochs"),
         ({"search": {"type": "bayes"}}, "/search"),
         ({"job": JOB | {"model": "none"}}, None),
         ({"job": JOB | {"epochs": 0}}, "/job/epochs"),

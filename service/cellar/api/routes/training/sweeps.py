@@ -46,6 +46,7 @@ from cellar.errors import (
 )
 from cellar.jobs.dataset import pack_dataset
 from cellar.jobs.sweeps.plan import first_trials, ranked
+from cellar.jobs.sweeps.space import FIXED, check_names
 from cellar.nn.training.data.dataset import Dataset
 from cellar.ports import JobPlace
 
@@ -87,6 +88,7 @@ async def create_sweep(
         template, search = body.template(), body.search.model_dump(mode="json")
         template["model"] = services.registry.get(caller.tenant, body.job.model).ref
         parameters = body.model_dump(mode="json", include={"parameters"})["parameters"]
+        check_names(parameters, (*FIXED, "epochs") if search["type"] == "halving" else FIXED)
         trials = first_trials(search, parameters, body.job.epochs)
         check_trials(services.jobs, caller.tenant, template, trials, data)
         others = body.model_dump(mode="json", include={"publish", "max_parallel"})
