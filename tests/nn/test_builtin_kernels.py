@@ -1,13 +1,19 @@
 """What an image warms is what a service then needs."""
 
+import numpy as np
 import pytest
 
 from cellar.engine import kernel_texts
+from cellar.jobs.recipe.plan import make_plan
+from cellar.jobs.recipe.request import ForecastData
 from cellar.nn.builtin_kernels import builtin_kernels
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
+from tests.jobs.recipe.tables import hourly
 
 TEXTS = set(builtin_kernels())
+
+RECIPE = ForecastData.model_validate({"dataset": "readings", "targets": ["temp"], "horizon": 6})
 
 
 @pytest.mark.parametrize(
@@ -23,6 +29,14 @@ def test_networks_of_built_in_layers_need_no_other_kernel(recurrent: dict[str, s
     ]
     network = Network(NetworkSpec.model_validate({"in_size": 1, "layers": layers}))
     assert set(kernel_texts([layer.cell for layer in network.layers], training=True)) <= TEXTS
+
+
+def test_the_recipe_for_a_dataset_needs_no_other_kernel() -> None:
+    plan = make_plan(hourly(20, volts=np.arange(480.0)), RECIPE, {})
+    whole = Network(plan.network)
+    trained = [layer.cell for layer in Network(plan.trained_network).layers]
+    assert set(kernel_texts([layer.cell for layer in whole.layers])) <= TEXTS
+    assert set(kernel_texts(trained, training=True)) <= TEXTS
 
 
 def test_no_kernel_is_compiled_twice() -> None:

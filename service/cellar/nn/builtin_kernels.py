@@ -6,6 +6,7 @@ from cellar.engine import Cell, kernel_texts
 from cellar.engine.self_test import golden_cells
 from cellar.nn.execution.array_functions import CLIP, NORM, SUM, cell
 from cellar.nn.model.layers import LAYERS
+from cellar.nn.model.layers.readings import ReadingsSpec
 from cellar.nn.training.losses import LOSSES
 from cellar.nn.training.optimisers import OPTIMISERS
 
@@ -27,6 +28,7 @@ def _differentiated() -> Iterator[Cell]:
 
 
 def _plain() -> Iterator[Cell]:
+    yield from ReadingsSpec.forward_cells(_SIZE)
     for optimiser in OPTIMISERS:
         yield cell(optimiser.equations, {"x": _SIZE, "w": _SIZE})
     for text in (SUM, NORM, CLIP):

@@ -34,6 +34,7 @@ class DenseSpec(LayerSpec):
 
     @classmethod
     def cells(cls, size: int) -> Iterator[Cell]:
-        """Yield the cell of each activation."""
+        """Yield the cell of each activation, and the one of a matrix alone."""
         for activation in get_args(Activation):
             yield cls(out_size=size, activation=activation).build(size, "").cell
+        yield cls(out_size=size, bias=False).build(size, "").cell

@@ -1,17 +1,18 @@
 """Readings: columns of a table as the input of a network, scaled, with what is missing filled and said."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from cellar.engine import Signal, build_cell
+from cellar.engine import Cell, Signal, build_cell
 from cellar.errors import InvalidInput
 from cellar.nn.model.initialisers import Exact
 from cellar.nn.model.layer import Layer, make_layer
 from cellar.nn.model.lowering import LayerSpec, NetworkBuilder
 from cellar.nn.readings.calendar import zone_of
-from cellar.nn.readings.cells import ReadingsCell, cells_of
+from cellar.nn.readings.cells import LAG, PLAIN, VALUES, ReadingsCell, cells_of
 from cellar.nn.readings.columns import (
     MAX_COLUMNS,
     CategoryColumn,
@@ -97,6 +98,13 @@ class ReadingsSpec(LayerSpec):
             if cell.features:
                 outputs += found[cell.part]
         return tuple(outputs)
+
+    @classmethod
+    def forward_cells(cls, size: int) -> Iterator[Cell]:
+        """Yield the cells that a recipe for a dataset uses: numbers, categories and differences. None is trained."""
+        yield build_cell(VALUES.strip(), {"in": size, "values": size})
+        yield build_cell(PLAIN.strip(), {"in": size, "values": size})
+        yield build_cell(f"{LAG}output = v - before".strip(), {"in": size, "lag": size})
 
     def _check_fitted(self, pointer: str) -> None:
         for at, column in enumerate(self.columns):
