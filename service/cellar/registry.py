@@ -28,6 +28,7 @@ from cellar.model_index import ModelIndex
 from cellar.nn.execution.bf16_error import rounding_error
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.execution.network_cache import NetworkCache
+from cellar.nn.forecasting.scores import Scorer
 from cellar.nn.learning.bptt_network import BpttNetwork
 from cellar.nn.learning.readout_network import ReadoutNetwork
 from cellar.nn.model.network import Network
@@ -74,6 +75,11 @@ class RunnableModel:
     """The memory that it takes, without what it shares."""
     shared: CompiledNetwork | None = None
     """The network without weights, which it shares with other models."""
+
+    @property
+    def scorer(self) -> Scorer | None:
+        """Scores the readings of its steps; None if they have no score."""
+        return Scorer.of(self.network.network) if isinstance(self.network, BoundNetwork) else None
 
 
 class Registry(ModelIndex):

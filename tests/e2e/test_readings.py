@@ -26,7 +26,7 @@ def send(service: Replica, session: str, step: int) -> Any:
 
     def answered() -> "httpx.Response | None":
         try:
-            body = {"input": ROWS[step], "step": step}
+            body = {"input": ROWS[step], "step": step, "score": True}
             answer = httpx.post(f"{service.url}/v1/sessions/{session}/step", json=body, timeout=30)
         except httpx.TransportError:
             return None
@@ -34,27 +34,33 @@ def send(service: Replica, session: str, step: int) -> Any:
 
     answer = wait_until(answered, 60, "the step is answered")
     assert answer.status_code == 200, answer.text
-    return answer.json()["output"]
+    return answer.json()["output"], answer.json()["score"]
 
 
 def test_a_killed_process_loses_no_reading_and_a_stream_has_the_same_bits(private: dict[str, str]) -> None:
-    network = network_of(fitted(COLUMNS, weather()), {"type": "recurrent", "cell": "gru", "hidden_size": 3}).document
+    gru = {"type": "recurrent", "cell": "gru", "hidden_size": 3}
+    forecast = {"type": "forecast", "targets": [{"name": "temp", "shift": 15}], "head": {"distribution": "gaussian"}}
+    network = network_of(fitted(COLUMNS, weather()), gru, {"type": "dense", "out_size": 2}, forecast).document
     with serving(private | {"CELLAR_PROCESSES": "2"}) as service:
         for path, body in (
             ("models", {"name": "weather", "network": network}),
             *(("sessions", {"session": name, "model": "weather"}) for name in ("killed", "stream", "whole")),
         ):
             httpx.post(f"{service.url}/v1/{path}", json=body, timeout=60).raise_for_status()
-        outputs = []
+        answers = []
         for step in range(len(ROWS)):
             if step in (5, 10):
                 os.kill(service.children("api")[step // 10], signal.SIGKILL)
-            outputs.append(send(service, "killed", step))
-            assert send(service, "killed", step) == outputs[-1]
-        whole = httpx.post(f"{service.url}/v1/sessions/whole/sequence", json={"inputs": ROWS}, timeout=60)
-        assert whole.json()["outputs"] == outputs
+            answers.append(send(service, "killed", step))
+            assert send(service, "killed", step) == answers[-1]
+        outputs, scores = map(list, zip(*answers, strict=True))
+        assert [score is None for (score,) in scores] == [step % 3 == 1 or step == 0 for step in range(len(ROWS))]
+        body = {"inputs": ROWS, "score": True}
+        whole = httpx.post(f"{service.url}/v1/sessions/whole/sequence", json=body, timeout=60)
+        assert (whole.json()["outputs"], whole.json()["score"]) == (outputs, scores)
         with connect(service.url.replace("http", "ws", 1) + "/v1/sessions/stream/stream") as stream:
             stream.recv(timeout=30)
             for step, row in enumerate(ROWS):
-                stream.send(json.dumps({"input": row, "step": step, "id": step}))
-            assert [json.loads(stream.recv(timeout=60))["output"] for _ in ROWS] == outputs
+                stream.send(json.dumps({"input": row, "step": step, "id": step, "score": True}))
+            replies = [json.loads(stream.recv(timeout=60)) for _ in ROWS]
+            assert [(reply["output"], reply["score"]) for reply in replies] == answers

@@ -187,6 +187,7 @@ class ExactModel:
     network: ExactNetwork
     size_bytes: int = 1000
     shared: None = None
+    scorer: None = None
 
 
 class ExactModels:

@@ -24,6 +24,9 @@ class Answer:
     """Number of the input since the session or stream was opened, or since its state file was begun; from 1."""
     version: int = 0
     """Number of the version that ran the request, if the session follows an alias and the version is known; else 0."""
+    score: Any = None
+    """If it was asked for, how surprising the reading of each target was, nested as the output, NaN for no score. None
+    if it was not kept."""
 
 
 def version_of(model: str | None) -> int:

@@ -88,6 +88,7 @@ from cellar.ports.sessions.record import (
     SessionRecord,
     SessionSummary,
 )
+from cellar.ports.sessions.scores import join_scores, split_scores
 from cellar.ports.sessions.steps import (
     ROW,
     ROW_LEFT_OUT,

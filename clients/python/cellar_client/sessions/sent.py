@@ -45,12 +45,18 @@ class Sent:
     rows: Rows
     before: str
     number: int
+    score: bool = False
+    """Whether scores are asked for."""
 
     def request(self, path: str) -> Request:
         """Return the HTTP request to a session at a path."""
-        if not isinstance(self.inputs, np.ndarray):
+        if self.score or not isinstance(self.inputs, np.ndarray):
             name, kind = ("inputs", "sequence") if self.sequence else ("input", "step")
-            document = {name: self.inputs, "position": self.before, **self.rows.members()}
+            inputs = self.inputs
+            if isinstance(inputs, np.ndarray):
+                inputs = _as_json(self.rows.without_padding(inputs) if self.sequence else inputs)
+            document = {name: inputs, "position": self.before, **self.rows.members()}
+            document |= {"score": True} if self.score else {}
             return Request("POST", f"{path}/{kind}", json.dumps(document).encode(), JSON)
         if not self.sequence:
             body: dict[str, Any] = {"input": _as_json(self.inputs), "position": self.before}
@@ -80,4 +86,5 @@ class Sent:
         output = document["outputs" if self.sequence else "output"]
         array = None if output is None else np.array(output, np.float32)
         version = version_of(document.get("model"))
-        return Answer(array, document["step"], document["position"], replayed, self.number, version)
+        score = None if document.get("score") is None else np.array(document["score"], np.float32)
+        return Answer(array, document["step"], document["position"], replayed, self.number, version, score)

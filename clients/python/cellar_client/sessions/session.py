@@ -76,20 +76,21 @@ class SessionCore(SessionOperations):
         packed = pending["inputs"]
         inputs = packed["readings"] if "readings" in packed else unpack_array(packed)
         rows = Rows.of(pending.get("reset", False), pending.get("rows"), pending.get("lengths"))
-        entry = Sent(inputs, pending["sequence"], rows, found["position"], self.count + 1)
+        score = pending.get("score", False)
+        entry = Sent(inputs, pending["sequence"], rows, found["position"], self.count + 1, score)
         try:
             self.recovered = yield from self.finish(entry)
         except ReplayExpired as problem:  # it was applied, and others have stepped the session since
             self.recovered = self.note(entry, Answer(None, 0, problem.position or "", True, entry.number))
 
-    def begin(self, inputs: Inputs, rows: Rows = ALL, *, sequence: bool = False) -> Sent:
+    def begin(self, inputs: Inputs, rows: Rows = ALL, *, sequence: bool = False, score: bool = False) -> Sent:
         """Return a request as the next one, after it was written to the state file."""
         array: Any = as_readings(inputs)
         if array is None:
             array = as_floats(inputs)
             if array.ndim == sequence:  # numbers of a model with one input
                 array = array.reshape(-1, 1) if sequence else array.reshape(1)
-        entry = Sent(array, sequence, rows, self.position, self.count + 1)
+        entry = Sent(array, sequence, rows, self.position, self.count + 1, score)
         self._save(entry)
         return entry
 
@@ -115,16 +116,19 @@ class SessionCore(SessionOperations):
         self.position, self.count = answer.position, entry.number
         return answer
 
-    def step(self, inputs: Inputs, reset: Reset = False, *, rows: Numbers | None = None) -> Operation[Answer]:
+    def step(
+        self, inputs: Inputs, reset: Reset = False, *, rows: Numbers | None = None, score: bool = False
+    ) -> Operation[Answer]:
         """Apply one step, (F) or (B, F), and return its answer.
 
         A step of a model with readings may be a dictionary by the names of columns, or one for each row: None and NaN
         are missing readings, and times may be datetimes.
 
         `reset` puts rows into the initial state before it: all, or a boolean for each. `rows` are the numbers of those
-        that the inputs have; the others take no part in the step.
+        that the inputs have; the others take no part in the step. With `score` the answer says how surprising the
+        readings were, if the model forecasts them.
         """
-        return (yield from self.finish(self.begin(inputs, Rows.of(reset, rows))))
+        return (yield from self.finish(self.begin(inputs, Rows.of(reset, rows), score=score)))
 
     def sequence(
         self,
@@ -133,14 +137,15 @@ class SessionCore(SessionOperations):
         *,
         rows: Numbers | None = None,
         lengths: Numbers | None = None,
+        score: bool = False,
     ) -> Operation[Answer]:
         """Apply several steps, (T, F) or (T, B, F), all or none. A table with a row for each step gives a table.
 
         `reset` puts rows into the initial state before the first step, or with (T, B) booleans before any step. `rows`
         are the numbers of those that the inputs have, and `lengths` how many steps each of them has; outputs of a row
-        behind its last step are NaN.
+        behind its last step are NaN. `score` is as of `step`.
         """
-        entry = self.begin(inputs, Rows.of(reset, rows, lengths), sequence=True)
+        entry = self.begin(inputs, Rows.of(reset, rows, lengths), sequence=True, score=score)
         answer = yield from self.finish(entry)
         return replace(answer, output=same_kind(inputs, answer.output))
 
@@ -186,4 +191,5 @@ class SessionCore(SessionOperations):
             inputs = entry.inputs
             packed = pack_array(inputs) if hasattr(inputs, "dtype") else {"readings": inputs}
             pending = {"inputs": packed, "sequence": entry.sequence, **entry.rows.members()}
+            pending |= {"score": True} if entry.score else {}
         self._file.save({"count": self.count, "position": self.position, "pending": pending})

@@ -138,6 +138,7 @@ def _of_json(
     command = StepCommand(
         session, inputs, identity, body.reset, deadline_s, kind, layout, pointer, is_finite=True, rows=rows
     )
+    command.scored = body.score
     if written is not None:
         command.readings = written.readings
     return command

@@ -40,6 +40,8 @@ def row_as_json(result: StepResult) -> bytes:
     document = {"output": numbers, "step": position.step, "position": str(position)}
     if result.model is not None:
         document["model"] = result.model
+    if result.command.scored:
+        document["score"] = scores_of(result)
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
@@ -56,6 +58,8 @@ def _place_of(result: StepResult) -> dict[str, Any]:
     place: dict[str, Any] = {"step": position.step, "position": str(position)}
     if result.model is not None:
         place["model"] = result.model
+    if result.command.scored:
+        place["score"] = scores_of(result)
     return place
 
 
@@ -72,3 +76,12 @@ def numbers_of(result: StepResult) -> Any:
     """
     outputs, layout = result.outputs, result.command.layout
     return None if outputs is None else laid_out(outputs, layout).astype(_FLOAT64)
+
+
+def scores_of(result: StepResult) -> Any:
+    """Return the scores for JSON, nested as the outputs with a number for each target; None if they were not kept."""
+    if result.scores is None:
+        return None
+    rows = result.command.inputs.shape[1]
+    scores = np.frombuffer(result.scores, _FLOAT32).reshape(result.steps, rows, -1)
+    return laid_out(scores, result.command.layout).astype(_FLOAT64)

@@ -8,7 +8,7 @@ import orjson
 from numpy.typing import NDArray
 
 from cellar.api.decoding.frame_answers import Outcome, packed_answers
-from cellar.api.decoding.step_output import NAMES, numbers_of
+from cellar.api.decoding.step_output import NAMES, numbers_of, scores_of
 from cellar.api.errors.problems import embedded
 from cellar.api.http.body import PROMPT_BYTES
 from cellar.api.websocket.connection.interface import BINARY, TEXT, Message
@@ -97,6 +97,8 @@ class Replies:
             raise LongAnswer
         else:
             document[NAMES[command.kind]] = numbers_of(result)
+        if command.scored:
+            document["score"] = scores_of(result)
         if result.replayed:
             document["replayed"] = True
         if result.model is not None:

@@ -79,9 +79,7 @@ class Rollout:
         self._is_direct = self._layer.horizon > 1 or (ask.horizon == 1 and ask.paths is None)
         if network.whole_sequences:
             raise InvalidInput("the model reads whole sequences, so its sessions have no state to forecast from")
-        self._has_spread = (
-            self._layer.levels is not None or self._layer.distribution is not None or self._layer.residuals is not None
-        )
+        self._has_spread = self._layer.has_spread
         if ask.levels is not None and not self._has_spread:
             raise InvalidInput(
                 "the model answers one number for each step, and no residuals were measured",
@@ -225,6 +223,16 @@ def _last_outputs(network: Network, state: Floats, given: Floats | None) -> Floa
     return np.ascontiguousarray(state[:, place.offset : place.offset + place.size])
 
 
+def read_targets(network: Network, layer: ForecastSpec) -> dict[int, int]:
+    """Return for each target the input that has its readings: of that name, or all in order. Empty if none has any."""
+    count = len(layer.targets)
+    if network.readings is not None:
+        layout, names = network.readings.layout, [target.name for target in layer.targets]
+        place = {column.name: layout.offsets[at] for at, column in layout.numbers}
+        return {output: place[name] for output, name in enumerate(names) if name in place}
+    return {number: number for number in range(count)} if network.in_size == count else {}
+
+
 def _feedback(network: Network, layer: ForecastSpec, given: Mapping[int, int] | None) -> dict[int, int]:
     """Return the input that each target becomes. Without a request all outputs are inputs, in order, or have a name."""
     count = len(layer.targets)
@@ -238,12 +246,9 @@ def _feedback(network: Network, layer: ForecastSpec, given: Mapping[int, int] | 
                     actual=f"{output}: {number}",
                 )
         return dict(given)
-    if network.readings is not None:
-        layout, names = network.readings.layout, [target.name for target in layer.targets]
-        place = {column.name: layout.offsets[at] for at, column in layout.numbers}
-        return {output: place[name] for output, name in enumerate(names) if name in place}
-    if network.in_size == count:
-        return {number: number for number in range(count)}
+    found = read_targets(network, layer)
+    if found or network.readings is not None:
+        return found
     raise InvalidInput(
         "it is not known which outputs become inputs of the next step",
         pointer="/feedback",

@@ -94,6 +94,8 @@ class StepCommand:
     """The trace that the request is part of (W3C Trace Context); None without one, or while traces are off."""
     readings: Readings | None = None
     """Inputs that the model has to read; with rows, `inputs` are zeros until then. None: plain numbers."""
+    scored: bool = False
+    """Whether the answer has scores: how surprising the readings were."""
 
 
 @dataclass(slots=True)
@@ -113,6 +115,8 @@ class StepResult:
     """Whether the same request had been applied before."""
     model: str | None = None
     """The version that ran the steps, `name@3`, if the session follows an alias and the version is known."""
+    scores: bytes | None = None
+    """Float32, little endian, (T, rows, targets), NaN for no score; None if they were not asked for or not kept."""
 
     @property
     def version(self) -> int:

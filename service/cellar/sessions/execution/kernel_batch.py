@@ -9,8 +9,9 @@ import numpy as np
 from cellar.errors import CellarError, OutputNotFinite, StateNotFinite, StepFailed
 from cellar.ports import DIGEST_BYTES, Floats, Mask, Position, RowFlags, SessionRecord
 from cellar.sessions.execution.row_schedule import Ints, RowSchedule
+from cellar.sessions.execution.scores import with_scores
 from cellar.sessions.requests.request import StepRequest
-from cellar.sessions.values.model_protocol import Network, Run, Sizes
+from cellar.sessions.values.model_protocol import Network, Run, Scorer, Sizes
 from cellar.sessions.values.position import advance, each_digest
 from cellar.sessions.values.row_flags import resets_only
 
@@ -220,6 +221,13 @@ def run_together(works: list[BatchItem], executor: Executor | None, most_steps: 
     return inputs.shape[1], inputs.shape[0]
 
 
+def _score(work: BatchItem, scorer: Scorer) -> None:
+    """Add scores to the outputs of a work that has run; it has one request."""
+    if work.bad_step < 0:
+        flags, output = work.requests[0].flags, b"".join(work.outputs)
+        work.outputs = [with_scores(scorer, work.record.state, work.inputs, output, flags)]
+
+
 def _network_id(work: BatchItem) -> int:
     return id(work.network)
 
@@ -258,6 +266,8 @@ def _take_results(works: Sequence[BatchItem], chunks: Sequence[Floats], run: Run
                 work.left -= steps
             else:
                 work.take_scheduled(work.schedule, run, slice(row, end))
+            if work.requests[0].scorer is not None and not work.left:
+                _score(work, work.requests[0].scorer)
         except Exception as error:
             work.failure = error
         row = end

@@ -27,7 +27,7 @@ from cellar.ports import (
     StepResult,
 )
 
-FORMAT = 3
+FORMAT = 4
 """Number of the format of messages: to be raised with each change of it."""
 
 GREETING = f"cellar {__version__} steps {FORMAT} python {sys.version_info.major}.{sys.version_info.minor}\n".encode()
@@ -107,12 +107,13 @@ def pack_command(number: int, after: int, command: StepCommand) -> Plain:
         None if rows is None else _pack_rows(rows),
         command.traceparent,
         None if command.readings is None else (command.readings.rows, pack_outcome(command.readings.refusal)),
+        command.scored,
     )
 
 
 def command_of(packed: Plain) -> StepCommand:
     """Return the command of a tuple, without its number, its predecessor and its pointer."""
-    _, _, tenant, session, shape, inputs, identity, reset, *options, rows, traceparent, readings = packed
+    _, _, tenant, session, shape, inputs, identity, reset, *options, rows, traceparent, readings, scored = packed
     deadline_s, kind, layout, is_finite, came_s = options
     return StepCommand(
         _make(SessionKey, (tenant, session)),
@@ -129,6 +130,7 @@ def command_of(packed: Plain) -> StepCommand:
         None,
         traceparent,
         None if readings is None else Readings(readings[0], _error_of(*readings[1])),
+        scored,
     )
 
 
@@ -167,7 +169,7 @@ def pack_outcome(outcome: Outcome) -> Plain:
     """Return a result or an error as a tuple. An error that is not a CellarError becomes an InternalError."""
     if isinstance(outcome, StepResult):
         position, output, replayed = outcome.position, outcome.output, outcome.replayed
-        return (*position, outcome.steps, output, replayed, outcome.model)
+        return (*position, outcome.steps, output, replayed, outcome.model, outcome.scores)
     error = outcome if isinstance(outcome, CellarError) else InternalError()
     return (error.slug, {name: _plain(value) for name, value in vars(error).items()})
 
@@ -176,8 +178,8 @@ def outcome_of(packed: Plain, command: StepCommand) -> Outcome:
     """Return the result or the error of a tuple."""
     if len(packed) == 2:
         return _error_of(*packed)
-    epoch, step, digest, steps, output, replayed, model = packed
-    return StepResult(command, _make(Position, (epoch, step, digest)), steps, output, replayed, model)
+    epoch, step, digest, steps, output, replayed, model, scores = packed
+    return StepResult(command, _make(Position, (epoch, step, digest)), steps, output, replayed, model, scores)
 
 
 def pack_changes(changes: StepChanges, model: str | None) -> Plain:

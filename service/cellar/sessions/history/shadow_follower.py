@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cellar.errors import CellarError, StoreUnavailable
-from cellar.ports import Commit, Floats, SessionKey, Shadow, ShadowStore
+from cellar.ports import Commit, Floats, SessionKey, Shadow, ShadowStore, split_scores
 from cellar.sessions.execution.kernel_batch import CALL_ROW_STEPS, CHUNK_STEPS, stack_chunks
 from cellar.sessions.history.log_replay import LAST
 from cellar.sessions.service.sessions import Sessions
@@ -227,7 +227,7 @@ def _run_together(works: Sequence[Followed], kernels: Executor) -> Sequence[Shad
 def _after(work: Followed, outputs: Floats, state: bytes) -> Shadow | None:
     """Return the shadow after steps with these outputs (T, rows, out_size)."""
     changes = [change for commit in work.commits for change in commit.changes]
-    own = np.frombuffer(b"".join([change.output for change in changes]), "<f4")
+    own = np.frombuffer(b"".join([split_scores(change.output)[0] for change in changes]), "<f4")
     if own.size != outputs.size:
         return None
     apart = np.abs(own.reshape(outputs.shape).astype(np.float64) - outputs)

@@ -9,10 +9,11 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from cellar.errors import DeadlineExceeded, NotReached
-from cellar.ports import Floats, Identity, Position, RowFlags, SessionKey, StepCommand, StepResult
+from cellar.ports import Floats, Identity, Position, RowFlags, SessionKey, StepCommand, StepResult, split_scores
 from cellar.sessions.requests.admission import NO_SIZE, Admission, ModelQueue, Size
 from cellar.sessions.requests.request_state import ANSWERED, DISPATCHED, WAITING, IllegalTransition, RequestState
 from cellar.sessions.requests.waiting import wait_for
+from cellar.sessions.values.model_protocol import Scorer
 from cellar.sessions.values.position import Kind
 from cellar.sessions.values.row_flags import flags_of, place_rows
 
@@ -245,7 +246,7 @@ class Request(PendingResult[Result], ABC):
 class StepRequest(Request[StepResult]):
     """A request for steps."""
 
-    __slots__ = ("command", "flags", "inputs", "shape", "size")
+    __slots__ = ("command", "flags", "inputs", "scorer", "shape", "size")
 
     def __init__(
         self,
@@ -264,6 +265,8 @@ class StepRequest(Request[StepResult]):
         """(T, rows, in_size): those of the command, or of one step of its batch."""
         self.flags = flags
         """Rows that are reset or left out; None if there are none."""
+        self.scorer: Scorer | None = None
+        """Scores its readings; None if no scores were asked for, or the model is not known yet."""
         steps, rows, _ = self.shape = inputs.shape
         self.size = (rows, steps)
 
@@ -271,9 +274,13 @@ class StepRequest(Request[StepResult]):
         self, position: Position, steps: int, output: bytes | None, replayed: bool, model: str | None = None
     ) -> None:
         """Answer the steps."""
+        scores = None
+        if output is not None and len(output) & 3:
+            output, scores = split_scores(output)
         if self.command.rows is not None and output is not None:
             output = self._of_numbered_rows(output, steps)
-        self.finish(StepResult(self.command, position, steps, output, replayed, model))
+            scores = None if scores is None else self._of_numbered_rows(scores, steps)
+        self.finish(StepResult(self.command, position, steps, output, replayed, model, scores))
 
     @property
     def numbers(self) -> Sequence[int] | None:

@@ -46,9 +46,9 @@ def _may_share(request: StepRequest, record: SessionRecord) -> bool:
 
     A request with an Idempotency-Key may not, because its answer is stored by itself. Requests of a session that keeps
     earlier states may not, because it keeps the states before each commit. Steps that some rows take no part in run in
-    several calls.
+    several calls. Scores need the state before the steps.
     """
-    is_plain = request.flags is None or resets_only(request.flags)
+    is_plain = (request.flags is None or resets_only(request.flags)) and not request.command.scored
     return is_plain and request.identity.key is None and not record.meta.history
 
 

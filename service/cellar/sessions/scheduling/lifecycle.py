@@ -164,7 +164,7 @@ class Lifecycle:
             if request.count > 1 and not self._rules.may_go_as_one(request, record):
                 request = queue.take_apart()[0]
                 request.begin(request.tried_s)
-            self._rules.check_steps(queue, request, record, network.network)
+            self._rules.check_steps(queue, request, record, served.model)
             request.enter_model(self._admission, served.queue)
             if queue.waiting:
                 self._rules.join(queue, record, served)

@@ -49,7 +49,7 @@ class SessionQueue:
         record, known = self.record, self.served
         if record is None or known is None or self.checked_shape is None or self.current or self.waiting:
             return None
-        if not isinstance(request, StepRequest) or request.shape != self.checked_shape:
+        if not isinstance(request, StepRequest) or request.shape != self.checked_shape or request.command.scored:
             return None
         if request.count > 1 or request.flags is not None or request.predecessor is not None:
             return None

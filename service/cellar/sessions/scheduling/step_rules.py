@@ -7,6 +7,7 @@ from cellar.errors import CellarError, ShapeMismatch
 from cellar.memory.request_memory import RequestMemory
 from cellar.ports import Floats, RowFlags, SessionMeta, SessionRecord
 from cellar.sessions.execution.model_cache import LoadedModel
+from cellar.sessions.execution.scores import scorer_of
 from cellar.sessions.requests.request import StepRequest
 from cellar.sessions.scheduling.commit_builder import (
     check_finite,
@@ -20,7 +21,7 @@ from cellar.sessions.scheduling.readings import check_readings, read_request
 from cellar.sessions.scheduling.session_queues import SessionQueue
 from cellar.sessions.values.deleted_model import state_not_stored
 from cellar.sessions.values.limits import SessionLimits
-from cellar.sessions.values.model_protocol import Sizes
+from cellar.sessions.values.model_protocol import Model, Sizes
 
 USUAL_NUMBERS = 1024
 """Outputs up to this many numbers are not counted: of as many requests as may wait they take 16 MiB."""
@@ -63,11 +64,14 @@ class StepRules:
         check_readings(inputs, flags, sizes)
         check_state(record, sizes)
 
-    def check_steps(self, queue: SessionQueue, request: StepRequest, record: SessionRecord, sizes: Sizes) -> None:
+    def check_steps(self, queue: SessionQueue, request: StepRequest, record: SessionRecord, model: Model) -> None:
         """Raise a CellarError if the steps of a request cannot be run on the record, unless their shape was checked.
 
         Reserve the memory of large outputs. Such steps are checked each time.
         """
+        sizes = model.network.network
+        if request.command.scored:
+            request.scorer = scorer_of(model)
         if request.shape == queue.checked_shape and request.flags is None and record is queue.record:
             return
         if request.command.readings is not None:

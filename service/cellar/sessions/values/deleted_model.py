@@ -77,6 +77,7 @@ class GoneModel:
     network: DeletedNetwork
     size_bytes: int = 0
     shared: None = None
+    scorer: None = None
 
     @classmethod
     def of(cls, tenant: str, meta: SessionMeta) -> "GoneModel":

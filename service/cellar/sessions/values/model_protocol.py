@@ -206,6 +206,19 @@ class SharedNetwork(Protocol):
         """The memory that it takes now, in bytes."""
 
 
+class Scorer(Protocol):
+    """Scores how surprising the readings of steps are."""
+
+    def last(self, state: bytes, rows: int) -> Floats:
+        """Return the last outputs (rows, out_size) in the state of a session, 0 before its first step."""
+
+    def score(self, inputs: Floats, before: Floats) -> Floats:
+        """Return scores (T, rows, targets) of inputs (T, rows, in_size); NaN: no score.
+
+        `before` (T, rows, out_size) are the outputs of the step before each.
+        """
+
+
 class Model(Protocol):
     """A loaded version of a model."""
 
@@ -220,6 +233,10 @@ class Model(Protocol):
     @property
     def size_bytes(self) -> int:
         """Memory that the loaded version takes, without what it shares, in bytes."""
+
+    @property
+    def scorer(self) -> Scorer | None:
+        """Scores the readings of its steps; None if they have no score."""
 
     @property
     def shared(self) -> SharedNetwork | None:

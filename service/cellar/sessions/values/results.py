@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellar.ports import CommittedChange, Floats, Position, SessionKey, SessionMeta
+from cellar.ports import CommittedChange, Floats, Position, SessionKey, SessionMeta, split_scores
 
 
 @dataclass(slots=True)
@@ -107,4 +107,4 @@ def outputs_of(change: CommittedChange, rows: int) -> Floats | None:
     """Return the outputs (steps, rows, features) of a change, None if they are not stored."""
     if change.output is None or not change.steps:
         return None
-    return np.frombuffer(change.output, dtype="<f4").reshape(change.steps, rows, -1)
+    return np.frombuffer(split_scores(change.output)[0], dtype="<f4").reshape(change.steps, rows, -1)

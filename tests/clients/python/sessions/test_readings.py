@@ -16,6 +16,23 @@ COLUMNS: list[dict[str, Any]] = [
     {"kind": "time", "name": "at", "elapsed": True},
 ]
 
+FORECAST: dict[str, Any] = {
+    "type": "forecast",
+    "targets": [{"name": "temp"}],
+    "residuals": {"levels": [0.1, 0.9], "values": [-0.5, 0.5]},
+}
+
+
+def test_an_answer_has_the_scores_that_were_asked_for(client: Client) -> None:
+    cell = {"type": "recurrent", "cell": {"equations": "h = 0.5 * h + 0.5 * x"}, "hidden_size": 1}
+    client.models.create("scored", {"in_size": 1, "layers": [cell, FORECAST]})
+    session = client.session(model="scored")
+    assert session.step(3).score is None
+    assert session.step(4, score=True).score.tolist() == [5]
+    whole = client.session(model="scored").sequence(np.array([[3], [4]], np.float32), score=True)
+    assert (np.isnan(whole.score).tolist(), whole.score[1].tolist()) == ([[True], [False]], [5])
+    assert whole.output.tolist() == [[1.5], [2.75]]
+
 
 def test_a_step_may_be_readings_by_name(client: Client, tmp_path: Path) -> None:
     network = network_of(fitted(COLUMNS, weather()), {"type": "dense", "out_size": 2}).document

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from cellar.ports import split_scores
 from cellar.sessions.events.subscription import End, EventId, Gap, NewEvent, Notice
 
 MEDIA_TYPE = "text/event-stream"
@@ -79,7 +80,8 @@ def _new_event(notice: NewEvent, rows: int) -> bytes:
         "outputs": None,
     }
     if event.output is not None and event.steps:
-        data["outputs"] = np.frombuffer(event.output, "<f4").reshape(event.steps, rows, -1).astype(np.float64)
+        outputs = np.frombuffer(split_scores(event.output)[0], "<f4")
+        data["outputs"] = outputs.reshape(event.steps, rows, -1).astype(np.float64)
     return _text(event.kind, data, f"{notice.id.incarnation.hex()}-{notice.id.revision}")
 
 

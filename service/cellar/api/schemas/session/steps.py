@@ -41,6 +41,15 @@ LENGTHS = (
     " outputs are null, or NaN in npy. Default: all steps."
 )
 
+SCORE = (
+    "Whether the answer has scores: how far each target's reading was from the forecast for it, in half widths of the"
+    " interval of 80%. The model has a forecast layer with intervals."
+)
+SCORES = (
+    "If asked for, a number for each target, nested as the output; null for one without a reading, or before the first"
+    " forecast. null as a whole if the request is repeated and was made without `score`, or its output is not kept."
+)
+
 
 class Identified(Frozen):
     """Steps with an identity, by which a repeated request is recognised."""
@@ -66,6 +75,7 @@ class Advance(Identified):
 
     reset: ResetOfSteps = False
     rows: Counts | None = Field(None, description=ROWS)
+    score: bool = Field(False, description=SCORE)
 
     def choice(self, flags: RowFlags | None) -> RowChoice | None:
         """Return which rows take part, None if all do; `flags` are of rows that the inputs leave out."""
@@ -198,6 +208,7 @@ class StepAnswer(Answer):
     step: int
     position: str
     model: str | None = Field(None, description=RAN_BY)
+    score: StepOutput | None = Field(None, description=SCORES)
 
 
 class SequenceAnswer(Answer):
@@ -210,3 +221,4 @@ class SequenceAnswer(Answer):
     step: int
     position: str
     model: str | None = Field(None, description=RAN_BY)
+    score: SequenceOutputs | None = Field(None, description=SCORES)

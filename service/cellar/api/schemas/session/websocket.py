@@ -7,7 +7,7 @@ from pydantic import Field
 from cellar.api.schemas.names import RAN_BY, Answer, Name, PositionText
 from cellar.api.schemas.numbers import SequenceOutputs, StepOutput
 from cellar.api.schemas.problems import Problem
-from cellar.api.schemas.session.steps import POSITION, InPlaceOfHeaders, SequenceRequest, StepRequest
+from cellar.api.schemas.session.steps import POSITION, SCORES, InPlaceOfHeaders, SequenceRequest, StepRequest
 from cellar.nn.spec.base import Frozen
 
 SESSION = "The session. Required on a socket for many sessions, optional on that of one session."
@@ -72,6 +72,7 @@ class StepReply(Located):
     )
     replayed: bool | None = Field(None, description="Whether the step was applied before.")
     model: str | None = Field(None, description=RAN_BY)
+    score: StepOutput | None = Field(None, description=SCORES)
 
 
 class SequenceReply(Located):
@@ -83,6 +84,7 @@ class SequenceReply(Located):
     )
     replayed: bool | None = Field(None, description="Whether the sequence was applied before.")
     model: str | None = Field(None, description=RAN_BY)
+    score: SequenceOutputs | None = Field(None, description=SCORES)
 
 
 class ProblemReply(Told):

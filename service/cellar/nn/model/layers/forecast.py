@@ -121,6 +121,11 @@ class ForecastSpec(LayerSpec):
         return self.head.quantiles if isinstance(self.head, Quantiles) else None
 
     @property
+    def has_spread(self) -> bool:
+        """Whether forecasts have quantiles: of the head, or of residuals."""
+        return self.head != "point" or self.residuals is not None
+
+    @property
     def each(self) -> int:
         """The outputs of a target and step."""
         if self.distribution is not None:
