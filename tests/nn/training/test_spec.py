@@ -45,7 +45,7 @@ def test_a_bare_name_stands_for_the_defaults() -> None:
         ({"optimiser": {"type": "adam", "epsilon": 0}}, ("optimiser", "adam", "epsilon")),
         ({"optimiser": {"type": "sgd", "clip_norm": 0}}, ("optimiser", "sgd", "clip_norm")),
         ({"optimiser": {"type": "sgd", "weight_decay": "0"}}, ("optimiser", "sgd", "weight_decay")),
-        ({"optimiser": {"type": "sgd", "schedule": "linear"}}, ("optimiser", "sgd", "schedule")),
+        ({"optimiser": {"type": "sgd", "schedule": "quadratic"}}, ("optimiser", "sgd", "schedule")),
         (
             {"optimiser": {"type": "sgd", "schedule": {"type": "step"}}},
             ("optimiser", "sgd", "schedule", "step", "every"),
