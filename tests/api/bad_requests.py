@@ -61,6 +61,7 @@ WRONG_NUMBERS = [
             slug=slug,
         )
         for text, slug in NUMBERS
+        if text != "null"  # a target that is null does not count
     ),
 ]
 

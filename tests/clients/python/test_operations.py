@@ -16,6 +16,7 @@ GRU = {"in_size": 2, "layers": [{"type": "recurrent", "cell": "gru", "hidden_siz
 
 SCHEMAS = {"ModelLineDocument": "ModelLine", "VersionDocument": "VersionLine", "StateDocument": "StateLine"}
 SCHEMAS |= {"ParameterDocument": "ParameterLine", "TrainingSettings": "JobRequest"}
+SCHEMAS |= {"DatasetLineDocument": "DatasetLine"}
 """Names of schemas that are not those of the documents."""
 
 

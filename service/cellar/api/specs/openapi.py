@@ -62,6 +62,7 @@ TAGS = {
     "past": "Earlier states, logs, replays and other versions.",
     "datasets": "Files of readings that are kept as tables.",
     "jobs": "Training jobs.",
+    "sweeps": "Searches for the best settings of a training job.",
     "keys": "API keys, and tickets that stand for one for some seconds.",
     "limits": "Quotas of tenants, and limits of the service.",
     "metrics": "Metrics for Prometheus, and statistics for people.",

@@ -36,8 +36,8 @@ class ForecastTarget(Frozen):
     offset: Finite = Field(0.0, description="Added to the target before its logarithm.")
 
 
-class Quantiles(Frozen):
-    """A number for each of these quantiles."""
+class QuantileHead(Frozen):
+    """A head with a number for each of these quantiles."""
 
     quantiles: Levels
 
@@ -51,12 +51,12 @@ class Distributed(Frozen):
 def _head_kind(value: Any) -> str:
     if isinstance(value, Distributed) or (isinstance(value, dict) and "distribution" in value):
         return "distribution"
-    return "quantiles" if isinstance(value, dict | Quantiles) else "point"
+    return "quantiles" if isinstance(value, dict | QuantileHead) else "point"
 
 
 Head = Annotated[
     Annotated[Literal["point"], Tag("point")]
-    | Annotated[Quantiles, Tag("quantiles")]
+    | Annotated[QuantileHead, Tag("quantiles")]
     | Annotated[Distributed, Tag("distribution")],
     Discriminator(_head_kind),
 ]
@@ -118,7 +118,7 @@ class ForecastSpec(LayerSpec):
     @property
     def levels(self) -> tuple[float, ...] | None:
         """The quantiles that the outputs are; None without any."""
-        return self.head.quantiles if isinstance(self.head, Quantiles) else None
+        return self.head.quantiles if isinstance(self.head, QuantileHead) else None
 
     @property
     def has_spread(self) -> bool:
