@@ -78,6 +78,7 @@ async def test_other_changes_are_read_from_the_log(edit: str, versions: Service)
     assert (await present(shadows, key)).steps == shadow.steps + 1
 
 
+@pytest.mark.pure
 async def test_many_shadows_of_a_model_share_a_call_and_are_not_read(
     versions: Service, commands: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +110,7 @@ async def test_many_shadows_of_a_model_share_a_call_and_are_not_read(
         assert (found.behind, found.shadow.steps) == (0, 3)
 
 
+@pytest.mark.pure
 async def test_nothing_is_sent_for_shadows_that_are_idle(versions: Service, commands: list[bytes]) -> None:
     shadows = shadows_of(versions)
     for _ in range(10):

@@ -131,6 +131,7 @@ async def test_sessions_are_stepped_from_their_compact_form(redis_url: str, star
     assert [await state(service, key) for key in keys] == [history([1, 2, 3])] * 40
 
 
+@pytest.mark.pure
 async def test_missing_sessions_are_read_in_one_round_trip(service: Service) -> None:
     keys = [await begin(service) for _ in range(40)]
     await step(service, keys[0], 1)
