@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -164,3 +165,9 @@ def test_an_evaluation_of_a_job_on_arrays_is_refused_for_its_version_alone(shop:
     found = evaluation_of(job)
     assert found is not None
     assert refusal_of(job, found) is None
+
+
+def test_fields_may_be_null(shop: Workshop) -> None:
+    nothing: dict[str, Any] = {name: None for name, each in TrainingSpec.model_fields.items() if each.default is None}
+    assert "target_weights" in nothing
+    assert submit(shop, **nothing).state == "queued"

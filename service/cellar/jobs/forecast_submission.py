@@ -34,7 +34,8 @@ def asked_of(model: str, data: ForecastData, sent: Mapping[str, Any], layers: An
 
 def sent_fields(training: TrainingSpec) -> dict[str, Any]:
     """Return the fields of a run that a request gave, as JSON. Raise InvalidInput for one that cannot be chosen."""
-    sent = {name: json.loads(training.model_dump_json(include={name}))[name] for name in training.model_fields_set}
+    # Documents do not have members that are null unless they have always been there.
+    sent: dict[str, Any] = json.loads(training.model_dump_json(include=training.model_fields_set))
     for name in NOT_FOR_DATASETS:
         if name in sent:
             raise InvalidInput(
