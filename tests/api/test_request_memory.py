@@ -1,4 +1,4 @@
-"""Bodies that never end hold a bounded part of the process, whoever reads them, and prevent no step."""
+"""Bodies that never end take a bounded amount of memory in every route, and steps still run."""
 
 import gzip
 import json

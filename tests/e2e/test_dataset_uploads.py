@@ -21,7 +21,7 @@ def bytes_held(directory: Path) -> int:
         try:
             if str(link.readlink()).startswith(str(directory)):
                 found += link.stat().st_size
-        except OSError:  # it is closed meanwhile, or belongs to somebody else
+        except OSError:  # the file was closed meanwhile, or the process has another owner
             continue
     return found
 

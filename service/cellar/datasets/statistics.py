@@ -13,7 +13,7 @@ from cellar.table import Column, Table
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 MOST_SHOWN = 100
-"""Most categories whose counts are told, the most frequent first."""
+"""The most categories in an answer, each with its count, the most frequent first."""
 
 _HALF = 1 << 16
 

@@ -126,7 +126,7 @@ async def test_inputs_without_names_are_numbered_and_rows_of_a_session_are_serie
     [
         ({"prefix": "rooms/silent"}, 409, "none of the 1 sessions has a log", None),
         ({"prefix": "idle"}, 409, "hold no steps yet", None),
-        ({"prefix": "nobody"}, 422, "no such sessions", "/sessions"),
+        ({"prefix": "unknown"}, 422, "no such sessions", "/sessions"),
         ({"model": "nothing"}, 422, "no such sessions", "/sessions"),
         ({}, 422, "other columns", "/sessions/model"),
         ({"prefix": 7}, 422, "", "/sessions/prefix"),
