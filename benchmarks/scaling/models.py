@@ -12,9 +12,9 @@ from benchmarks.scaling.scene import CLIENTS, Row, Scene, grown
 from benchmarks.serving import contestants, copies
 from benchmarks.serving.bars import Bar
 from benchmarks.serving.http import post
+from cellar.models.registry import Registry
 from cellar.nn.model.spec import NetworkSpec
 from cellar.ports.clock import SystemClock
-from cellar.registry import Registry
 from cellar.store.catalogue.blobs_redis import RedisBlobs
 from cellar.store.catalogue.models import RedisModels
 from cellar.store.topology.factory import sync_client

@@ -1,6 +1,6 @@
 """The entry points of the processes: the api (`serve`), the worker (`work`) and its child (`run_job`), and `warm`.
 
-Together with `cellar.assembly`, which creates and connects the parts, this is the composition root.
+Together with `cellar.assembly.service`, which creates and connects the parts, this is the composition root.
 """
 
 import resource
@@ -17,24 +17,24 @@ from cellar.api.middleware.access import Access
 from cellar.api.middleware.node_routing import Nodes
 from cellar.api.outcomes.outcome import Outcomes
 from cellar.api.outcomes.request_log import RequestLog
-from cellar.assembly import Api, Parts
+from cellar.assembly.service import Api, Parts
+from cellar.assembly.stores import Stores
 from cellar.embedded.place import Place
 from cellar.engine import KernelCache, host_target, is_known, self_test, target_here
 from cellar.errors import StartupError
 from cellar.jobs import worker
 from cellar.jobs.attempt import runner
 from cellar.metrics.process_metrics import ProcessMetrics
+from cellar.models.registry import Registry
 from cellar.nn.builtin_kernels import builtin_kernels
 from cellar.ports.peers import Peers
 from cellar.process import allow_all_files, connections_within, return_large_blocks, yield_to_others
-from cellar.registry import Registry
 from cellar.server import make_server, report
 from cellar.settings import Settings
 from cellar.settings.limit_table import MACHINE
 from cellar.store.connection import outages
 from cellar.store.protocol.url import parse
 from cellar.store.topology.factory import check_version, sync_client
-from cellar.store_assembly import Stores
 
 
 def create_app(settings: Settings, peers: Peers | None = None, metrics: ProcessMetrics | None = None) -> FastAPI:

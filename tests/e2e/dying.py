@@ -11,7 +11,7 @@ from typing import Any
 
 from cellar.cli import commands
 from cellar.embedded.serve import serve
-from cellar.registry import Registry
+from cellar.models.registry import Registry
 from cellar.settings import Settings
 from cellar.store.catalogue.models import RedisModels
 from cellar.store.sessions.model_uses import RedisModelUses

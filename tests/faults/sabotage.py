@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from cellar import assembly
+from cellar.assembly import service as assembly
 from cellar.cli import commands
 from cellar.embedded.serve import serve
 from cellar.ports import Change

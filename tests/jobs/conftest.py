@@ -16,12 +16,12 @@ from cellar.jobs.attempt.runner import Fit
 from cellar.jobs.queue import JobQueue
 from cellar.jobs.submission import Jobs, Publish
 from cellar.jobs.sweeper import Sweeper
+from cellar.models.registry import Registry
 from cellar.nn.model.spec import NetworkSpec
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import fit
 from cellar.ports import Job, JobStore, Lease
-from cellar.registry import Registry
 from cellar.store.catalogue.blobs_redis import RedisBlobs
 from cellar.store.catalogue.datasets import RedisDatasets
 from cellar.store.catalogue.jobs import RedisJobs

@@ -14,8 +14,8 @@ from cellar.errors import CellarError
 from cellar.jobs.attempt import runner
 from cellar.jobs.queue import JobQueue
 from cellar.jobs.submission import Jobs
+from cellar.models.registry import Registry
 from cellar.nn.model.spec import NetworkSpec
-from cellar.registry import Registry
 from cellar.store.catalogue.blobs_redis import RedisBlobs
 from cellar.store.catalogue.jobs import RedisJobs
 from cellar.store.catalogue.models import RedisModels

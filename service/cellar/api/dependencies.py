@@ -15,9 +15,9 @@ from cellar.jobs.submission import Jobs
 from cellar.jobs.sweeps.sweeps import Sweeps
 from cellar.keys.key_ring import KeyRing
 from cellar.metrics.process_metrics import ProcessMetrics
+from cellar.models.registry import Registry
 from cellar.ports import Caller
 from cellar.quotas.quotas import Quotas
-from cellar.registry import Registry
 from cellar.sessions.events.hub import EventHub
 from cellar.sessions.history.history import SessionHistory
 from cellar.sessions.history.logged_steps import SessionLogs

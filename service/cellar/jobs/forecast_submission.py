@@ -7,12 +7,12 @@ from typing import Any
 from cellar.errors import InvalidInput, ModelUnknown
 from cellar.jobs.recipe.plan import Plan, make_plan, plan_again, window_bytes
 from cellar.jobs.recipe.request import ForecastData
+from cellar.models.registry import Registry
 from cellar.nn.model.network import Network
 from cellar.nn.training.memory import PROCESS_BYTES, WEIGHT_COPIES
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.update.window_memory import WINDOW_BYTES
 from cellar.ports import ModelVersion
-from cellar.registry import Registry
 from cellar.table import Table
 
 NOT_FOR_DATASETS = ("state", "warmup")

@@ -16,6 +16,7 @@ from cellar.jobs.job_blobs import delete_blobs
 from cellar.jobs.options import DEFAULTS, OPTIONS, JobOptions
 from cellar.jobs.queue import JobQueue
 from cellar.jobs.recipe.request import ForecastData
+from cellar.models.registry import Registry
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.defaults import resolve
 from cellar.nn.training.spec import TrainingSpec
@@ -23,7 +24,6 @@ from cellar.nn.training.trainer import Extent, check
 from cellar.nn.training.update.window_memory import WINDOW_BYTES
 from cellar.ports import BlobStore, Clock, Job, JobState, JobStore, ModelVersion, UnendedJob
 from cellar.ports.catalogue.datasets import StoredDataset
-from cellar.registry import Registry
 from cellar.table import Table
 
 logger = logging.getLogger(__name__)

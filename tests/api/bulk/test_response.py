@@ -18,7 +18,7 @@ from benchmarks.frames import pack_steps, unpack_answers
 from cellar.api.bulk import replies, window
 from cellar.api.bulk.response import BulkResponse
 from cellar.api.bulk.window import Window
-from cellar.api.decoding import frame_answers
+from cellar.api.decoding.steps import frame_answers
 from cellar.api.routes.session.bulk import READERS, WRITERS
 from cellar.errors import Overloaded
 from cellar.main import create_app

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellar.api.decoding.step_body import NO_QUERY
+from cellar.api.decoding.steps.step_body import NO_QUERY
 from cellar.api.fast_http.head_template import MOST_HEAD_BYTES, HeadTemplate, form_of
 from cellar.api.fast_http.request_head import Terms
 from cellar.ports import ANYBODY, Caller

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.frames import pack_steps
-from cellar.api.decoding.step_order import Place, place_of
+from cellar.api.decoding.steps.step_order import Place, place_of
 from cellar.api.websocket import requests
 from cellar.api.websocket.requests import Resume, SessionNames, read_frame, read_text
 from cellar.api.websocket.submissions import Several, Submission

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cellar.api.decoding.step_order import MOST_FAILURES, Order, Place, place_of
+from cellar.api.decoding.steps.step_order import MOST_FAILURES, Order, Place, place_of
 from cellar.errors import NotReached, Overloaded
 from cellar.ports import Identity, Position, StepCommand
 from cellar.sessions.requests.request import PendingSteps

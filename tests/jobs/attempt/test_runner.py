@@ -11,13 +11,13 @@ from cellar.engine import TRAINING_REV
 from cellar.errors import StartupError
 from cellar.jobs.attempt.runner import Fit
 from cellar.jobs.warnings import evaluation_of, warnings_of
+from cellar.models.registry import Registry
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.progress import Progress, Weights
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import fit
 from cellar.ports import Lease, ModelVersion
-from cellar.registry import Registry
 from cellar.store.catalogue.jobs import RedisJobs
 from cellar.store.catalogue.models import RedisModels
 from tests.jobs.conftest import TRAINING, Clock, Workshop, walks

@@ -7,7 +7,7 @@ import orjson
 
 from cellar.api.bulk.failed_lines import FailedLines
 from cellar.api.decoding.state_body import parts_of_layers
-from cellar.api.decoding.step_fast_json import plain_object
+from cellar.api.decoding.steps.step_fast_json import plain_object
 from cellar.api.errors.problems import embedded
 from cellar.api.http.body import decode_in_thread, validated
 from cellar.api.schemas.names import dump_members

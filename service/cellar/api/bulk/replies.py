@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 
 from cellar.api.bulk.requests import BulkStep
-from cellar.api.decoding.frame_answers import packed_answers
-from cellar.api.decoding.step_input import pointing
-from cellar.api.decoding.step_output import document_of
+from cellar.api.decoding.steps.frame_answers import packed_answers
+from cellar.api.decoding.steps.step_input import pointing
+from cellar.api.decoding.steps.step_output import document_of
 from cellar.api.errors.problems import INTERNAL, embedded
 from cellar.api.errors.step_counts import count_answer
 from cellar.errors import CellarError

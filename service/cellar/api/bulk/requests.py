@@ -5,9 +5,9 @@ from itertools import repeat
 from time import monotonic
 from typing import Any, NamedTuple
 
-from cellar.api.decoding.frame_record import command_of, identity_of
-from cellar.api.decoding.step_fast_json import plain_object, plain_step
-from cellar.api.decoding.step_input import sequence_of_json, session_key, step_of_json
+from cellar.api.decoding.steps.frame_record import command_of, identity_of
+from cellar.api.decoding.steps.step_fast_json import plain_object, plain_step
+from cellar.api.decoding.steps.step_input import sequence_of_json, session_key, step_of_json
 from cellar.api.http.body import PROMPT_BYTES, decode_in_thread, validated
 from cellar.api.limits.round_robin import RoundRobin
 from cellar.api.schemas.session.steps import SequenceLine, StepLine

@@ -12,7 +12,7 @@ from cellar.api.bulk.failed_lines import FailedLines
 from cellar.api.bulk.replies import AnswerWriter, FrameAnswers, LineAnswers
 from cellar.api.bulk.requests import BulkStep, Reader
 from cellar.api.bulk.window import Group, Window
-from cellar.api.decoding.step_order import MOST_FAILURES, Chain, Place, behind, place_of
+from cellar.api.decoding.steps.step_order import MOST_FAILURES, Chain, Place, behind, place_of
 from cellar.api.http.body import PROMPT_BYTES
 from cellar.api.http.full_duplex import Duplex, parts_of
 from cellar.errors import CellarError, Overloaded, PositionConflict, Regressed, WriterUnknown

@@ -10,8 +10,8 @@ import numpy as np
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from cellar.api.decoding.step_input import pointing
-from cellar.api.decoding.step_output import as_json, laid_out, row_as_json
+from cellar.api.decoding.steps.step_input import pointing
+from cellar.api.decoding.steps.step_output import as_json, laid_out, row_as_json
 from cellar.api.dependencies import Services
 from cellar.api.errors.problems import internal_error, problem_of, response_of
 from cellar.api.errors.step_counts import count_error

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from starlette.datastructures import Headers as MediaHeaders
 from starlette.requests import Request
 
-from cellar.api.decoding.step_body import NO_QUERY, TYPES, Decoder, Kind, decoder_of, query_of
+from cellar.api.decoding.steps.step_body import NO_QUERY, TYPES, Decoder, Kind, decoder_of, query_of
 from cellar.api.http.body import JSON, PROMPT_BYTES, body_type
 from cellar.api.http.negotiation import answer_type
 from cellar.api.http.path_segments import SEGMENT, name_in_target

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cellar.api.decoding.readings import written_rows
+from cellar.api.decoding.steps.readings import written_rows
 from cellar.api.errors.validation_errors import below
 from cellar.api.http.body import validated
 from cellar.api.schemas.session.sequence_stream import LongStep, LongSteps

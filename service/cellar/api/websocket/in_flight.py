@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from cellar.api.decoding.step_order import Order
+from cellar.api.decoding.steps.step_order import Order
 from cellar.api.websocket.submissions import Several, Submission, fault_of
 from cellar.sessions.forwarding.forwarded import PendingBatch
 from cellar.sessions.requests.request import PendingSteps

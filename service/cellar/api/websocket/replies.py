@@ -7,8 +7,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from cellar.api.decoding.frame_answers import Outcome, packed_answers
-from cellar.api.decoding.step_output import NAMES, numbers_of, scores_of
+from cellar.api.decoding.steps.frame_answers import Outcome, packed_answers
+from cellar.api.decoding.steps.step_output import NAMES, numbers_of, scores_of
 from cellar.api.errors.problems import embedded
 from cellar.api.http.body import PROMPT_BYTES
 from cellar.api.websocket.connection.interface import BINARY, TEXT, Message

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from cellar.api.decoding.frame_record import command_of, identity_of
-from cellar.api.decoding.step_fast_json import plain_object, plain_step
-from cellar.api.decoding.step_input import sequence_of_json, session_key, step_of_json
-from cellar.api.decoding.step_order import Place, place_of
+from cellar.api.decoding.steps.frame_record import command_of, identity_of
+from cellar.api.decoding.steps.step_fast_json import plain_object, plain_step
+from cellar.api.decoding.steps.step_input import sequence_of_json, session_key, step_of_json
+from cellar.api.decoding.steps.step_order import Place, place_of
 from cellar.api.errors.synonyms import synonym
 from cellar.api.errors.validation_errors import shown
 from cellar.api.http.body import validated

@@ -8,7 +8,7 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.api.decoding.step_order import Place, behind
+from cellar.api.decoding.steps.step_order import Place, behind
 from cellar.api.errors.step_counts import count_answer
 from cellar.api.websocket.close_codes import ends
 from cellar.errors import (

@@ -17,13 +17,13 @@ from cellar.jobs.attempt.work import Tables, Work, work_of
 from cellar.jobs.options import JobOptions
 from cellar.jobs.submission import PROMOTED, SWEEP, publish_of
 from cellar.jobs.verdict import refusal_of
+from cellar.models.registry import Registry
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.nn.training.checkpoint import check_revision
 from cellar.nn.training.progress import EpochRecord, Progress
 from cellar.nn.training.trainer import fit
 from cellar.ports import BlobStore, Job, JobStore
-from cellar.registry import Registry
 from cellar.wire.arrays import weights as wire_weights
 
 logger = logging.getLogger(__name__)

@@ -11,6 +11,7 @@ from cellar.jobs.forecast_submission import PLAN
 from cellar.jobs.recipe.plan import read_plan
 from cellar.jobs.recipe.run import ForecastRun
 from cellar.jobs.submission import training_spec
+from cellar.models.registry import Registry
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
@@ -20,7 +21,6 @@ from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import evaluate
 from cellar.ports import BlobStore, Job
 from cellar.ports.catalogue.datasets import StoredDataset
-from cellar.registry import Registry
 from cellar.table import Table
 
 Weights = Mapping[str, Floats]

@@ -26,9 +26,9 @@ from cellar.errors import (
 from cellar.jobs.submission import Jobs, publish_of
 from cellar.jobs.sweeps.plan import OPEN, best, changed, first_trials, next_rung
 from cellar.jobs.warnings import evaluation_of
+from cellar.models.registry import Registry
 from cellar.ports import BlobStore, Clock, Job, Sweep, SweepStore, Trial
 from cellar.ports.failure_log import FailureLog
-from cellar.registry import Registry
 
 logger = logging.getLogger(__name__)
 

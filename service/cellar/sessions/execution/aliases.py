@@ -23,7 +23,7 @@ _REFERENCE = re.compile(MODEL_REFERENCE)
 
 
 class AliasSource(Protocol):
-    """Where aliases come from; `cellar.registry.Registry` is one. Called on threads."""
+    """Where aliases come from; `cellar.models.registry.Registry` is one. Called on threads."""
 
     def alias(self, tenant: str, name: str, alias: str) -> Alias | None:
         """Return an alias, None if there is none."""

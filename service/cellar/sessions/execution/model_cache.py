@@ -31,7 +31,7 @@ LOADERS = 4
 
 
 class ModelSource(AliasSource, Protocol):
-    """Where models come from; `cellar.registry.Registry` is one. Called on threads."""
+    """Where models come from; `cellar.models.registry.Registry` is one. Called on threads."""
 
     def get(self, tenant: str, ref: str) -> ModelVersion:
         """Return the version that a reference, `name` or `name@3`, means now. Raise ModelUnknown."""

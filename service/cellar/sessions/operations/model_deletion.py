@@ -28,7 +28,7 @@ EVERY_S = 5.0
 
 
 class Catalogue(Protocol):
-    """The methods of `cellar.registry.Registry` that a deletion needs. Called on threads."""
+    """The methods of `cellar.models.registry.Registry` that a deletion needs. Called on threads."""
 
     def get(self, tenant: str, ref: str) -> ModelVersion:
         """Return the version `name@3`. Raise ModelUnknown."""

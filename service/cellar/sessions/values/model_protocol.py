@@ -1,7 +1,8 @@
 """Protocols of what sessions need of a model: a network that runs, the layout of its states, and its version.
 
-`cellar.registry.RunnableModel` implements them with networks of `cellar.nn` and graphs of `cellar.onnx_graph`. They
-mention no layers, weights or kernels: tests of sessions count steps exactly with a network of three integers."""
+`cellar.models.registry.RunnableModel` implements them with networks of `cellar.nn` and graphs of `cellar.onnx_graph`.
+They mention no layers, weights or kernels: tests of sessions count steps exactly with a network of three integers.
+"""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor

@@ -8,9 +8,9 @@ import httpx
 import numpy as np
 import pytest
 
+from cellar.assembly.stores import Stores
 from cellar.main import create_app
 from cellar.settings import Settings
-from cellar.store_assembly import Stores
 from tests.api.conftest import running, with_own_keys
 from tests.datasets.files import build
 

@@ -55,12 +55,12 @@ from cellar.errors import (
     TypeMismatch,
 )
 from cellar.interchange.check import Check, difference_of, largest_difference
-from cellar.model_index import ModelFilter
+from cellar.models.index import ModelFilter
+from cellar.models.registry import Registry
 from cellar.nn.model.network import Network
 from cellar.onnx_graph.graph_network import open_graph
 from cellar.onnx_graph.publishing.host import GraphFile
 from cellar.ports import Caller, ModelVersion
-from cellar.registry import Registry
 from cellar.wire.arrays import tensors
 
 NameCursor = Annotated[

@@ -6,9 +6,9 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cellar.api.decoding.step_body import TYPES, decoder_of, query_of
-from cellar.api.decoding.step_input import pointing
-from cellar.api.decoding.step_output import as_json, laid_out
+from cellar.api.decoding.steps.step_body import TYPES, decoder_of, query_of
+from cellar.api.decoding.steps.step_input import pointing
+from cellar.api.decoding.steps.step_output import as_json, laid_out
 from cellar.api.dependencies import Parts, Services
 from cellar.api.errors.problems import answers
 from cellar.api.errors.step_counts import count_error, count_result

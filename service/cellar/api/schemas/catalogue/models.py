@@ -12,7 +12,7 @@ from cellar.api.schemas.numbers import Data, nested
 from cellar.engine import KERNEL_REV
 from cellar.interchange.check import TOLERANCE, Check
 from cellar.interchange.safetensors import Names
-from cellar.model_index import ListedModel
+from cellar.models.index import ListedModel
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.nn.spec.base import Frozen

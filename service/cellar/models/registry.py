@@ -24,7 +24,7 @@ from cellar.engine import KernelCache
 from cellar.errors import AlreadyExists, BlobUnknown, CellarError, InvalidInput, ModelUnknown
 from cellar.interchange.imported import ImportedNetwork
 from cellar.memory.file_mapping import Memory, in_memory, sha256
-from cellar.model_index import ModelIndex
+from cellar.models.index import ModelIndex
 from cellar.nn.execution.bf16_error import rounding_error
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.execution.network_cache import NetworkCache

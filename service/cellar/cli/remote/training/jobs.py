@@ -11,7 +11,7 @@ import typer
 from cellar.cli.console import Mistake, confirm, progress, say, show_json, show_members, show_table
 from cellar.cli.options import ApiKey, Json, Url, Yes
 from cellar.cli.remote.connection import Service, pages, path_of
-from cellar.cli.remote.job_events import events, line_of
+from cellar.cli.remote.training.job_events import events, line_of
 
 app = typer.Typer(name="jobs", help="List, show, follow, cancel, retry and delete training jobs.")
 

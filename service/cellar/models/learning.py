@@ -7,6 +7,7 @@ import numpy as np
 
 from cellar.engine import Floats
 from cellar.errors import InvalidInput
+from cellar.models.registry import Registry, RunnableModel
 from cellar.nn.execution.executable import BoundNetwork
 from cellar.nn.learning.bptt_network import BpttNetwork, bptt_learning_of, training_of
 from cellar.nn.learning.learnt import Learnt
@@ -16,7 +17,6 @@ from cellar.nn.model.network import Network
 from cellar.nn.training.update.trained_parameters import TrainedParameters
 from cellar.nn.training.update.weight_vector import joined, named
 from cellar.ports import ModelVersion
-from cellar.registry import Registry, RunnableModel
 from cellar.wire.arrays import weights as wire_weights
 
 

@@ -19,11 +19,11 @@ import redis
 
 from cellar.engine import KernelCache
 from cellar.errors import AlreadyExists, BlobUnknown, CellError, InvalidInput, ModelUnknown, StoreCorrupt
+from cellar.models.registry import Registry, RunnableModel
 from cellar.nn.execution.executable import BoundNetwork
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.ports import ModelVersion
-from cellar.registry import Registry, RunnableModel
 from cellar.store.catalogue.blobs_redis import RedisBlobs
 from cellar.store.catalogue.models import RedisModels
 from cellar.store.topology.factory import sync_client
@@ -353,7 +353,7 @@ def test_a_model_that_is_deleted_while_models_are_listed_is_left_out(shop: Shop)
 def test_a_page_of_models_ends_when_it_has_enough_of_them_or_of_their_versions(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cellar.model_index.AT_ONCE", 2)
+    monkeypatch.setattr("cellar.models.index.AT_ONCE", 2)
     for name in "abcde":
         for seed in (1, 2):
             add(shop.registry, name, seed)
@@ -369,7 +369,7 @@ def test_a_page_of_models_ends_when_it_has_enough_of_them_or_of_their_versions(
     assert pages(5) == ["abcde"]
     assert pages(3) == ["abc", "de"]
     assert pages(1) == ["a", "b", "c", "d", "e"]
-    monkeypatch.setattr("cellar.model_index.MOST_VERSIONS", 3)
+    monkeypatch.setattr("cellar.models.index.MOST_VERSIONS", 3)
     assert pages(5) == ["ab", "cd", "e"], "two models are read at once, and have more versions than a page may"
     assert len(shop.registry.list("default")[0]) == 5
 

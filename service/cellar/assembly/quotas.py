@@ -5,11 +5,11 @@ from typing import Protocol
 
 from cellar.datasets.datasets import Datasets
 from cellar.jobs.submission import Jobs
+from cellar.models.registry import Registry
 from cellar.ports.catalogue.quotas import CatalogueUse
 from cellar.quotas.limits import TenantLimits
 from cellar.quotas.quotas import Quotas
 from cellar.quotas.stored_use import OF_SESSIONS, CatalogueQuota, SessionQuota
-from cellar.registry import Registry
 from cellar.sessions.service.session_quota import NO_QUOTA
 from cellar.sessions.service.sessions import Sessions
 from cellar.settings import Settings

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from cellar.api.decoding.step_input import INPUT, step_of_json
+from cellar.api.decoding.steps.step_input import INPUT, step_of_json
 from cellar.api.http.body import validated
 from cellar.api.schemas.session.steps import StepRequest
 from cellar.errors import InvalidInput

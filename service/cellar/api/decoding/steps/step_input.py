@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from cellar.api.decoding.readings import Written, load_npy, written_rows
+from cellar.api.decoding.steps.readings import Written, load_npy, written_rows
 from cellar.api.errors.validation_errors import below
 from cellar.api.http.body import validated
 from cellar.api.http.query_and_headers import of_query

@@ -6,8 +6,8 @@ from typing import Literal
 
 from starlette.requests import Request
 
-from cellar.api.decoding.step_fast_json import read_step
-from cellar.api.decoding.step_input import read_sequence, sequence_of_npy, step_of_npy
+from cellar.api.decoding.steps.step_fast_json import read_step
+from cellar.api.decoding.steps.step_input import read_sequence, sequence_of_npy, step_of_npy
 from cellar.api.http.body import JSON
 from cellar.api.http.query_and_headers import read_query, refuse_query
 from cellar.api.schemas.session.steps import SequenceQuery, StepQuery

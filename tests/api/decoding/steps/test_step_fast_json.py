@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellar.api.decoding.step_fast_json import plain_object, plain_step, read_step
-from cellar.api.decoding.step_input import step_of_json
+from cellar.api.decoding.steps.step_fast_json import plain_object, plain_step, read_step
+from cellar.api.decoding.steps.step_input import step_of_json
 from cellar.api.http.body import validated
 from cellar.api.schemas.session.steps import StepRequest
 from cellar.errors import CellarError

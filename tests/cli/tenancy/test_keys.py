@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cellar.cli.keys import seconds_of
+from cellar.cli.tenancy.keys import seconds_of
 from cellar.errors import InvalidInput
 from tests.e2e.replica import environment, serving
 

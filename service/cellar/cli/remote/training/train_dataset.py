@@ -12,8 +12,8 @@ from typing import Any
 from cellar.cli.console import Mistake, progress, say, show_json
 from cellar.cli.plots import text_plot, write_png
 from cellar.cli.remote.connection import Service, path_of
-from cellar.cli.remote.datasets import TYPES
-from cellar.cli.remote.jobs import State, wait_for
+from cellar.cli.remote.training.datasets import TYPES
+from cellar.cli.remote.training.jobs import State, wait_for
 
 NAIVE = {"last_value": "repeating the last value", "seasonal_value": "repeating the period before", "mean": "the mean"}
 

@@ -13,6 +13,8 @@ from fastapi import FastAPI
 from cellar.api.dependencies import Services
 from cellar.api.limits.compile_limit import CompileLimit
 from cellar.api.routes.training.trials import TrialSubmission
+from cellar.assembly.quotas import make_quotas
+from cellar.assembly.stores import Stores
 from cellar.datasets.datasets import SWEEP_S as DATASETS_S
 from cellar.engine import KERNEL_REV, KernelCache, self_test
 from cellar.errors import StoreUnavailable
@@ -26,16 +28,15 @@ from cellar.keys.administration import KeyAdministration
 from cellar.keys.key_ring import KeyRing, Tenants
 from cellar.keys.pepper import pepper_of
 from cellar.keys.tokens import Tokens
-from cellar.learning_models import LearningModels
 from cellar.memory import shares
 from cellar.memory.request_memory import RequestMemory
 from cellar.memory.temporary_files import TemporaryFiles
 from cellar.metrics.process_metrics import PUBLISH_S, ProcessMetrics
 from cellar.metrics.traces import TRACES
 from cellar.metrics.window import SAMPLE_S
+from cellar.models.learning import LearningModels
 from cellar.ports import repeat
 from cellar.ports.peers import Peers
-from cellar.quota_assembly import make_quotas
 from cellar.quotas.quotas import EVERY_S as QUOTAS_S
 from cellar.quotas.quotas import EXCHANGE_S, Quotas
 from cellar.sessions.events.hub import EventHub
@@ -71,7 +72,6 @@ from cellar.store.sessions.model_uses import INDEX_S
 from cellar.store.sessions.store import RedisSessions
 from cellar.store.topology.factory import find_pubsub_server, open_router, sync_client
 from cellar.store.topology.health import CHECK_INTERVAL_S
-from cellar.store_assembly import Stores
 
 SETTLE_S = 2.0
 """Longest time for commits of requests that were cut off at the end of the drain."""

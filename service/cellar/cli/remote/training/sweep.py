@@ -9,8 +9,8 @@ import typer
 from cellar.cli.console import Mistake, confirm, say, show_json, show_members, show_table
 from cellar.cli.options import ApiKey, Json, Url, Yes
 from cellar.cli.remote.connection import Service, pages, path_of
-from cellar.cli.remote.job_events import events
-from cellar.cli.remote.train import File, fields_of, job_body
+from cellar.cli.remote.training.job_events import events
+from cellar.cli.remote.training.train import File, fields_of, job_body
 
 app = typer.Typer(name="sweep", help="Search for the best settings of a training job.")
 

@@ -9,8 +9,8 @@ import typer
 from cellar.cli.console import Mistake, say, show_json
 from cellar.cli.options import ApiKey, Json, Url
 from cellar.cli.remote.connection import Service
-from cellar.cli.remote.jobs import show_end
-from cellar.cli.remote.train_dataset import Asked, Columned, headers_of, train_dataset
+from cellar.cli.remote.training.jobs import show_end
+from cellar.cli.remote.training.train_dataset import Asked, Columned, headers_of, train_dataset
 
 app = typer.Typer()
 

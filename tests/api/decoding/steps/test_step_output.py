@@ -4,7 +4,7 @@ import numpy as np
 import orjson
 import pytest
 
-from cellar.api.decoding.step_output import as_json, document_of, laid_out, row_as_json
+from cellar.api.decoding.steps.step_output import as_json, document_of, laid_out, row_as_json
 from cellar.ports import ROW, ROWS, Floats, Position, SessionKey, StepCommand, StepKind, StepResult
 from cellar.wire.json.encoding import PART_NUMBERS
 

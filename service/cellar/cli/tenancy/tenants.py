@@ -28,7 +28,7 @@ POLL_S = 0.2
 @app.command(name="list")
 def list_tenants(*, as_json: Json = False) -> None:
     """List the tenants that have or had an API key or a token, and the number of their keys that are valid."""
-    from cellar.cli.keys import administration
+    from cellar.cli.tenancy.keys import administration
 
     with administration(load_settings(quiet=True)) as keys:
         now_s = keys.clock.now_s()
@@ -53,7 +53,7 @@ def erase(
     The service runs meanwhile, and other tenants are not disturbed. Its revoked keys stay on record, without secrets.
     A command that was cut off can be repeated.
     """
-    from cellar.cli.keys import administration
+    from cellar.cli.tenancy.keys import administration
 
     with administration(load_settings(quiet=True)) as keys:
         if tenant not in keys.store.tenants():

@@ -24,7 +24,7 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Make a key, which is shown once."""
-    from cellar.cli import keys
+    from cellar.cli.tenancy import keys
 
     keys.create(load_settings(quiet=True), tenant, name, scopes, expires_in, as_json=as_json)
 
@@ -34,7 +34,7 @@ def list_keys(
     tenant: Annotated[str | None, typer.Option(help="Only the keys of this tenant.")] = None, *, as_json: Json = False
 ) -> None:
     """List the keys."""
-    from cellar.cli import keys
+    from cellar.cli.tenancy import keys
 
     keys.show_all(load_settings(quiet=True), tenant, as_json=as_json)
 
@@ -47,7 +47,7 @@ def rotate(
     as_json: Json = False,
 ) -> None:
     """Make a key in the place of another, which ends a little later."""
-    from cellar.cli import keys
+    from cellar.cli.tenancy import keys
 
     keys.rotate(load_settings(quiet=True), key_id, overlap, as_json=as_json)
 
@@ -55,7 +55,7 @@ def rotate(
 @app.command()
 def revoke(key_id: KeyId, *, as_json: Json = False) -> None:
     """End a key in all processes, within a second."""
-    from cellar.cli import keys
+    from cellar.cli.tenancy import keys
 
     keys.revoke(load_settings(quiet=True), key_id, as_json=as_json)
 
@@ -74,6 +74,6 @@ def limits(
 
     The names are those of GET /v1/limits: cellar keys limits acme sessions=10000 steps_per_second=500.
     """
-    from cellar.cli import keys
+    from cellar.cli.tenancy import keys
 
     keys.limits(load_settings(quiet=True), tenant, changes or (), as_json=as_json)

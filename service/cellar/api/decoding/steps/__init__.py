@@ -1,0 +1,1 @@
+"""Decoders of steps and sequences in all wire forms, and the encoders of their results."""

@@ -1,0 +1,1 @@
+"""The composition root: creates the parts of the service and connects them."""

@@ -1,0 +1,1 @@
+"""Commands about datasets, training jobs and sweeps of a running service."""

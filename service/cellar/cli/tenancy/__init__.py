@@ -1,0 +1,1 @@
+"""Commands about API keys and tenants, which talk to the Redis of a service."""
