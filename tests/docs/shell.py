@@ -17,13 +17,18 @@ def run_blocks(blocks: Sequence[Example], url: str, folder: Path) -> list[str]:
     """Run blocks one after the other in one shell, and return what each has printed.
 
     `make` only says what it would do: the demo and the suite are run elsewhere. URLs of the service lead to `url`;
-    `curl`, whose URLs have no scheme, finds it by itself. Files of `/tmp` are in the folder.
+    `curl`, whose URLs have no scheme, finds it by itself. Files that the blocks write, those of `/tmp` too, are in the
+    folder: the working directory has a link to each file and folder of the repository.
     """
+    checkout = folder / "checkout"
+    checkout.mkdir()
+    for path in ROOT.iterdir():
+        (checkout / path.name).symlink_to(path)
     stand_in = folder / "curl"
     stand_in.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I "{curl.__file__}" "$@"\n')
     stand_in.chmod(0o700)
-    path = os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = os.environ | {"PATH": path, "CELLAR_URL": url, "MAKEFLAGS": "n"}
+    programs = os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | {"PATH": programs, "CELLAR_URL": url, "MAKEFLAGS": "n"}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     script = "".join(f"{block.shell}\nprintf '\\001'\n" for block in blocks)
     script = script.replace("ws://localhost:8080", url.replace("http", "ws", 1))
@@ -35,7 +40,7 @@ def run_blocks(blocks: Sequence[Example], url: str, folder: Path) -> list[str]:
         capture_output=True,
         text=True,
         env=environment,
-        cwd=ROOT,
+        cwd=checkout,
         check=False,
         timeout=250,
     )

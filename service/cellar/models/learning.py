@@ -10,6 +10,7 @@ from cellar.errors import InvalidInput
 from cellar.models.registry import Registry, RunnableModel
 from cellar.nn.execution.executable import BoundNetwork
 from cellar.nn.learning.bptt_network import BpttNetwork, bptt_learning_of, training_of
+from cellar.nn.learning.learning_network import LearningNetwork
 from cellar.nn.learning.learnt import Learnt
 from cellar.nn.learning.readout_network import ReadoutNetwork, learning_of
 from cellar.nn.learning.spec import Learning, RlsSpec
@@ -45,7 +46,7 @@ class LearningModels(Registry):
         assert loaded.shared is not None, "hosted graphs do not learn"
         assert isinstance(loaded.network, BoundNetwork), "as above"
         found = Learning.read(learning)
-        network: ReadoutNetwork | BpttNetwork
+        network: LearningNetwork
         if isinstance(found.spec, RlsSpec):
             network = ReadoutNetwork(loaded.network, loaded.shared, found, self.kernels)
         else:

@@ -29,8 +29,7 @@ from cellar.nn.execution.bf16_error import rounding_error
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.execution.network_cache import NetworkCache
 from cellar.nn.forecasting.scores import Scorer
-from cellar.nn.learning.bptt_network import BpttNetwork
-from cellar.nn.learning.readout_network import ReadoutNetwork
+from cellar.nn.learning.learning_network import LearningNetwork
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.onnx_graph.graph_network import GraphNetwork, open_graph
@@ -70,7 +69,7 @@ class RunnableModel:
     """A version that is ready to run."""
 
     version: ModelVersion
-    network: BoundNetwork | GraphNetwork | ReadoutNetwork | BpttNetwork
+    network: BoundNetwork | GraphNetwork | LearningNetwork
     size_bytes: int
     """The memory that it takes, without what it shares."""
     shared: CompiledNetwork | None = None

@@ -7,9 +7,9 @@ kernel call is shared. A change is packed for the kernels once, and kept for the
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from cellar.nn.execution.array_functions import SUM, cell
 from cellar.nn.execution.dropout import Masks
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.learning.layout import COUNT_BASE, ReadoutLayout
-from cellar.nn.learning.learnt import LearningSizes, Learnt
+from cellar.nn.learning.learning_network import LearningNetwork
 from cellar.nn.learning.spec import BpttSpec, Learning
 from cellar.nn.model.network import Network
 from cellar.nn.training.data.batches import Batch
@@ -74,21 +74,16 @@ def bptt_learning_of(network: Network, spec: BpttSpec) -> Learning:
     return learning.model_copy(update={"states": [(state.name, state.size) for state in layout.states()]})
 
 
-class BpttNetwork:
+class BpttNetwork(LearningNetwork):
     """The network of a version for sessions that learn its weights. Safe to share between threads."""
-
-    code = None
-    """A call has rows of this version only."""
 
     def __init__(
         self, bound: BoundNetwork, compiled: CompiledNetwork, learning: Learning, weights: Mapping[str, Floats]
     ) -> None:
         assert isinstance(learning.spec, BpttSpec)
+        super().__init__(bound, learning)
         network = compiled.network
-        self.learning, self._learning = learning.text, learning
-        self._bound, self._compiled, self._rate = bound, compiled, learning.spec.learning_rate
-        self.layout = ReadoutLayout(learning, network.state_size)
-        self.network = LearningSizes.of(network, self.layout)
+        self._compiled, self._rate = compiled, learning.spec.learning_rate
         training = training_of(network, learning.spec)
         self._trained, self._base = TrainedParameters(network, training), joined(network, weights)
         count, loss = self._trained.count, training.loss
@@ -112,35 +107,11 @@ class BpttNetwork:
         """The number of floating-point operations of a step of one row."""
         return THREAD_FLOPS + 2 * self._bound.flops + self.layout.size
 
-    def rows(self, count: int) -> bytes:
-        """Return nothing: there is no code for which rows are named."""
-        del count
-        return b""
-
-    @cached_property
-    def advance(self) -> Callable[[Floats, States, Ints | None, Mask | None], Run]:
-        """Do the same as `run`: the arguments are the first three of `run`, and `reset`."""
-        return partial(self._run)
-
-    def initial_state(self, rows: int) -> Floats:
-        """Return the state (rows, state_size) of sessions that have learnt nothing."""
-        block = np.repeat(self.layout.initial()[None], rows, axis=0)
-        return np.concatenate([self._bound.initial_state(rows), block], axis=1)
-
-    def run(
-        self,
-        inputs: Floats,
-        state: States,
-        lengths: Ints | None = None,
-        *,
-        reset: Mask | None = None,
-        executor: Executor | None = None,
+    def _run(
+        self, executor: Executor | None, inputs: Floats, state: States, lengths: Ints | None, reset: Mask | None
     ) -> Run:
-        """Step T times, as `BoundNetwork.run`, one row after the other on this thread."""
+        """Step T times, one row after the other, on this thread."""
         del executor
-        return self._run(inputs, state, lengths, reset)
-
-    def _run(self, inputs: Floats, state: States, lengths: Ints | None, reset: Mask | None) -> Run:
         steps, rows, _ = inputs.shape
         before = state if isinstance(state, np.ndarray) else joined_state(tuple(state), rows, self.layout.state_size)
         after: Floats = np.array(before, dtype=np.float32, order="C")
@@ -200,10 +171,7 @@ class BpttNetwork:
     # --- what is learnt
 
     def learn(self, state: bytes, places: Sequence[int], targets: Floats) -> bytes:
-        """Return the state after one update by targets (n, outputs) of steps, by how many steps ago they were.
-
-        Raise StateNotFinite if a number would not be finite.
-        """
+        """Return the state after one update by targets of steps."""
         after = np.frombuffer(bytearray(state), np.float32)
         block, outputs = after[self.layout.base :], self._learning.outputs
         window = block[self.layout.steps].reshape(self.layout.window, -1)
@@ -244,30 +212,9 @@ class BpttNetwork:
         layers = enumerate(self._compiled.network.layers)
         return {index: np.ones((count, 1, layer.cell.out_size), np.float32) for index, layer in layers if layer.dropout}
 
-    def learnt(self, state: bytes) -> Learnt:
-        """Return the weights and errors of a session."""
-        block = np.frombuffer(state, np.float32)[self.layout.base :]
-        window = block[self.layout.steps].reshape(self.layout.window, -1)
-        return Learnt(self._learning, block, window, block[self.layout.delta])
-
     def restarted(self, state: bytes) -> bytes:
         """Return the initial state with what the session has learnt, in which no step waits for a target."""
-        after = np.frombuffer(bytearray(state), np.float32)
-        after[: self.layout.base] = self._bound.initial_state(1)[0]
-        after[self.layout.base + 1] = 0
-        return after.tobytes()
-
-    def reopened(self, state: bytes) -> bytes:
-        """Return a state in which no step waits for a target."""
-        after = np.frombuffer(bytearray(state), np.float32)
-        after[self.layout.base + 1] = 0
-        return after.tobytes()
-
-    def forgotten(self, state: bytes) -> bytes:
-        """Return a state in which nothing is learnt, and no step waits for a target."""
-        after = np.frombuffer(bytearray(state), np.float32)
-        after[self.layout.base :] = self.layout.initial()
-        return after.tobytes()
+        return self.reopened(super().restarted(state))
 
 
 def _measure(block: Floats, place: Floats, outputs: int) -> None:

@@ -5,9 +5,9 @@ row by row, on the block behind the state of each session. What is learnt is sta
 call as those of other networks do, and their bits do not depend on the others.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from cellar.engine import Floats, Ints, KernelCache, Mask, NetworkCode, NetworkP
 from cellar.errors import InvalidInput, StateNotFinite
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.learning.layout import ReadoutLayout
-from cellar.nn.learning.learnt import LearningSizes, Learnt
+from cellar.nn.learning.learning_network import LearningNetwork
 from cellar.nn.learning.spec import Learning, RlsSpec
 from cellar.nn.model.network import Network
 
@@ -41,17 +41,12 @@ def learning_of(network: Network, spec: RlsSpec) -> Learning:
     return learning.model_copy(update={"states": [(state.name, state.size) for state in layout.states()]})
 
 
-class ReadoutNetwork:
+class ReadoutNetwork(LearningNetwork):
     """The network of a version for sessions that learn its last layer. Immutable, and shared by all of them."""
 
-    code = None
-    """A call has rows of this version only."""
-
     def __init__(self, bound: BoundNetwork, compiled: CompiledNetwork, learning: Learning, cache: KernelCache) -> None:
-        self.learning = learning.text
-        self._bound, self._learning, self._kernel = bound, learning, cache.readout
-        self.layout = ReadoutLayout(learning, bound.network.state_size)
-        self.network = LearningSizes.of(bound.network, self.layout)
+        super().__init__(bound, learning)
+        self._kernel, self._delta_shape = cache.readout, (learning.outputs, -1)
         plan = compiled.code.plan
         (features,) = plan.nodes[-1].reads
         self._reads_input = -1 in features
@@ -71,33 +66,6 @@ class ReadoutNetwork:
     def flops(self) -> int:
         """The number of floating-point operations of a step of one row."""
         return self._bound.flops + 2 * self._learning.outputs * self.layout.weights + self.layout.size
-
-    def rows(self, count: int) -> bytes:
-        """Return nothing: there is no code for which rows are named."""
-        del count
-        return b""
-
-    @cached_property
-    def advance(self) -> Callable[[Floats, States, Ints | None, Mask | None], Run]:
-        """Do the same as `run`, on this thread: the arguments are the first three of `run`, and `reset`."""
-        return partial(self._run, None)
-
-    def initial_state(self, rows: int) -> Floats:
-        """Return the state (rows, state_size) of sessions that have learnt nothing."""
-        block = np.repeat(self.layout.initial()[None], rows, axis=0)
-        return np.concatenate([self._bound.initial_state(rows), block], axis=1)
-
-    def run(
-        self,
-        inputs: Floats,
-        state: States,
-        lengths: Ints | None = None,
-        *,
-        reset: Mask | None = None,
-        executor: Executor | None = None,
-    ) -> Run:
-        """Step T times, as `BoundNetwork.run`. Rows under the mask `reset` keep what they have learnt."""
-        return self._run(executor, inputs, state, lengths, reset)
 
     def _run(
         self, executor: Executor | None, inputs: Floats, state: States, lengths: Ints | None, reset: Mask | None
@@ -143,10 +111,7 @@ class ReadoutNetwork:
     # --- what is learnt
 
     def learn(self, state: bytes, places: Sequence[int], targets: Floats) -> bytes:
-        """Return the state after targets (n, outputs) of steps, by how many steps ago they were: 1 for the last one.
-
-        Raise StateNotFinite if a number would not be finite.
-        """
+        """Return the state after targets of steps: each is an update of the recursive least squares."""
         after = np.frombuffer(bytearray(state), np.float32).reshape(1, -1)
         cursor = int(after[0, self.layout.base])
         slots = np.array([(cursor - ago) % self.layout.window for ago in places], np.int32)
@@ -155,28 +120,4 @@ class ReadoutNetwork:
         words = len(slots), slots.ctypes.data, wanted.ctypes.data, self._numbers.ctypes.data, scratch.ctypes.data
         if self._call(1, after, *words):
             raise StateNotFinite("the targets would make what the session has learnt infinite or NaN")
-        return after.tobytes()
-
-    def learnt(self, state: bytes) -> Learnt:
-        """Return the weights and errors of a session."""
-        block = np.frombuffer(state, np.float32)[self.layout.base :]
-        window = block[self.layout.steps].reshape(self.layout.window, -1)
-        return Learnt(self._learning, block, window, block[self.layout.delta].reshape(self._learning.outputs, -1))
-
-    def restarted(self, state: bytes) -> bytes:
-        """Return the initial state with what the session has learnt."""
-        after = np.frombuffer(bytearray(state), np.float32)
-        after[: self.layout.base] = self._bound.initial_state(1)[0]
-        return after.tobytes()
-
-    def reopened(self, state: bytes) -> bytes:
-        """Return a state in which no step waits for a target."""
-        after = np.frombuffer(bytearray(state), np.float32)
-        after[self.layout.base + 1] = 0
-        return after.tobytes()
-
-    def forgotten(self, state: bytes) -> bytes:
-        """Return a state in which nothing is learnt, and no step waits for a target."""
-        after = np.frombuffer(bytearray(state), np.float32)
-        after[self.layout.base :] = self.layout.initial()
         return after.tobytes()

@@ -18,8 +18,7 @@ from cellar.errors import IdUnknown, InvalidInput, KernelRevisionMismatch, Shape
 from cellar.nn.execution.executable import BoundNetwork
 from cellar.nn.forecasting.future import read_future, rectangle
 from cellar.nn.forecasting.rollout import DEFAULT_PATHS, Ask, Forecast, Rollout
-from cellar.nn.learning.bptt_network import BpttNetwork
-from cellar.nn.learning.readout_network import ReadoutNetwork
+from cellar.nn.learning.learning_network import LearningNetwork
 from cellar.nn.model.layers.forecast import ForecastSpec
 from cellar.ports import Floats, SessionRecord
 from cellar.sessions.operations.forecasts import Extent
@@ -53,7 +52,7 @@ def _extent(asked: ForecastRequest, model: Model) -> Extent:
 
 
 def _bound(model: Model) -> BoundNetwork:
-    if isinstance(model.network, ReadoutNetwork | BpttNetwork):  # they run in the same way, with what was learnt
+    if isinstance(model.network, LearningNetwork):  # they run in the same way, with what was learnt
         return cast(BoundNetwork, model.network)
     if not isinstance(model.network, BoundNetwork):
         raise InvalidInput(
