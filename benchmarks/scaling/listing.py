@@ -1,4 +1,7 @@
-"""Measures lists of sessions: whole pages of a large fleet, and the sessions of one model among all."""
+"""Measures lists of sessions: whole pages of a large fleet, and the sessions of one model among all.
+
+Redis has ended the work that a growing fleet causes before: a rewrite of its append-only file and larger hash tables.
+"""
 
 import time
 from statistics import median
@@ -25,6 +28,7 @@ def measure(scene: Scene) -> Row:
     sessions.create(scene, count)
     create_model(scene.cellar, RARE)
     create_sessions(scene.cellar, [f"rare-{index}" for index in range(FEW)], RARE)
+    sessions.finish_growth(scene, count)
     with httpx.Client(base_url=scene.cellar.url, timeout=READY_S) as client:
         found: dict[str, list[float]] = {name: [] for name in (*LIMITS, "filter")}
         for _ in range(scene.extent.rounds):

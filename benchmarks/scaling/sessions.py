@@ -60,6 +60,12 @@ def create_named(scene: Scene, names: Sequence[str]) -> None:
         )
 
 
+def finish_growth(scene: Scene, count: int) -> None:
+    """Let Redis end the work that creating the first sessions has left."""
+    keys, names = SessionKeys(PREFIX), [SessionKey(TENANT, name_of(index)) for index in range(count)]
+    scene.redis.finish_growth([of(name) for name in names for of in (keys.record, keys.tombstone)])
+
+
 def _records(client: "redis.Redis", names: Sequence[str]) -> list[int]:
     """Return 1 for each session that has a record, 0 for the others."""
     keys = SessionKeys(PREFIX)

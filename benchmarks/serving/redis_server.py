@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,9 @@ from cellar.embedded.binary import choose_binary
 from cellar.embedded.server import OPTIONS
 
 READY_S = 20.0
+
+GROWTH, AT_ONCE = "growth", 1_000
+"""A key that makes the hash tables grow, and the number of keys that are looked up by one command."""
 
 Fsync = Literal["always", "everysec"]
 
@@ -56,6 +60,19 @@ class RedisServer:
         """Set when the append-only file is synced to the disk."""
         with self.client() as client:
             client.config_set("appendfsync", policy)
+
+    def finish_growth(self, keys: Sequence[bytes]) -> None:
+        """Let Redis end the work that creating these keys has left: a rewrite of its file, then larger hash tables.
+
+        A table does not grow during a rewrite, and afterwards each look-up moves a bucket to the larger one.
+        """
+        with self.client() as client:
+            while any(client.info("persistence")[f"aof_rewrite_{state}"] for state in ("in_progress", "scheduled")):
+                time.sleep(0.1)
+            client.set(GROWTH, "")  # a table grows when something is added
+            for first in range(0, len(keys), AT_ONCE):
+                client.exists(*keys[first : first + AT_ONCE])
+            client.delete(GROWTH)
 
     def _answers(self) -> bool:
         with suppress(redis.ConnectionError, redis.TimeoutError), self.client() as client:

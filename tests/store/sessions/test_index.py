@@ -207,10 +207,15 @@ async def test_no_more_names_are_read_than_a_page_has(
     await enlist(retrying_client, *(SessionKey("default", str(number)) for number in range(256)))
     with redis_process.client() as client:
         client.config_resetstat()
-        names, (bucket, last) = await SessionIndex(retrying_client, KEYS)._next("default", 0, "", 5)
-        read = client.info("commandstats")["cmdstat_zrangebylex"]["calls"]
+        index = SessionIndex(retrying_client, KEYS)
+        names, (bucket, last) = await index._next("default", 0, "", 5)
+        stats = client.info("commandstats")
+        following, _ = await index._next("default", bucket, last, 5)
+        searched = client.info("commandstats")["cmdstat_zlexcount"]["calls"]
     assert (len(names), (bucket, last)) == (5, names[-1])
-    assert read <= 5
+    assert stats["cmdstat_zrangebylex"]["calls"] <= 5
+    assert len({*names, *following}) == 10
+    assert ("cmdstat_zlexcount" in stats, searched) == (False, 1), "only the bucket of the cursor is searched to count"
 
 
 async def test_a_page_does_not_look_at_everything(sessions: RedisSessions, redis_url: str) -> None:

@@ -177,7 +177,13 @@ class SessionIndex:
             self._keys.bucket(tenant, each): (each, after if each == bucket else begin)
             for each in range(bucket, min(bucket + SPAN, BUCKETS))
         }
-        counts = await self._client.read([(b"ZLEXCOUNT", key, first, end) for key, (_, first) in span.items()])
+        # ZLEXCOUNT searches the set twice; the number of all names of a set is stored with it.
+        counts = await self._client.read(
+            [
+                (b"ZCARD", key) if (first, end) == (b"-", b"+") else (b"ZLEXCOUNT", key, first, end)
+                for key, (_, first) in span.items()
+            ]
+        )
         room, commands, most = limit, list[Command](), list[tuple[int, int]]()
         for (key, (each, first)), count in zip(span.items(), counts, strict=True):
             if some := min(number(count), room):
