@@ -1,5 +1,6 @@
 """Clients that hold on: 5,000 idle WebSockets, and 1,000 bodies of which a byte comes in a second."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.cases import Case
 from benchmarks.floods import BODY, HANDSHAKE
-from benchmarks.overloading.steady import p99_s, request
+from benchmarks.overloading.steady import measure, request
 from benchmarks.serving.bars import Bar
 from benchmarks.serving.contestants import Contestant, create_model, create_sessions, start_cellars
 from benchmarks.serving.cores import Cores
@@ -33,7 +34,8 @@ def bars(case: Case, cores: Cores, seconds: float) -> Iterator[Bar]:
         create_model(cellar, "lstm", case)
         create_sessions(cellar, ["s0"], "lstm")
         data, files = request("s0", case.in_size), _files(cellar)
-        before_s = p99_s(cellar.port, data, seconds)
+        os.sched_setaffinity(0, {cores.outside})  # the client that is measured, and the flood
+        before = measure(cellar.port, data, seconds)
         for name, flood, count in (("idle_sockets", "idle sockets", SOCKETS), ("slow_bodies", "slow bodies", BODIES)):
             command = [sys.executable, "-m", "benchmarks.floods", "--flood", flood, "--port", str(cellar.port)]
             with subprocess.Popen(["nice", "-n", "19", *command], stdout=subprocess.PIPE, text=True) as flooder:
@@ -41,8 +43,9 @@ def bars(case: Case, cores: Cores, seconds: float) -> Iterator[Bar]:
                     assert flooder.stdout is not None
                     flooder.stdout.readline()  # all are open
                     yield Bar(f"held.{name}.open", float(_files(cellar) - files), count * 0.5)
-                    during_s = p99_s(cellar.port, data, seconds)
-                    yield Bar(f"held.{name}.p99", during_s / before_s, AT_MOST, at_most=True)
+                    during = measure(cellar.port, data, seconds)
+                    print(f"{flood}: a step alone {before}; beside them {during}", flush=True)
+                    yield Bar(f"held.{name}.p99", during.p99_s / before.p99_s, AT_MOST, at_most=True)
                     if flood == "idle sockets":
                         yield Bar("held.idle_sockets.refused_beyond_the_limit", float(_is_refused(cellar)), 1.0)
                 finally:

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import time
+from dataclasses import dataclass
+from typing import Self
 
 PAUSE_S = 0.005
 """Pause after each answer: the client stays far within its quota."""
@@ -38,10 +40,26 @@ async def _times(port: int, data: bytes, seconds: float) -> list[float]:
     return found
 
 
-def p99_s(port: int, data: bytes, seconds: float) -> float:
-    """Return the 99th percentile of the time of a step, seconds."""
-    times = sorted(asyncio.run(_times(port, data, seconds)))
-    return times[int(len(times) * 0.99)]
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Quantiles of the times of steps, seconds."""
+
+    p50_s: float
+    p99_s: float
+
+    @classmethod
+    def of(cls, times_s: list[float]) -> Self:
+        """Return the quantiles of these times."""
+        ordered = sorted(times_s)
+        return cls(ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.99)])
+
+    def __str__(self) -> str:
+        return f"p50 {self.p50_s * 1000:.2f} ms, p99 {self.p99_s * 1000:.2f} ms"
+
+
+def measure(port: int, data: bytes, seconds: float) -> Latency:
+    """Send steps for some time, and return how long they took."""
+    return Latency.of(asyncio.run(_times(port, data, seconds)))
 
 
 async def _until_normal(port: int, data: bytes, most_s: float) -> float:

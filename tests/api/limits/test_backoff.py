@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cellar.api.limits import backoff
-from cellar.api.limits.backoff import A_SECOND, LONGEST_S, MOST_FREE, SHARE, ReadBackoff
+from cellar.api.limits.backoff import A_SECOND, LONGEST_S, MOST_FREE, MOST_LATE, ROOM_S, SHARE, ReadBackoff
 from cellar.errors import Overloaded
 from cellar.sessions.requests.admission import Admission
 from cellar.settings import Settings
@@ -47,6 +47,13 @@ class Connection:
         self.released.append((self.name, since_s))
 
 
+def refused(turns: ReadBackoff) -> ReadBackoff:
+    """Use up the refusals that are free."""
+    while not turns.must_wait():
+        pass
+    return turns
+
+
 async def test_few_refusals_are_free(clock: Clock) -> None:
     turns = ReadBackoff()
     for _ in range(1000):
@@ -63,7 +70,7 @@ async def test_of_many_that_are_refused_so_many_a_second_are_read_again_in_their
     released: list[tuple[int, float]] = []
     for name in range(50):
         assert turns.must_wait()
-        turns.add(Connection(name, released).read_again)
+        turns.add("tenant", Connection(name, released).read_again)
     for count in (10, 20, 30):
         clock.now_s += 10.01 / A_SECOND
         assert turns.must_wait()
@@ -78,25 +85,55 @@ async def test_of_many_that_are_refused_so_many_a_second_are_read_again_in_their
 
 async def test_no_request_waits_for_longer_than_a_second(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "A_SECOND", 0)
-    turns, released = ReadBackoff(), list[tuple[int, float]]()
-    while not turns.must_wait():
-        pass
+    turns, released = refused(ReadBackoff()), list[tuple[int, float]]()
     for name in range(100):
         assert turns.must_wait()
-        turns.add(Connection(name, released).read_again)
+        turns.add("tenant", Connection(name, released).read_again)
     clock.now_s += LONGEST_S + 0.001
     await until(lambda: len(released) == 100)
 
 
 async def test_when_there_is_room_those_that_wait_are_read_soon(clock: Clock) -> None:
-    """The clock stands still: nothing but the room lets them go."""
-    turns, released = ReadBackoff(), list[tuple[int, float]]()
-    while not turns.must_wait():
-        pass
+    """The clock moves once: nothing but the room lets them go."""
+    turns, released = refused(ReadBackoff()), list[tuple[int, float]]()
     for name in range(200):
-        turns.add(Connection(name, released).read_again)
+        turns.add("tenant", Connection(name, released).read_again)
+    clock.now_s += ROOM_S * 1.01
     await until(lambda: len(released) == 200)
     assert [name for name, _ in released] == list(range(200))
+
+
+async def test_tenants_are_read_in_turn_so_that_many_of_one_delay_no_other(clock: Clock) -> None:
+    turns, released = refused(ReadBackoff()), list[tuple[int, float]]()
+    for name in range(50):
+        turns.add("many", Connection(name, released).read_again)
+    for name in (100, 101):
+        turns.add("few", Connection(name, released).read_again)
+    clock.now_s += ROOM_S * 1.01
+    await until(lambda: len(released) == 52)
+    assert [name for name, _ in released] == [0, 100, 1, 101, *range(2, 50)]
+
+
+async def test_at_a_check_few_connections_are_read(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their requests come at once, and the requests of all other clients wait for them."""
+    monkeypatch.setattr(backoff, "TICK_S", 1000)  # each check is called by the test
+    turns, released = refused(ReadBackoff()), list[tuple[int, float]]()
+    for name in range(100):
+        turns.add("tenant", Connection(name, released).read_again)
+    turns.must_wait()
+    for count in (1, 2, 3):
+        clock.now_s += 1 / A_SECOND
+        turns._look()
+        assert abs(len(released) - count) <= 1
+    monkeypatch.setattr(backoff, "A_SECOND", 0)
+    turns.free = 0
+    clock.now_s += LONGEST_S
+    while turns.waiting:
+        turns.must_wait()
+        before = len(released)
+        turns._look()
+        assert 0 < len(released) - before <= MOST_LATE
+    assert [name for name, _ in released] == list(range(100))
 
 
 @pytest.fixture(scope="module")
@@ -121,14 +158,14 @@ async def test_who_is_refused_again_and_again_is_read_later_and_loses_nothing(
         connection = of_the_service(served, client)
         with monkeypatch.context() as full:
             full.setattr(Admission, "check", refuse)
-            refused = 0
-            while not turns._held:
+            count = 0
+            while not turns.waiting:
                 client.writer.write(request(session, step(1, 2)))
                 answer = await client.answer()
                 assert (answer.status, answer.headers["retry-after"]) == (503, "7")
                 assert (answer.body["outcome"], answer.body["type"]) == ("not_applied", "urn:cellar:problem:overloaded")
-                refused += 1
-        assert refused <= MOST_FREE + 1
+                count += 1
+        assert count <= MOST_FREE + 1
         assert not connection.transport.is_reading()
         client.writer.write(request(session, step(1, 2), b"Cellar-Timeout-Ms: 60000"))
         await client.writer.drain()
@@ -136,7 +173,7 @@ async def test_who_is_refused_again_and_again_is_read_later_and_loses_nothing(
         answer = await client.answer()
         assert (answer.status, answer.body["step"]) == (200, 2)
         assert connection.transport.is_reading()
-        assert not turns._held
+        assert not turns.waiting
         client.writer.write(request(session, step(1, 2)))
         assert (await client.answer()).body["step"] == 3
 
@@ -152,9 +189,8 @@ async def test_what_lay_in_the_socket_for_too_long_is_late_and_the_next_one_is_t
             assert (await client.answer()).status == 200
         connection = of_the_service(served, client)
         clock.now_s = time.monotonic() - 1000
-        while not turns.must_wait():
-            pass
-        connection.back_off()
+        refused(turns)
+        connection.back_off("default")
         assert not connection.transport.is_reading()
         client.writer.write(request(session, step(1, 2), b"Cellar-Timeout-Ms: 60000"))
         await client.writer.drain()

@@ -234,13 +234,13 @@ class StepProtocol(BoundedProtocol):
         """Count an answered step: it pays for a share of a refusal."""
         self._backoff.free += SHARE
 
-    def back_off(self) -> None:
+    def back_off(self, tenant: str) -> None:
         """Stop reading until it is this connection's turn, if many requests are refused."""
         if self.flow.holding or self.flow.read_paused or self.transport.is_closing():
             return
         if self._backoff.must_wait():
             self.flow.hold()
-            self._backoff.add(self.read_again)
+            self._backoff.add(tenant, self.read_again)
 
     def read_again(self, since_s: float) -> None:
         """Read the socket again, which was not read since `since_s`."""

@@ -94,8 +94,8 @@ class Connection(Protocol):
     def note_answer(self) -> None:
         """Count an answered step."""
 
-    def back_off(self) -> None:
-        """Stop reading for a while if many requests are refused."""
+    def back_off(self, tenant: str) -> None:
+        """Stop reading for a while if many requests are refused. The request was the tenant's."""
 
 
 class StepCycle:
@@ -236,7 +236,7 @@ class StepCycle:
             about = (error.quota, error.limit, error.setting)
             parts = _overloaded(limited, error.detail, error.outcome, error.retry_after_s, *about)
             self._connection.write(self, LIMITED if limited else UNAVAILABLE, *parts)
-            return self._connection.back_off()
+            return self._connection.back_off(self._terms.caller.tenant)
         if type(error) is DeadlineExceeded:
             COUNTS.refuse(error.slug)
             # no back-off: a request may be late because its connection was not read
