@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import ipc, parquet
 from safetensors.numpy import save
 
-from cellar.datasets.formats import NDJSON, NPY, NPZ, SAFETENSORS, TYPES
+from cellar.datasets.formats import FORMS, NDJSON, NPY, NPZ, PARQUET, SAFETENSORS, TYPES, check_readable, open_source
+from cellar.datasets.ingest import ingest
 from cellar.datasets.options import ReadOptions
-from cellar.datasets.reading import read_table
+from cellar.datasets.reading import MEMORY_BYTES, read_table
 from cellar.datasets.storage.table_file import open_table
-from cellar.errors import DatasetInvalid
+from cellar.errors import DatasetInvalid, UnsupportedMediaType
 from cellar.memory.file_mapping import map_file
 from cellar.memory.temporary_files import TemporaryFiles
 from cellar.table import Table
@@ -29,10 +32,15 @@ COLUMNS: dict[str, Any] = {
 def read(directory: Path, data: bytes, kind: str, **options: Any) -> Table:
     """Return the table of a file of a media type."""
     files = TemporaryFiles(directory)
+    asked = ReadOptions(**options)
     with files.open() as file:
         file.write(data)
         file.flush()
-        built = read_table(file, kind, ReadOptions(**options), files)
+        if kind in FORMS:  # one test starts the process that the service starts for these
+            source = open_source(file, kind, asked, files)
+            built = ingest(source, asked, files)
+        else:
+            built = read_table(file, kind, asked, files)
     with built.file as table:
         return open_table(map_file(table.fileno(), built.size_bytes))
 
@@ -58,9 +66,27 @@ LINES = "".join(
 )
 
 
+ARROW = "application/vnd.apache.arrow.file"
+ARROW_STREAM = "application/vnd.apache.arrow.stream"
+
+
+def arrow(kind: str, columns: dict[str, Any], rows: int | None = None) -> bytes:
+    """Return a file of Parquet or Arrow with these columns, in batches of `rows`."""
+    table, file = pa.table(columns), pa.BufferOutputStream()
+    if kind == PARQUET:
+        parquet.write_table(table, file, row_group_size=rows)
+    else:
+        write = ipc.new_file if kind == ARROW else ipc.new_stream
+        with write(file, table.schema) as writer:
+            writer.write_table(table, rows)
+    data: bytes = file.getvalue().to_pybytes()
+    return data
+
+
 @pytest.mark.parametrize(
     ("kind", "data"),
     [
+        *((kind, arrow(kind, COLUMNS, 2)) for kind in (PARQUET, ARROW, ARROW_STREAM)),
         (NDJSON, LINES.encode()),
         (NPY, saved(np.save, structured())),
         (NPZ, saved(np.savez, **COLUMNS)),
@@ -96,13 +122,21 @@ def test_columns_of_a_matrix_are_numbered(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "data", "place"),
     [
-        *((kind, b"", "the file is empty") for kind in TYPES),
+        *((kind, b"", "the file is empty") for kind in TYPES if kind not in FORMS),
         (NDJSON, b'{"a": 1}\n{"a": 1, "b": 2}\n', None),
         (NDJSON, b'{"a": 1}\n[1]\n', "row 2: not a JSON object"),
         (NDJSON, b'{"a": 1}\n{"a": \n', "row 2: not JSON"),
         (NDJSON, b'{"a": 1}\n{"a": [1]}\n', 'row 2, column "a": a list'),
         (NDJSON, b'{"a": 1}\n' * 1000 + b'{"b": 2}\n', "row 1,001: the rows before have no member 'b'"),
         (NDJSON, b'{"a": 1}\n{"a": 2}\n{"a": "x"}\n', "row 3, column \"a\": 'x' is not a number"),
+        (PARQUET, arrow(PARQUET, {"a": [1, 2], "parts": [[1], [2]]}), 'column "parts": values of the type list<'),
+        (PARQUET, arrow(PARQUET, {"a": [1, 2], "wait": pa.array([1, 2], pa.duration("s"))}), 'column "wait": values'),
+        (PARQUET, arrow(PARQUET, {"a": [1.0, np.inf]}), "row 2, column \"a\": 'inf'"),
+        (PARQUET, arrow(PARQUET, COLUMNS)[:-9], "not a Parquet file, or a damaged one"),
+        (ARROW, arrow(PARQUET, COLUMNS), "not an Arrow IPC file, or a damaged one"),
+        (ARROW_STREAM, arrow(ARROW_STREAM, COLUMNS)[:-40], "not an Arrow IPC stream, or a damaged one"),
+        (ARROW, arrow(ARROW, {"a": [1], "b": pa.array([b"\xff"])}), 'column "b": the values from row 1 on'),
+        (ARROW, arrow(ARROW, {"a": [1], "": [1]}), "the file has no name for column 2"),
         (NPY, saved(np.save, np.array([1, None], object), allow_pickle=True), "Python objects"),
         (NPY, saved(np.save, np.ones(3))[:-4], "the file ends after"),
         (NPY, saved(np.save, np.array([1, np.inf])), "row 2, column \"column_1\": 'inf'"),
@@ -122,3 +156,66 @@ def test_a_fault_has_a_place(tmp_path: Path, kind: str, data: bytes, place: str 
     with pytest.raises(DatasetInvalid) as caught:
         read(tmp_path, data, kind)
     assert place in caught.value.detail
+
+
+def test_types_are_those_of_the_schema_of_parquet(tmp_path: Path) -> None:
+    """Times with a zone are instants, those without one of the zone that is sent; texts are read as in a CSV."""
+    hours = [1_711_846_800_000_000, 1_711_850_400_000_000, 1_711_854_000_000_000]
+    large = 2**53 + 1
+    data = arrow(
+        PARQUET,
+        {
+            "at": pa.array(hours, pa.timestamp("us", "Europe/Berlin")),
+            "id": pa.array([large, large - 1, large], pa.int64()),
+            "code": pa.array(["7", None, "7"]).dictionary_encode(),
+            "price": pa.array(["1.25", None, "-3"]).cast(pa.decimal128(9, 2)),
+            "open": pa.array([True, None, False]),
+            "none": pa.nulls(3),
+            "half": pa.array([0.5, float("nan"), None], pa.float16()),
+            "big": pa.array([2**60, None, 1], pa.int64()),
+            "room": pa.array(["hall", "", "attic"], pa.large_string()),
+            "nested": pa.array([[1], [2], [3]]),
+        },
+    )
+    table = read(tmp_path, data, PARQUET, series="id", timezone="Europe/Berlin", ignore=("nested",))
+    assert table.times is not None
+    assert table.times.tolist() == [hours[0] / 1e6, hours[2] / 1e6, hours[1] / 1e6]
+    assert list(table.series_ids) == [str(large), str(large - 1)]
+    assert table.column("code").categories == ("7",)
+    assert table.values["code"].tolist() == [0, 0, -1]
+    np.testing.assert_array_equal(table.values["price"], [1.25, -3, NAN])
+    np.testing.assert_array_equal(table.values["open"], [1, 0, NAN])
+    np.testing.assert_array_equal(table.values["half"], [0.5, NAN, NAN])
+    np.testing.assert_array_equal(table.values["big"], np.array([2**60, 1, NAN], np.float32))
+    assert table.column("none").missing == 3
+    assert table.column("room").categories == ("attic", "hall")
+    local = read(
+        tmp_path, arrow(ARROW, {"at": pa.array([0], pa.timestamp("s")), "x": [1]}), ARROW, timezone="Asia/Tokyo"
+    )
+    assert local.times is not None
+    assert local.times.tolist() == [-9 * 3600]
+
+
+def test_a_process_of_its_own_reads_parquet_within_a_limit_of_memory(tmp_path: Path) -> None:
+    """A record batch that is unpacked to more than that is refused, and the process that serves needs no memory."""
+    files = TemporaryFiles(tmp_path)
+    table, unpacked = pa.table({"a": np.zeros(MEMORY_BYTES // 8)}), pa.BufferOutputStream()
+    with ipc.new_file(unpacked, table.schema, options=ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+    for kind, data in ((PARQUET, arrow(PARQUET, COLUMNS)), (ARROW, unpacked.getvalue().to_pybytes()), (PARQUET, b"")):
+        with files.open() as file:
+            file.write(data)
+            file.flush()
+            if kind == PARQUET and data:
+                with read_table(file, kind, ReadOptions(), files).file as built:
+                    assert built.seek(0, 2) > 100
+                continue
+            with pytest.raises(DatasetInvalid, match="empty" if not data else "smaller pages or record batches"):
+                read_table(file, kind, ReadOptions(), files)
+
+
+def test_parquet_needs_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cellar.datasets.formats.find_spec", lambda _: None)
+    with pytest.raises(UnsupportedMediaType, match=r"pip install 'cellar-serve\[parquet\]'"):
+        check_readable(PARQUET)
+    check_readable(NDJSON)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cellar.datasets.storage import row_order
+from cellar.datasets.storage import ordered_columns, row_order
 from cellar.errors import DatasetInvalid, InvalidInput
 from tests.datasets.files import build, read
 
@@ -145,6 +145,7 @@ def test_rows_are_sorted_and_duplicates_follow_the_rule(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_rows: int, rule: str
 ) -> None:
     monkeypatch.setattr(row_order, "RUN_ROWS", run_rows)
+    monkeypatch.setattr(ordered_columns, "WINDOW_BYTES", 4 * run_rows)
     draw = random.Random(rule)
     rows = [(draw.choice("CAB"), draw.randrange(9000), draw.randrange(-50, 50)) for _ in range(20000)]
     text = "s,at,x,k\n" + "".join(f"{s},{JANUARY + at},{x},{s}{x % 2}\n" for s, at, x in rows)

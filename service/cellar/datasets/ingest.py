@@ -57,7 +57,7 @@ def ingest(
     the whole column.
     """
     planned = plan_columns(source.names, options)
-    types: dict[str, ColumnType] = {}
+    types: dict[str, ColumnType] = {name: each.type for name, each in source.declared.items()}
     orders: dict[str, DateOrder] = {}
     while True:
         ingestion = _Ingestion(source, options, files, decimal, orders, file)
@@ -138,7 +138,9 @@ class _Ingestion:
             return CodeReader(column.name, missing, is_series=True)
         if column.type == "time":
             order = self._options.date_order or self._orders.get(column.name)
-            return TimeReader(column.name, missing, self._options.timezone, order)
+            declared = self._source.declared.get(column.name)
+            zone = None if declared is not None and declared.is_utc else self._options.timezone
+            return TimeReader(column.name, missing, zone, order)
         if column.type == "category":
             return CodeReader(column.name, missing)
         return NumberReader(column.name, missing, self._decimal)
@@ -153,7 +155,7 @@ class _Ingestion:
             if isinstance(reader, TimeReader):
                 reader.end()
             is_open = isinstance(reader, CodeReader) and column.role != "series"
-            if is_open and column.name not in self._options.types:
+            if is_open and column.name not in self._options.types and column.name not in self._source.declared:
                 assert isinstance(reader, CodeReader)
                 if (found := reader.first_text_among_numbers()) is not None:
                     raise _not_a_number(NotANumber(*found), column, self._options)
@@ -169,7 +171,7 @@ class _Ingestion:
         tensors = [Tensor("bounds", np.int64, len(bounds), [bounds])]
         facts = TimeFacts(bounds)
         if times is not None:
-            tensors.append(Tensor("times", np.float64, ordered.rows, facts.of(ordered.column(times, is_key=True))))
+            tensors.append(Tensor("times", np.float64, ordered.rows, facts.of(ordered.column(times))))
         at, texts = series_tensors(ids)
         tensors.append(at)
         made = []
@@ -235,7 +237,7 @@ def _bounds(ordered: OrderedColumns, series: int | None, count: int) -> NDArray[
     if series is None:
         bounds[1] = ordered.rows
         return bounds
-    for part in ordered.column(series, is_key=True):
+    for part in ordered.column(series):
         low = int(part.min())
         counts = np.bincount(part - low)
         bounds[1 + low : 1 + low + len(counts)] += counts

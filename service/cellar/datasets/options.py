@@ -27,6 +27,8 @@ class ReadOptions:
     types: Mapping[str, ColumnType] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     """Further texts that stand for a missing reading, such as -999."""
+    only_empty_is_missing: bool = False
+    """Whether a text of MISSING is a text as any other, as the name of a session may be one."""
     timezone: str | None = None
     """The time zone of times without an offset; None: UTC."""
     date_order: DateOrder | None = None
@@ -40,4 +42,4 @@ class ReadOptions:
     @property
     def missing_cells(self) -> frozenset[str]:
         """All texts that stand for a missing reading."""
-        return frozenset((*MISSING, *self.missing))
+        return frozenset((*(("",) if self.only_empty_is_missing else MISSING), *self.missing))

@@ -71,7 +71,7 @@ def _check_known(name: str, names: Sequence[str], parameter: str) -> None:
 def find_types(
     columns: Sequence[PlannedColumn], first: Chunk, options: ReadOptions, decimal: str, found: Mapping[str, ColumnType]
 ) -> list[PlannedColumn]:
-    """Return the columns with types: those that are given, were `found` before, or fit the first rows.
+    """Return the columns with types: those that are given, are `found` already, or fit the first rows.
 
     A column of times that has no other role gets the role of the time if it is the only one.
     """

@@ -4,6 +4,7 @@ import gc
 import json
 import logging
 import os
+import resource
 import subprocess
 import sys
 from dataclasses import asdict
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from cellar.datasets.faults import fault
-from cellar.datasets.formats import open_source
+from cellar.datasets.formats import FORMS, open_source
 from cellar.datasets.ingest import BuiltTable, ingest
 from cellar.datasets.options import ReadOptions
 from cellar.errors import DatasetInvalid, InternalError, InvalidInput, StoreUnavailable
@@ -28,12 +29,19 @@ delay its other requests, because Python runs one thread at a time."""
 NICE = 5
 """The nice value of a process that reads a file: requests come first."""
 
+MEMORY_BYTES = 384 * 1024 * 1024
+"""Memory of a process that reads Parquet or Arrow, besides mapped files: pages of Parquet and compressed record batches
+are unpacked in it. A small file may announce one of any size."""
+
 _ERRORS = {kind.slug: kind for kind in (DatasetInvalid, InvalidInput, StoreUnavailable)}
 
 
 def read_table(file: IO[bytes], kind: str, options: ReadOptions, files: TemporaryFiles) -> BuiltTable:
     """Return the table in a file of a media type. Raise DatasetInvalid, InvalidInput or StoreUnavailable."""
-    if os.fstat(file.fileno()).st_size <= HERE_BYTES:
+    size = os.fstat(file.fileno()).st_size
+    if not size:
+        raise fault("the file is empty")
+    if size <= HERE_BYTES and kind not in FORMS:
         source = open_source(file, kind, options, files)
         return ingest(source, options, files, decimal=source.decimal)
     table = files.open()
@@ -55,6 +63,8 @@ def _in_child(file: IO[bytes], table: IO[bytes], kind: str, options: ReadOptions
     try:
         found = json.loads(done.stdout)
     except ValueError:
+        if kind in FORMS and done.returncode < 0:
+            raise fault("the file is damaged: its reader crashed") from None
         logger.error("the process that reads a file ended with %d", done.returncode)
         raise InternalError from None
     if "slug" in found:
@@ -72,6 +82,9 @@ def main() -> None:
     given: Any = {name: tuple(each) if isinstance(each, list) else each for name, each in asked["options"].items()}
     options = ReadOptions(**given)
     files = TemporaryFiles(Path(asked["directory"]))
+    if asked["kind"] in FORMS:
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     answer: dict[str, Any]
     with os.fdopen(asked["file"], "rb") as file, os.fdopen(asked["table"], "r+b") as table:
         try:
@@ -82,5 +95,7 @@ def main() -> None:
         except (DatasetInvalid, InvalidInput, StoreUnavailable) as error:
             answer = {"slug": error.slug, "detail": error.detail, **error.fields()}
         except MemoryError:
-            answer = {"slug": DatasetInvalid.slug, "detail": str(fault("not enough memory to read the file"))}
+            remedy = f"write smaller pages or record batches: {MEMORY_BYTES // 2**20} MiB are too few for these"
+            full = fault("not enough memory to read the file", remedy=remedy if asked["kind"] in FORMS else "")
+            answer = {"slug": full.slug, "detail": full.detail}
     sys.stdout.write(json.dumps(answer))

@@ -22,6 +22,11 @@ TYPES = {
     ".npy": "application/x-npy",
     ".npz": "application/x-npz",
     ".safetensors": "application/safetensors",
+    ".parquet": "application/vnd.apache.parquet",
+    ".pq": "application/vnd.apache.parquet",
+    ".arrow": "application/vnd.apache.arrow.file",
+    ".feather": "application/vnd.apache.arrow.file",
+    ".arrows": "application/vnd.apache.arrow.stream",
 }
 """Media types by the ending of a file's name."""
 

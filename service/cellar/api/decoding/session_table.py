@@ -153,6 +153,7 @@ async def session_file(
             static=tuple(name for name in columns.named("static") if name not in wanted),
             future=tuple(name for name in columns.named("future") if name not in wanted),
             types=dict(zip(columns.names, columns.types, strict=True)),
+            only_empty_is_missing=True,
             duplicates=duplicates,
             delimiter=",",
             decimal=".",

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.datasets.faults import fault
-from cellar.datasets.source import Cells, Chunk, rows_at_once
+from cellar.datasets.source import UNDECLARED, Cells, Chunk, check_names, rows_at_once
 from cellar.memory.file_mapping import release_pages
 
 KINDS = "fiubMUS"
@@ -18,6 +18,7 @@ class ArrayColumns:
     """A Source of arrays of one axis and the same length. Rows count from 1."""
 
     decimal: Literal[".", ","] = "."
+    declared = UNDECLARED
 
     def __init__(self, columns: Mapping[str, NDArray[Any]]) -> None:
         """Raise DatasetInvalid for arrays that are no columns of one table."""
@@ -34,6 +35,7 @@ class ArrayColumns:
                 )  # fmt: skip
         self._columns = columns
         self.names = tuple(columns)
+        check_names(self.names)
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the rows."""
@@ -53,7 +55,7 @@ def _cells(part: NDArray[Any]) -> Cells:
     if part.dtype.kind == "U":
         texts: list[str] = part.tolist()
         return texts
-    return part.astype(np.float64) if part.dtype.kind in "iub" else part
+    return part.astype(np.float64) if part.dtype.kind == "b" else part
 
 
 def named(array: NDArray[Any]) -> dict[str, NDArray[Any]]:

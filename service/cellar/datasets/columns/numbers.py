@@ -64,6 +64,8 @@ class NumberReader:
 
     def _numbers(self, cells: Cells, rows: Sequence[int]) -> NDArray[Any]:
         if isinstance(cells, np.ndarray):
+            if cells.dtype.kind == "M":
+                raise fault("the column has times, and is said to have numbers", row=rows[0], column=self._name)
             return cells.astype(np.float64, copy=False)
         if self._decimal == ",":
             cells = [cell.replace(",", ".") if "." not in cell else f"{cell}?" for cell in cells]

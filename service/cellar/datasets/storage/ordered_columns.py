@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 from cellar.datasets.faults import fault
 from cellar.datasets.options import Duplicates
 from cellar.datasets.storage.raw_columns import RawColumns
-from cellar.datasets.storage.row_order import sort_rows
+from cellar.datasets.storage.row_order import SortedRows, sort_rows
 from cellar.memory.file_mapping import Memory, release_pages
 
 BLOCK_ROWS = 256 * 1024
+
+WINDOW_BYTES = 32 * 1024 * 1024
+"""Bytes of a column whose values are picked at a time. Rows in random order touch every page of it."""
 
 
 class OrderedColumns:
@@ -21,7 +24,9 @@ class OrderedColumns:
     def __init__(self, raw: RawColumns, memory: Memory) -> None:
         self._raw = raw
         self._memory = memory
-        self._order: NDArray[np.int64] | None = None
+        self._sorted: SortedRows | None = None
+        self._keys: dict[int, NDArray[Any]] = {}
+        """The columns of series and time in their order, by their numbers."""
         self._is_first: NDArray[np.uint8] | None = None
         """Whether each row begins another time; None if all do."""
         self._rule: Duplicates = "error"
@@ -40,37 +45,35 @@ class OrderedColumns:
             return self._zeros(np.float64) if times is None else self._raw.column(times)
 
         self._rule = rule
-        self._order = sort_rows(codes, seconds, count, self._memory)
+        self._sorted = sort_rows(codes, seconds, count, self._memory)
+        if series is not None:
+            self._keys[series] = self._sorted.codes
         if times is not None:
-            self._find_duplicates(None if series is None else self._whole(series), self._whole(times), rule)
+            self._keys[times] = self._sorted.times
+            self._find_duplicates(self._sorted, rule)
 
     def _zeros(self, kind: type[np.generic]) -> Iterator[NDArray[Any]]:
         for rows in self._raw.chunk_rows:
             yield np.zeros(rows, kind)
 
-    def _find_duplicates(self, codes: NDArray[Any] | None, times: NDArray[Any], rule: Duplicates) -> None:
-        assert self._order is not None
-        is_first = self._memory(len(self._order))
+    def _find_duplicates(self, found: SortedRows, rule: Duplicates) -> None:
+        is_first = self._memory(len(found.rows))
         last: tuple[Any, Any] | None = None
-        for begin in range(0, len(self._order), BLOCK_ROWS):
-            rows = self._order[begin : begin + BLOCK_ROWS]
-            here = times[rows]
-            release_pages(times)  # rows in random order touch all of a column
-            same = np.zeros(len(rows), bool)
-            same[1:] = here[1:] == here[:-1]
-            series = np.zeros(len(rows), np.int32) if codes is None else codes[rows]
-            release_pages(codes)
-            same[1:] &= series[1:] == series[:-1]
-            same[0] = last == (series[0], here[0])
-            last = series[-1], here[-1]
-            is_first[begin : begin + len(rows)] = ~same
+        for begin in range(0, len(found.rows), BLOCK_ROWS):
+            here = slice(begin, begin + BLOCK_ROWS)
+            codes, times = found.codes[here], found.times[here]
+            same = np.zeros(len(times), bool)
+            same[1:] = (times[1:] == times[:-1]) & (codes[1:] == codes[:-1])
+            same[0] = last == (codes[0], times[0])
+            last = codes[-1], times[-1]
+            is_first[here] = ~same
             if rule == "error" and same.any():
                 at = begin + int(np.flatnonzero(same)[0])
-                raise self._duplicate(int(self._order[at - 1]), int(self._order[at]))
-            for array in (self._order, is_first):
+                raise self._duplicate(int(found.rows[at - 1]), int(found.rows[at]))
+            for array in (found.codes, found.times, is_first):
                 release_pages(array)
         self.rows = sum(int(np.count_nonzero(each)) for each in _blocks(is_first))
-        self._is_first = None if self.rows == len(self._order) else is_first
+        self._is_first = None if self.rows == len(found.rows) else is_first
 
     def _duplicate(self, first: int, second: int) -> Exception:
         numbers = sorted((self._raw.row_number(first), self._raw.row_number(second)))
@@ -80,19 +83,21 @@ class OrderedColumns:
             remedy="say what to do: duplicates=first, last or mean; or name the column of the series (series=...)",
         )
 
-    def column(self, index: int, *, is_key: bool = False) -> Iterator[NDArray[Any]]:
-        """Yield the parts of a column. `is_key` is whether rows of the same time have the same value."""
-        if self._order is None:
+    def column(self, index: int) -> Iterator[NDArray[Any]]:
+        """Yield the parts of a column."""
+        if self._sorted is None:
             yield from self._raw.column(index)
             return
-        whole = self._whole(index)
+        order, keys = self._sorted.rows, self._keys.get(index)
+        whole = self._whole(index) if keys is None else keys
         begin = 0
-        while begin < len(self._order):
+        while begin < len(order):
             end = self._end(begin + BLOCK_ROWS)
-            part = whole[self._order[begin:end]]
+            part = _picked(whole, order[begin:end]) if keys is None else keys[begin:end].copy()
             if self._is_first is not None:
-                part = _reduced(part, np.flatnonzero(self._is_first[begin:end]), "first" if is_key else self._rule)
-            for array in (whole, self._order):
+                starts = np.flatnonzero(self._is_first[begin:end])
+                part = _reduced(part, starts, self._rule if keys is None else "first")
+            for array in (whole, order):
                 release_pages(array)
             yield part
             begin = end
@@ -100,7 +105,7 @@ class OrderedColumns:
     def _end(self, place: int) -> int:
         """Return the first place from there on at which another time begins."""
         if self._is_first is None:
-            return min(place, len(self._order if self._order is not None else ()))
+            return min(place, self._raw.rows)
         while place < len(self._is_first):
             ahead = np.flatnonzero(self._is_first[place : place + BLOCK_ROWS])
             if ahead.size:
@@ -118,6 +123,19 @@ class OrderedColumns:
             begin += len(part)
             release_pages(whole)
         return whole
+
+
+def _picked(whole: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Return the values of rows in any order, window by window."""
+    window = WINDOW_BYTES // whole.itemsize
+    if len(whole) <= window:
+        return np.asarray(whole[rows])
+    found = np.empty(len(rows), whole.dtype)
+    for begin in range(0, len(whole), window):
+        here = np.flatnonzero((rows >= begin) & (rows < begin + window))
+        found[here] = whole[rows[here]]
+        release_pages(whole)
+    return found
 
 
 def _reduced(part: NDArray[Any], starts: NDArray[np.intp], rule: Duplicates) -> NDArray[Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,29 +15,46 @@ RUN_ROWS = 1024 * 1024
 SAMPLES = 64
 """Keys of each run from which the limits of blocks are chosen."""
 
+BLOCKS = 4
+"""Blocks that are merged for each run: one has about a quarter of its rows."""
+
+Key = tuple[np.int32, np.float64]
+"""The series and the time of a row."""
+
 Parts = Callable[[], Iterator[NDArray[Any]]]
 """Returns the parts of a column in the order of the file."""
 
 
-def sort_rows(codes: Parts, times: Parts, count: int, memory: Memory) -> NDArray[np.int64]:
-    """Return the row of the file that comes in each place, when rows are sorted by series and time.
+class SortedRows(NamedTuple):
+    """Rows in the order of series and time, mapped from temporary files. Read all three from begin to end."""
 
-    Rows with the same series and time stay in the order of the file. The result is mapped from a temporary file.
-    """
-    sorted_codes = memory(4 * count).view(np.int32)
-    sorted_times = memory(8 * count).view(np.float64)
-    rows = memory(8 * count).view(np.int64)
-    starts = []
+    rows: NDArray[np.int64]
+    """The row of the file that comes in each place."""
+    codes: NDArray[np.int32]
+    """Its series."""
+    times: NDArray[np.float64]
+
+
+def sort_rows(codes: Parts, times: Parts, count: int, memory: Memory) -> SortedRows:
+    """Return the rows sorted by series and time. Those with the same series and time stay in the order of the file."""
+    runs = _allocated(count, memory)
+    starts, samples = [], []
     for begin, run_codes, run_times in _runs(codes(), times()):
         order = np.lexsort((run_times, run_codes))
         here = slice(begin, begin + len(order))
-        sorted_codes[here], sorted_times[here], rows[here] = run_codes[order], run_times[order], begin + order
+        runs.codes[here], runs.times[here], runs.rows[here] = run_codes[order], run_times[order], begin + order
         starts.append(begin)
-        for array in (sorted_codes, sorted_times, rows):
+        sample = order[np.linspace(0, len(order) - 1, SAMPLES).astype(np.int64)]
+        samples.append((run_codes[sample], run_times[sample]))
+        for array in runs:
             release_pages(array)
-    if len(starts) == 1:
-        return rows
-    return _merge(sorted_codes, sorted_times, rows, [*starts, count], memory)
+    return runs if len(starts) == 1 else _merge(runs, [*starts, count], _limits(samples), memory)
+
+
+def _allocated(count: int, memory: Memory) -> SortedRows:
+    return SortedRows(
+        memory(8 * count).view(np.int64), memory(4 * count).view(np.int32), memory(8 * count).view(np.float64)
+    )
 
 
 def _runs(codes: Iterator[NDArray[Any]], times: Iterator[NDArray[Any]]) -> Iterator[tuple[int, Any, Any]]:
@@ -58,41 +75,43 @@ def _joined(pairs: list[tuple[NDArray[Any], NDArray[Any]]]) -> tuple[NDArray[Any
     return np.concatenate([codes for codes, _ in pairs]), np.concatenate([times for _, times in pairs])
 
 
-def _merge(
-    codes: NDArray[np.int32], times: NDArray[np.float64], rows: NDArray[np.int64], starts: list[int], memory: Memory
-) -> NDArray[np.int64]:
+def _merge(sorted_runs: SortedRows, starts: list[int], limits: list[Key], memory: Memory) -> SortedRows:
     """Return the rows of sorted runs in one order: block by block between keys that divide all runs."""
-    merged = memory(rows.nbytes).view(np.int64)
+    merged = _allocated(len(sorted_runs.rows), memory)
     runs = [slice(begin, end) for begin, end in pairwise(starts)]
     at = [run.start for run in runs]
     place = 0
-    for limit in [*_limits(codes, times, runs), None]:
-        ends = [run.stop if limit is None else _search(codes, times, run, limit) for run in runs]
-        pieces = [np.arange(begin, end) for begin, end in zip(at, ends, strict=True)]
-        where = np.concatenate(pieces)
-        order = np.lexsort((times[where], codes[where]))
-        merged[place : place + len(order)] = rows[where[order]]
-        place, at = place + len(order), ends
-        for array in (codes, times, rows, merged):
+    for limit in [*limits, None]:
+        ends = [run.stop if limit is None else _search(sorted_runs, run, limit) for run in runs]
+        block = SortedRows(*(_taken(array, at, ends) for array in sorted_runs))
+        order = np.lexsort((block.times, block.codes))
+        here = slice(place, place + len(order))
+        merged.rows[here], merged.codes[here], merged.times[here] = (part[order] for part in block)
+        for array in merged:
             release_pages(array)
+        place, at = place + len(order), ends
     return merged
 
 
-def _limits(
-    codes: NDArray[np.int32], times: NDArray[np.float64], runs: list[slice]
-) -> list[tuple[np.int32, np.float64]]:
-    """Return keys that divide all rows into blocks of about the size of a run."""
-    places = np.concatenate([np.linspace(run.start, run.stop - 1, SAMPLES).astype(np.int64) for run in runs])
-    order = np.lexsort((times[places], codes[places]))
-    chosen = places[order][SAMPLES::SAMPLES]
+def _taken(array: NDArray[Any], begins: list[int], ends: list[int]) -> NDArray[Any]:
+    found = np.concatenate([array[begin:end] for begin, end in zip(begins, ends, strict=True)])
+    release_pages(array)
+    return found
+
+
+def _limits(samples: list[tuple[NDArray[np.int32], NDArray[np.float64]]]) -> list[Key]:
+    """Return keys that divide all rows into blocks."""
+    codes, times = _joined(samples)
+    chosen = np.lexsort((times, codes))[SAMPLES // BLOCKS :: SAMPLES // BLOCKS]
     return list(zip(codes[chosen], times[chosen], strict=True))
 
 
-def _search(
-    codes: NDArray[np.int32], times: NDArray[np.float64], run: slice, limit: tuple[np.int32, np.float64]
-) -> int:
+def _search(runs: SortedRows, run: slice, limit: Key) -> int:
     """Return the first place of a sorted run whose key is not below a limit."""
     code, time = limit
-    low: int = run.start + int(np.searchsorted(codes[run], code, "left"))
-    high = run.start + int(np.searchsorted(codes[run], code, "right"))
-    return low + int(np.searchsorted(times[low:high], time, "left"))
+    low: int = run.start + int(np.searchsorted(runs.codes[run], code, "left"))
+    high = run.start + int(np.searchsorted(runs.codes[run], code, "right"))
+    found = low + int(np.searchsorted(runs.times[low:high], time, "left"))
+    for array in (runs.codes, runs.times):
+        release_pages(array)  # the system maps 64 KiB around each place that is read
+    return found

@@ -11,6 +11,7 @@ from cellar.datasets.columns.numbers import is_number
 from cellar.datasets.columns.time_fields import form_of
 from cellar.datasets.faults import fault, shown
 from cellar.datasets.options import ReadOptions
+from cellar.datasets.source import check_names
 
 DELIMITERS = ("\t", ";", "|", ",")
 """In this order: texts and decimal numbers contain commas."""
@@ -39,7 +40,7 @@ def find_dialect(lines: Sequence[str], options: ReadOptions) -> Dialect:
     has_header = _has_header(rows, options)
     if not has_header:
         return Dialect(delimiter, decimal, tuple(f"column_{number}" for number in range(1, len(first) + 1)), False)
-    _check_names(first)
+    check_names(first, "the header", 1)
     return Dialect(delimiter, decimal, tuple(first), True)
 
 
@@ -91,13 +92,3 @@ def _has_header(rows: Sequence[Sequence[str]], options: ReadOptions) -> bool:
             remedy="send header=true or header=false",
         )
     return False
-
-
-def _check_names(names: Sequence[str]) -> None:
-    for number, name in enumerate(names, 1):
-        if not name:
-            raise fault(f"the header has no name for column {number}", row=1, remedy="name it, or send header=false")
-        if names.index(name) != number - 1:
-            raise fault(f"the header has the name {shown(name)} twice", row=1, remedy="give each column its own name")
-        if len(name) > 128 or not name.isprintable():
-            raise fault(f"{shown(name)} cannot be a name", row=1, remedy="use up to 128 printable characters")

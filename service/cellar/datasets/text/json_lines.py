@@ -7,7 +7,7 @@ from typing import IO, Any, Literal
 import orjson
 
 from cellar.datasets.faults import fault, shown
-from cellar.datasets.source import Chunk, rows_at_once
+from cellar.datasets.source import UNDECLARED, Chunk, check_names, rows_at_once
 
 SAMPLE_LINES = 1000
 
@@ -20,6 +20,7 @@ class JsonLines:
     """A Source of JSON objects. Columns are the members of the first SAMPLE_LINES lines; null is missing."""
 
     decimal: Literal[".", ","] = "."
+    declared = UNDECLARED
 
     def __init__(self, file: IO[bytes]) -> None:
         """Read the beginning of the file. Raise DatasetInvalid."""
@@ -30,6 +31,7 @@ class JsonLines:
         if not names:
             raise fault("the file has no rows", remedy="send a JSON object in each line")
         self.names = tuple(names)
+        check_names(self.names)
         self._known = set(names)
 
     def chunks(self) -> Iterator[Chunk]:

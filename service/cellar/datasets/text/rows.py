@@ -9,14 +9,12 @@ from typing import IO, Literal
 
 from cellar.datasets.faults import fault
 from cellar.datasets.options import ReadOptions
-from cellar.datasets.source import Chunk, rows_at_once
+from cellar.datasets.source import UNDECLARED, Chunk, rows_at_once
 from cellar.datasets.text.dialect import Dialect, find_dialect
 from cellar.errors import InvalidInput
 
 SAMPLE_LINES = 1000
 SAMPLE_BYTES = 1024 * 1024
-
-MOST_COLUMNS = 4096
 
 ENCODINGS = ("utf-8", "utf-16", "latin-1", "cp1252")
 """UTF-16 is also found by its byte order mark."""
@@ -26,6 +24,8 @@ csv.field_size_limit(SAMPLE_BYTES)
 
 class CsvFile:
     """A Source of separated values in a file."""
+
+    declared = UNDECLARED
 
     def __init__(self, file: IO[bytes], options: ReadOptions) -> None:
         """Read the beginning of the file. Raise DatasetInvalid or InvalidInput."""
@@ -43,8 +43,6 @@ class CsvFile:
         self._dialect: Dialect = find_dialect(lines, options)
         self.names = self._dialect.names
         self.decimal: Literal[".", ","] = self._dialect.decimal
-        if len(self.names) > MOST_COLUMNS:
-            raise fault(f"the file has {len(self.names):,} columns; at most {MOST_COLUMNS:,} are allowed", row=1)
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the rows. Raise DatasetInvalid."""

@@ -17,7 +17,7 @@ READINGS = {
     "columns": [
         {"kind": "time", "name": "at", "interval_s": 3600, "elapsed": True},
         {"kind": "number", "name": "temp", "role": "target", "fitted": FITTED},
-        {"kind": "category", "name": "session", "categories": ["shut", "wide, open"]},
+        {"kind": "category", "name": "session", "categories": ["shut", "wide, open", "NA"]},
         {"kind": "number", "name": "open", "role": "future", "scaling": "none", "fitted": FITTED},
     ],
 }
@@ -119,6 +119,15 @@ async def test_inputs_without_names_are_numbered_and_rows_of_a_session_are_serie
     found = await rows(service, "plain")
     assert found[:3] == [["pair/0", 1, 2], ["pair/0", 5, 6], ["pair/1", 3, 4]]
     assert found[3:] == [["plain-1", pytest.approx(x), pytest.approx(-x)] for x in numbers]
+
+
+async def test_names_of_sessions_and_categories_are_no_missing_readings(service: httpx.AsyncClient) -> None:
+    names, time = ["NA", "nan", "null"], "2026-01-01T00:00:00Z"
+    for at, name in enumerate(names):
+        await post(service, "sessions", {"session": name, "model": "table", "log": 9})
+        await post(service, f"sessions/{name}/step", {"input": [time, at, "NA", None]})
+        await post(service, "datasets", {"dataset": f"of-{name}", "sessions": {"prefix": name}})
+        assert await rows(service, f"of-{name}") == [[name, time, at, "NA", None]]
 
 
 @pytest.mark.parametrize(

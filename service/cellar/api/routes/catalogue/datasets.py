@@ -28,7 +28,7 @@ from cellar.api.schemas.catalogue.datasets import (
 )
 from cellar.api.schemas.names import MODEL_PATTERN, MODEL_PREFIX_PATTERN, NUMBER_CURSOR_PATTERN
 from cellar.datasets.chart import chart
-from cellar.datasets.formats import CSV, TYPES
+from cellar.datasets.formats import CSV, TYPES, check_readable
 from cellar.datasets.options import ReadOptions
 from cellar.datasets.preview import place_of, rows_of
 from cellar.datasets.reading import read_table
@@ -101,6 +101,7 @@ async def add_dataset(request: Request, caller: CallerOf, services: Parts, respo
             keep = partial(_keep, request, caller, services, asked.dataset, SESSIONS)
             answer, replayed = await run_sync(keep, found.file, CSV, found.options, limiter=_limiter())
     else:
+        check_readable(kind)
         query = read_query(DatasetQuery, request)
         keep = partial(_keep, request, caller, services, query.name, kind)
         async with receive_file(request) as file:

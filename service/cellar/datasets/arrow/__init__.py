@@ -1,0 +1,1 @@
+"""Reads files of Parquet and Arrow. Needs pyarrow (extra `cellar-serve[parquet]`)."""
