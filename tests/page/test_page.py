@@ -79,6 +79,37 @@ def test_the_documentation_runs_under_its_policy(page: Operated) -> None:
     expect(page.page.get_by_text("/v1/sessions/{session}/step", exact=True)).to_be_visible()
 
 
+def test_a_dataset_is_added_looked_at_and_deleted(page: Operated, tmp_path: Path) -> None:
+    lines = ["at,place,temp", *(f"2026-03-0{1 + row // 24} {row % 24}:00,hall,{row % 7}" for row in range(60))]
+    file = tmp_path / "Räume 1.csv"
+    file.write_text("\n".join(lines).replace(",5\n", ",\n") + "\n2026-03-04 00:00,hall,warm\n", "utf-8")
+    page.visit("datasets", "Datasets")
+    form = page.card("Add a file")
+    form.get_by_label("File", exact=True).set_input_files(file)
+    page.button("Add dataset")
+    expect(form.get_by_role("alert")).to_contain_text('row 62, column "temp"')
+    assert [error for error in page.take_errors() if "422" not in error] == []
+    form.get_by_text("More:").click()
+    form.get_by_label("Missing", exact=True).fill("warm")
+    form.get_by_label("Series", exact=True).fill("place")
+    page.check_access()
+    page.button("Add dataset")
+    expect(page.page.get_by_role("heading", level=1)).to_have_text("raume-1")
+    expect(page.card("Columns").get_by_role("row", name="temp")).to_contain_text("half of them from")
+    expect(page.card("Plot").get_by_role("img", name="temp over time")).to_be_visible()
+    expect(page.card("Rows").get_by_text("missing").first).to_be_visible()
+    page.button("Next")
+    expect(page.card("Rows")).to_contain_text("from row 26 of 61")
+    page.check_access()
+    page.visit("datasets", "Datasets")
+    expect(page.card("All datasets").get_by_role("row", name="raume-1")).to_contain_text("61")
+    page.check_access()
+    page.page.get_by_role("link", name="raume-1").click()
+    page.button("Delete")
+    page.button("Delete", within="dialog")
+    expect(page.page.get_by_text("There is no dataset yet.")).to_be_visible()
+
+
 def test_a_model_is_drawn_and_gets_an_alias(page: Operated) -> None:
     page.visit("models", "Models")
     page.page.get_by_role("link", name="tide", exact=True).click()
@@ -194,13 +225,18 @@ def test_copied_requests_run(page: Operated, service: Furnished, tmp_path: Path)
         const { LANGUAGES } = await import(document.querySelector('link[href$="core/snippets.js"]').href);
         return Object.values(LANGUAGES).map((write) => write(request));
     }"""
-    request = {"method": "POST", "path": "/v1/sessions", "body": body}
-    curl, python, typescript = page.page.evaluate(script, request)
+    file = {"name": "some 'readings'.csv", "type": "text/csv"}
+    (tmp_path / file["name"]).write_text("time,temp\n2026-01-01,1\n2026-01-02,2\n", "utf-8")
     own = os.environ | {"CELLAR_API_KEY": service.key}
-    (tmp_path / "program.mjs").write_text(typescript, "utf-8")
-    for command in (["sh", "-c", curl], [sys.executable, "-c", python], [NODE, str(tmp_path / "program.mjs")]):
-        done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
-        assert httpx.Response(200, text=done.stdout).json()["session"] == body["session"], (command, done)
+    for request, member, name in (
+        ({"method": "POST", "path": "/v1/sessions", "body": body}, "session", body["session"]),
+        ({"method": "POST", "path": "/v1/datasets?name=copied", "file": file}, "dataset", "copied"),
+    ):
+        curl, python, typescript = page.page.evaluate(script, request)
+        (tmp_path / "program.mjs").write_text(typescript, "utf-8")
+        for command in (["sh", "-c", curl], [sys.executable, "-c", python], [NODE, "program.mjs"]):
+            done = subprocess.run(command, env=own, cwd=tmp_path, capture_output=True, text=True, check=False)
+            assert httpx.Response(200, text=done.stdout).json()[member] == name, (command, done)
 
 
 def test_a_lost_connection_is_said_once_and_mends(page: Operated) -> None:

@@ -7,17 +7,20 @@ import { useSession } from "./core/hooks.js";
 import { link, useRoute } from "./core/router.js";
 import { Announcer, Button, Empty, html, Title } from "./parts/basics.js";
 import { Cells } from "./views/cells.js";
+import { Dataset } from "./views/datasets/dataset.js";
+import { Datasets } from "./views/datasets/datasets.js";
 import { Keys } from "./views/keys.js";
-import { Model } from "./views/model.js";
-import { Models } from "./views/models.js";
+import { Model } from "./views/models/model.js";
+import { Models } from "./views/models/models.js";
 import { Overview } from "./views/overview.js";
-import { Session } from "./views/session.js";
-import { Sessions } from "./views/sessions.js";
+import { Session } from "./views/sessions/session.js";
+import { Sessions } from "./views/sessions/sessions.js";
 import { SignIn } from "./views/sign_in.js";
-import { Training } from "./views/training.js";
+import { Training } from "./views/training/training.js";
 
 const PLACES = [
   ["", "Overview"],
+  ["datasets", "Datasets"],
   ["models", "Models"],
   ["cells", "Cell editor"],
   ["training", "Training"],
@@ -48,6 +51,7 @@ const Missing = () => html`
 function View({ route: [place = "", name] }) {
   const views = {
     "": Overview,
+    datasets: name === undefined ? Datasets : Dataset,
     models: name === undefined ? Models : Model,
     cells: Cells,
     training: Training,

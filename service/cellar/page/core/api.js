@@ -109,6 +109,29 @@ async function result(answer) {
   return answer.status === 204 ? null : answer.json();
 }
 
+/**
+ * Send a file as the body of a POST request and return the JSON answer. `onProgress` takes the share that was sent, from 0
+ * to 1. A file is sent by XMLHttpRequest, because fetch does not say how much it has sent.
+ */
+export function upload(target, file, type, onProgress, signal) {
+  return new Promise((resolve, reject) => {
+    const sender = new XMLHttpRequest();
+    sender.open("POST", new URL(target.slice(1), BASE));
+    sender.setRequestHeader("Content-Type", type);
+    if (apiKey()) sender.setRequestHeader("Authorization", `Bearer ${apiKey()}`);
+    sender.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
+    sender.onload = () => {
+      setLost(false);
+      const answer = new Response(sender.responseText, { status: sender.status });
+      result(answer).then(resolve, reject);
+    };
+    sender.onerror = () => reject(new Error("The file was not sent completely: the connection was lost, or the service refused it. Nothing was kept; try again."));
+    sender.onabort = () => reject(new Error("The upload was stopped. Nothing was kept."));
+    signal?.addEventListener("abort", () => sender.abort());
+    sender.send(file);
+  });
+}
+
 /** Save the answer to a GET request as a file. */
 export async function download(target, name) {
   const answer = await check(await open("GET", target));

@@ -3,7 +3,7 @@
 import { check, ConnectionLost, open, pause, Problem } from "./api.js";
 
 const LONGEST_WAIT_MS = 10_000;
-const LAST = ["expired", "deleted"];
+const LAST = ["expired", "deleted", "end"];
 
 /** Divide the text of a stream into events. Returns the events, and the text of an event that is not complete. */
 export function parse(text) {
@@ -25,26 +25,29 @@ export function parse(text) {
 
 /**
  * Watch a path and connect again whenever the connection is lost; nothing is missed that the service still keeps.
- * `onEvent` takes each event, `onEnd` the Problem with which the service refuses to continue, or `null`.
- * Returns a function that ends it.
+ * `onEvent` takes each event, `onEnd` the Problem with which the service refuses to continue, or `null`, and `onLive`
+ * whether the stream is open. Returns a function that ends it.
  */
-export function watch(target, onEvent, onEnd) {
+export function watch(target, onEvent, onEnd, onLive = () => {}) {
   const stopped = new AbortController();
-  follow(target, stopped.signal, onEvent).then(
+  const live = (isLive) => stopped.signal.aborted || onLive(isLive);
+  follow(target, stopped.signal, onEvent, live).then(
     () => stopped.signal.aborted || onEnd(null),
     (error) => stopped.signal.aborted || onEnd(error),
   );
   return () => stopped.abort();
 }
 
-async function follow(target, signal, onEvent) {
+async function follow(target, signal, onEvent, onLive) {
   let last = null;
   let wait = 500;
   while (!signal.aborted) {
     try {
       const headers = { Accept: "text/event-stream", ...(last && { "Last-Event-ID": last }) };
       const answer = await check(await open("GET", target, { headers, signal }));
+      if (answer.status === 204) return;
       wait = 500;
+      onLive(true);
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       let rest = "";
       for (;;) {
@@ -63,6 +66,7 @@ async function follow(target, signal, onEvent) {
       if (error instanceof Problem && error.status < 500) throw error;
       if (!(error instanceof Problem || error instanceof ConnectionLost || error instanceof TypeError)) throw error;
     }
+    onLive(false);
     await pause(wait);
     wait = Math.min(wait * 2, LONGEST_WAIT_MS);
   }

@@ -37,3 +37,24 @@ export const instant = (time) => (time ? instants.format(new Date(time)) : "–"
 
 /** A shape as "8 × 3". */
 export const shape = (sizes) => (sizes.length ? sizes.join(" × ") : "one number");
+
+const dates = Object.fromEntries(
+  Object.entries({
+    year: { year: "numeric" },
+    month: { year: "numeric", month: "short" },
+    day: { day: "numeric", month: "short" },
+    minute: { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" },
+    second: { hour: "2-digit", minute: "2-digit", second: "2-digit" },
+    whole: { dateStyle: "medium", timeStyle: "short" },
+  }).map(([name, parts]) => [name, new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", ...parts })]),
+);
+const FORMS = [[31_536_000, "year"], [2_419_200, "month"], [86_400, "day"], [60, "minute"], [0, "second"]];
+
+/** Unix seconds as a date in UTC, as precise as marks need that are `everyS` apart. */
+export const date = (seconds, everyS) => dates[FORMS.find(([least]) => everyS >= least)[1]].format(seconds * 1000);
+
+/** Unix seconds, or a time as text, in UTC. */
+export const utc = (time) => (time === null || time === undefined ? "–" : dates.whole.format(typeof time === "number" ? time * 1000 : new Date(time)));
+
+/** A share as per cent: 0.813 is "81.3%". */
+export const percent = (share) => (share === null || share === undefined ? "–" : `${number(share * 100, 3)}%`);

@@ -1,4 +1,5 @@
 // A request of the page as a program of the user: curl, Python, TypeScript. The key is a variable of the environment.
+// A request has a JSON `body`, or a `file` with its name and media type.
 
 import { apiKey, BASE } from "./api.js";
 
@@ -26,14 +27,19 @@ export function curl(request) {
   parts.push(quoted(address(request)));
   if (apiKey()) parts.push('-H "Authorization: Bearer $CELLAR_API_KEY"');
   if (request.body !== undefined) parts.push(`--json ${quoted(JSON.stringify(request.body))}`);
+  if (request.file) parts.push(`-H ${quoted(`Content-Type: ${request.file.type}`)} -T ${quoted(request.file.name)}`);
   return parts.join(" ");
 }
 
 export function pythonProgram(request) {
   const values = [JSON.stringify(address(request))];
-  if (apiKey()) values.push(`headers={"Authorization": "Bearer " + os.environ["CELLAR_API_KEY"]}`);
+  const headers = [];
+  if (apiKey()) headers.push(`"Authorization": "Bearer " + os.environ["CELLAR_API_KEY"]`);
+  if (request.file) headers.push(`"Content-Type": ${JSON.stringify(request.file.type)}`);
+  if (headers.length) values.push(`headers={${headers.join(", ")}}`);
+  if (request.file) values.push(`content=open(${JSON.stringify(request.file.name)}, "rb")`);
   if (request.body !== undefined) values.push(`json=${python(request.body, "    ")}`);
-  values.push("timeout=60");
+  values.push(request.file ? "timeout=3600" : "timeout=60");
   return `${apiKey() ? "import os\n\n" : ""}import httpx
 
 answer = httpx.${request.method.toLowerCase()}(
@@ -47,6 +53,7 @@ export function typescript(request) {
   const headers = {};
   if (apiKey()) headers.Authorization = "\0";
   if (request.body !== undefined) headers["Content-Type"] = "application/json";
+  if (request.file) headers["Content-Type"] = request.file.type;
   const lines = [`  method: ${JSON.stringify(request.method)},`];
   if (Object.keys(headers).length) {
     const text = JSON.stringify(headers, null, 2).replaceAll("\n", "\n  ");
@@ -55,7 +62,8 @@ export function typescript(request) {
   if (request.body !== undefined) {
     lines.push(`  body: JSON.stringify(${JSON.stringify(request.body, null, 2).replaceAll("\n", "\n  ")}),`);
   }
-  return `const answer = await fetch(${JSON.stringify(address(request))}, {
+  if (request.file) lines.push(`  body: await openAsBlob(${JSON.stringify(request.file.name)}),`);
+  return `${request.file ? `import { openAsBlob } from "node:fs";\n\n` : ""}const answer = await fetch(${JSON.stringify(address(request))}, {
 ${lines.join("\n")}
 });
 if (!answer.ok) throw new Error(await answer.text());

@@ -1,7 +1,7 @@
 // Line charts, drawn by uPlot. The legend above a chart shows the values under the pointer, or else the last ones.
 
 import { useEffect, useRef, useState } from "../vendor/hooks.js";
-import { number } from "../core/format.js";
+import { date, number, utc } from "../core/format.js";
 import { html } from "./basics.js";
 
 const PALETTE = 8;
@@ -20,18 +20,18 @@ function options(element, latest, isLog, onCursor) {
   const props = latest.current;
   const grid = { stroke: colour("--grid"), width: 1 };
   const axis = { stroke: colour("--text-soft"), grid, ticks: grid, font: '12px system-ui, "DejaVu Sans", sans-serif' };
-  const names = (_, places) => places.map((place) => nameOf(latest.current, place));
+  const names = (_, places, axis_, space, every) => places.map((place) => (props.hasDates ? date(place, every) : nameOf(latest.current, place)));
   return {
     width: Math.max(element.clientWidth, 200),
     height: props.height,
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { size: 6 } },
     scales: {
-      x: { time: false },
+      x: { time: Boolean(props.hasDates) },
       y: { distr: isLog ? 3 : 1, ...(props.isFromZero && { range: (_, least, most) => [0, most > 0 ? most * 1.1 : 1] }) },
     },
     axes: [
-      { ...axis, label: props.xLabel, labelSize: 20, labelFont: axis.font, size: 36, space: props.hasTimes ? 90 : 50, incrs: WHOLE, values: names },
+      { ...axis, label: props.xLabel, labelSize: 20, labelFont: axis.font, size: 36, space: props.hasTimes || props.hasDates ? 90 : 50, incrs: props.hasDates ? undefined : WHOLE, values: names },
       { ...axis, size: 58, values: (_, values) => values.map((value) => (value === null ? "" : number(value, 3))) },
     ],
     series: [
@@ -39,23 +39,31 @@ function options(element, latest, isLog, onCursor) {
       ...props.series.map((line, index) => ({
         label: line.label,
         stroke: colour(lineColour(line.colour ?? index)),
-        width: 1.75,
+        width: line.isEdge ? 0.5 : 1.75,
         dash: line.isDashed ? [6, 4] : undefined,
-        spanGaps: true,
-        points: { show: line.values.length < 40 },
+        spanGaps: !props.hasGaps,
+        points: { show: line.values.length < 40 && !line.isEdge },
       })),
     ],
+    bands: (props.bands || []).map(({ low, high }) => ({
+      series: [high + 1, low + 1],
+      fill: `${colour(lineColour(props.series[high].colour ?? high))}2e`,
+    })),
+    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
     hooks: { setCursor: [(plot) => onCursor(plot.cursor.idx ?? null)] },
   };
 }
 
-/** The name of a place on the x axis: the place itself, or one of `names`. Places between two values have none. */
-const nameOf = ({ x, names, hasTimes }, place) => (hasTimes ? clock(place) : String(names ? (names[x.indexOf(place)] ?? "") : place));
+/** The name of a place on the x axis: the place itself, a time, or one of `names`. Places between two values have none. */
+const nameOf = ({ x, names, hasTimes, hasDates }, place) =>
+  (hasDates ? utc(place) : hasTimes ? clock(place) : String(names ? (names[x.indexOf(place)] ?? "") : place));
 
 /**
  * `x` are the places of all values; each of `series` has a `label`, `values`, and may be `isDashed`. `names` are shown in
- * place of `x`, which with `hasTimes` are Unix seconds. The y axis is logarithmic with `isLog` if all values are positive,
- * and begins at 0 with `isFromZero`.
+ * place of `x`, which are Unix seconds with `hasTimes`, shown as local times, and with `hasDates`, shown as dates in UTC. The y axis is
+ * logarithmic with `isLog` if all values are positive, and begins at 0 with `isFromZero`. Each of `bands` fills the area
+ * between two series, given by their places `low` and `high`; series that are its edges have `isEdge`. Lines are not
+ * drawn over missing values with `hasGaps`.
  */
 export function Chart(props) {
   const { x, series, label, height = 200, isLog = false } = props;
@@ -66,7 +74,7 @@ export function Chart(props) {
   const [cursor, setCursor] = useState(null);
   const [theme, setTheme] = useState(document.documentElement.dataset.theme);
   const canLog = isLog && series.every((line) => line.values.every((value) => value === null || value > 0));
-  const form = JSON.stringify([series.map((line) => [line.label, line.colour, line.isDashed, line.values.length < 40]), canLog, theme, height, props.xLabel, props.isFromZero]);
+  const form = JSON.stringify([series.map((line) => [line.label, line.colour, line.isDashed, line.values.length < 40]), canLog, theme, height, props.xLabel, props.isFromZero, props.hasDates, props.bands]);
   useEffect(() => {
     const change = () => setTheme(document.documentElement.dataset.theme);
     addEventListener("theme", change);
@@ -88,7 +96,7 @@ export function Chart(props) {
   return html`
     <figure class="chart">
       <figcaption class="legend">
-        ${props.xLabel && x.length > 0 && html`<span class="legend-x">${props.xLabel} ${nameOf(props, x[shown])}</span>`}
+        ${props.xLabel && x.length > 0 && html`<span class="legend-x">${props.xLabel} <b>${nameOf(props, x[shown])}</b></span>`}
         ${series.map((line, index) => html`
           <span key=${line.label} class="legend-line"><span class=${`swatch line-${((line.colour ?? index) % PALETTE) + 1} ${line.isDashed ? "dashed" : ""}`} aria-hidden="true"></span>
             ${line.label} <b>${number(line.values[shown])}</b></span>`)}

@@ -7,7 +7,7 @@ import { go, parameters } from "../core/router.js";
 import { Badge, Button, Card, Facts, Failure, Field, html, Title } from "../parts/basics.js";
 import { CopyAs } from "../parts/copy.js";
 import { Editor } from "../parts/editor.js";
-import { NewModel } from "./new_model.js";
+import { NewModel } from "./models/new_model.js";
 
 const PAUSE_MS = 250;
 const DRAFT = "cellar.cell";

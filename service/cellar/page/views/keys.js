@@ -7,7 +7,7 @@ import { usePoll } from "../core/hooks.js";
 import { announce, Badge, Button, Card, Empty, Failure, html, Loading, Title } from "../parts/basics.js";
 import { CopyAs, toClipboard } from "../parts/copy.js";
 import { RequestDialog } from "../parts/dialog.js";
-import { Input, useForm, whole } from "./new_model.js";
+import { Input, useForm, whole } from "../parts/form.js";
 
 const ALL = { method: "GET", path: "/v1/keys" };
 const SCOPES = {

@@ -7,7 +7,7 @@ import { link } from "../core/router.js";
 import { Badge, Card, Empty, Facts, Failure, Figure, html, Loading, Title } from "../parts/basics.js";
 import { Chart } from "../parts/chart.js";
 import { CopyAs } from "../parts/copy.js";
-import { JobState } from "./jobs.js";
+import { JobState } from "./training/jobs.js";
 
 const EVERY_MS = 2000;
 const KEPT = 150;
@@ -40,7 +40,7 @@ async function load(signal) {
 const Begin = () => html`
   <${Card} title="Begin here">
     <ol class="steps">
-      <li><a href="#/cells">Write a cell</a> as equations, or <a href="#/models">choose a built-in one</a>, and create a model with it.</li>
+      <li><a href="#/datasets">Add a table of readings</a> and train a forecast on it. Or <a href="#/cells">write a cell</a> as equations, or <a href="#/models">choose a built-in one</a>, and create a model with it.</li>
       <li>Open a session: it keeps the hidden state of one stream.</li>
       <li>Send a step, and watch the output and the state.</li>
     </ol>

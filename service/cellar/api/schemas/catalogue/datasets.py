@@ -197,6 +197,8 @@ class DatasetLine(Answer):
     created: datetime
     rows: int
     series: int = Field(description="Number of series; 1 if no column names them.")
+    column_count: int
+    missing: int = Field(description="Missing values of all columns together.")
     size_bytes: int = Field(description="Bytes of the stored table.")
     first: datetime | None = Field(description="The earliest time; null without a column of times.")
     last: datetime | None = Field(description="The latest time.")
@@ -222,9 +224,9 @@ class DatasetAnswer(DatasetLine):
 def _members(stored: StoredDataset) -> dict[str, object]:
     same = ("dataset", "digest", "source", "rows", "series", "size_bytes", "interval_s")
     times = {"created": stored.created_s, "first": stored.first_s, "last": stored.last_s}
-    return {name: getattr(stored, name) for name in same} | {
-        name: None if seconds is None else time_of(seconds) for name, seconds in times.items()
-    }
+    counts = {"column_count": len(stored.columns), "missing": sum(column.missing for column in stored.columns)}
+    found = {name: None if seconds is None else time_of(seconds) for name, seconds in times.items()}
+    return {name: getattr(stored, name) for name in same} | counts | found
 
 
 class DatasetsAnswer(Answer):

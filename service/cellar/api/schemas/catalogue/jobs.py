@@ -193,6 +193,11 @@ class JobAnswer(Answer):
     job: str
     state: JobState
     model: str = Field(description="The version that is trained, `co2@3`.")
+    data: ForecastData | None = Field(
+        None,
+        exclude_if=lambda data: data is None,
+        description="The columns of the dataset that are forecast, as sent. Only of a job on a dataset.",
+    )
     training: TrainingSpec = Field(description="The settings of the run, as sent or chosen.")
     publish: Publish = Field(description="Whether a result is published that is worse than the trained version.")
     priority: Priority
@@ -227,6 +232,7 @@ class JobAnswer(Answer):
         return cls.read(
             job,
             model=job.spec["model"],
+            data=_forecast_data(job),
             training=training_spec(job),
             publish=publish_of(job),
             **asdict(JobOptions.of(job)),
@@ -241,6 +247,11 @@ class JobAnswer(Answer):
             started=None if job.started_s is None else time_of(job.started_s),
             ended=None if job.ended_s is None else time_of(job.ended_s),
         )
+
+
+def _forecast_data(job: Job) -> ForecastData | None:
+    """Return the columns that a job on a dataset forecasts, None for a job on arrays."""
+    return ForecastData.model_validate(job.spec["asked"]["data"]) if "plan" in job.spec else None
 
 
 class JobsAnswer(Answer):

@@ -1,19 +1,19 @@
 // One session: what it does, its state, and everything that can be done with it.
 
-import { useState } from "../vendor/hooks.js";
-import { ago, instant, plural } from "../core/format.js";
-import { path } from "../core/api.js";
-import { go, link } from "../core/router.js";
-import { useSessionFeed } from "../core/session_feed.js";
-import { Badge, Button, Card, Empty, Facts, Failure, html, Loading, Title } from "../parts/basics.js";
-import { CopyAs } from "../parts/copy.js";
-import { Chart } from "../parts/chart.js";
+import { useState } from "../../vendor/hooks.js";
+import { ago, instant, plural } from "../../core/format.js";
+import { path } from "../../core/api.js";
+import { go, link } from "../../core/router.js";
+import { useSessionFeed } from "../../core/session_feed.js";
+import { Badge, Button, Card, Empty, Facts, Failure, html, Loading, Title } from "../../parts/basics.js";
+import { CopyAs } from "../../parts/copy.js";
+import { Chart } from "../../parts/chart.js";
 import { changed } from "./sessions.js";
-import { DeleteSession, Fork, Reset } from "./session_dialogs.js";
-import { Past } from "./session_past.js";
-import { Snapshots } from "./session_snapshots.js";
-import { State } from "./session_state.js";
-import { TakeStep } from "./session_step.js";
+import { DeleteSession, Fork, Reset } from "./dialogs.js";
+import { Past } from "./past.js";
+import { Snapshots } from "./snapshots.js";
+import { State } from "./state.js";
+import { TakeStep } from "./step.js";
 
 const LINES = 8;
 

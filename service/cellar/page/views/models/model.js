@@ -1,16 +1,16 @@
 // One model: its network, versions, aliases and weights.
 
-import { useState } from "../vendor/hooks.js";
-import { download, path, read } from "../core/api.js";
-import { instant, integer, number, plural, shape } from "../core/format.js";
-import { useAction, usePoll } from "../core/hooks.js";
-import { go, link } from "../core/router.js";
-import { Badge, Button, Card, Empty, Facts, Failure, html, Loading, Title } from "../parts/basics.js";
-import { CopyAs } from "../parts/copy.js";
-import { RequestDialog } from "../parts/dialog.js";
-import { Network } from "../parts/network.js";
-import { Input, useForm, whole } from "./new_model.js";
-import { NewSession } from "./new_session.js";
+import { useState } from "../../vendor/hooks.js";
+import { download, path, read } from "../../core/api.js";
+import { instant, integer, number, plural, shape } from "../../core/format.js";
+import { useAction, usePoll } from "../../core/hooks.js";
+import { go, link } from "../../core/router.js";
+import { Badge, Button, Card, Empty, Facts, Failure, html, Loading, Title } from "../../parts/basics.js";
+import { CopyAs } from "../../parts/copy.js";
+import { RequestDialog } from "../../parts/dialog.js";
+import { Network } from "../../parts/network.js";
+import { Input, useForm, whole } from "../../parts/form.js";
+import { NewSession } from "../sessions/new_session.js";
 
 const load = (name) => async (signal) => {
   const [model, versions] = await Promise.all([

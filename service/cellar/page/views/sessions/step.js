@@ -1,11 +1,11 @@
 // Taking steps by hand.
 
-import { useEffect, useState } from "../vendor/hooks.js";
-import { change, path, read } from "../core/api.js";
-import { number, plural } from "../core/format.js";
-import { useAction, usePoll } from "../core/hooks.js";
-import { announce, Button, Card, Failure, Field, html } from "../parts/basics.js";
-import { CopyAs } from "../parts/copy.js";
+import { useEffect, useState } from "../../vendor/hooks.js";
+import { change, path, read } from "../../core/api.js";
+import { number, plural } from "../../core/format.js";
+import { useAction, usePoll } from "../../core/hooks.js";
+import { announce, Button, Card, Failure, Field, html } from "../../parts/basics.js";
+import { CopyAs } from "../../parts/copy.js";
 
 /** Read numbers that are separated by blanks or commas, or JSON. Returns what the request takes. */
 export function parseInput(text, size, rows) {

@@ -1,6 +1,6 @@
 // What several views show of training jobs.
 
-import { Badge, html } from "../parts/basics.js";
+import { Badge, html } from "../../parts/basics.js";
 
 const KINDS = { queued: "", running: "busy", succeeded: "good", failed: "bad", cancelled: "warning" };
 

@@ -1,12 +1,12 @@
 // All models of the tenant.
 
-import { useState } from "../vendor/hooks.js";
-import { read } from "../core/api.js";
-import { ago, integer, plural } from "../core/format.js";
-import { usePoll } from "../core/hooks.js";
-import { go, link } from "../core/router.js";
-import { Badge, Button, Card, Empty, Failure, html, Loading, Title } from "../parts/basics.js";
-import { CopyAs } from "../parts/copy.js";
+import { useState } from "../../vendor/hooks.js";
+import { read } from "../../core/api.js";
+import { ago, integer, plural } from "../../core/format.js";
+import { usePoll } from "../../core/hooks.js";
+import { go, link } from "../../core/router.js";
+import { Badge, Button, Card, Empty, Failure, html, Loading, Title } from "../../parts/basics.js";
+import { CopyAs } from "../../parts/copy.js";
 import { NewModel } from "./new_model.js";
 
 const SHOWN = 100;

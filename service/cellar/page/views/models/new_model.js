@@ -1,39 +1,13 @@
 // The dialog that creates a model.
 
-import { useState } from "../vendor/hooks.js";
-import { Field, html } from "../parts/basics.js";
-import { RequestDialog } from "../parts/dialog.js";
+import { html } from "../../parts/basics.js";
+import { RequestDialog } from "../../parts/dialog.js";
+import { Choice, Input, useForm, whole } from "../../parts/form.js";
 
 export const CELLS = [
   "gru", "lstm", "rnn", "gru_torch", "gru_v3", "leaky", "lru", "lstm_peephole", "mgu", "mingru", "minlstm",
 ];
 const ACTIVATIONS = ["identity", "sigmoid", "tanh", "relu", "softplus"];
-
-/** Read a whole number from a field, or throw an Error that says what is wrong. */
-export function whole(text, name, least = 1, most = 16384) {
-  const value = Number(text);
-  if (String(text).trim() === "" || !Number.isInteger(value) || value < least || value > most) {
-    throw new Error(`${name}: enter a whole number from ${least} to ${most}.`);
-  }
-  return value;
-}
-
-/** A field for a number or a short text in the state of a form. */
-export const Input = ({ form, name, label, help, type = "text", ...rest }) => html`
-  <${Field} label=${label} help=${help} control=${(attributes) => html`
-    <input ...${attributes} type=${type} value=${form.values[name]} autocomplete="off" spellcheck="false" ...${rest} onInput=${(event) => form.set(name, event.target.value)} />`} />`;
-
-/** A choice in the state of a form. */
-export const Choice = ({ form, name, label, help, of }) => html`
-  <${Field} label=${label} help=${help} control=${(attributes) => html`
-    <select ...${attributes} onChange=${(event) => form.set(name, event.target.value)}>
-      ${of.map((each) => html`<option key=${each} value=${each} selected=${each === form.values[name]}>${each}</option>`)}</select>`} />`;
-
-/** The state of a form: its `values`, and `set(name, value)`. */
-export function useForm(initial) {
-  const [values, setValues] = useState(initial);
-  return { values, set: (name, value) => setValues((last) => ({ ...last, [name]: value })) };
-}
 
 /** `cell` is an own cell with `equations`, or nothing if one is to be chosen. */
 export function NewModel({ cell, sizes = {}, onDone, onClose }) {

@@ -1,10 +1,10 @@
 // The dialog that opens a session.
 
-import { read } from "../core/api.js";
-import { usePoll } from "../core/hooks.js";
-import { html } from "../parts/basics.js";
-import { RequestDialog } from "../parts/dialog.js";
-import { Input, useForm, whole } from "./new_model.js";
+import { read } from "../../core/api.js";
+import { usePoll } from "../../core/hooks.js";
+import { html } from "../../parts/basics.js";
+import { RequestDialog } from "../../parts/dialog.js";
+import { Input, useForm, whole } from "../../parts/form.js";
 
 const KEPT = 1_000_000;
 

@@ -1,12 +1,12 @@
 // The state of a session as heat maps: as it is, and over the steps that were seen on this page.
 
-import { useEffect, useRef, useState } from "../vendor/hooks.js";
-import { path, read } from "../core/api.js";
-import { number } from "../core/format.js";
-import { usePoll } from "../core/hooks.js";
-import { Card, Empty, Failure, html, Loading } from "../parts/basics.js";
-import { CopyAs } from "../parts/copy.js";
-import { grid, Heatmap, widthFor } from "../parts/heatmap.js";
+import { useEffect, useRef, useState } from "../../vendor/hooks.js";
+import { path, read } from "../../core/api.js";
+import { number } from "../../core/format.js";
+import { usePoll } from "../../core/hooks.js";
+import { Card, Empty, Failure, html, Loading } from "../../parts/basics.js";
+import { CopyAs } from "../../parts/copy.js";
+import { grid, Heatmap, widthFor } from "../../parts/heatmap.js";
 
 const SEEN = 120;
 const WIDEST_OVER_TIME = 256;

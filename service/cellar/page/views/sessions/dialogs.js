@@ -1,9 +1,9 @@
 // Dialogs of one session: reset, fork, delete.
 
-import { path } from "../core/api.js";
-import { html } from "../parts/basics.js";
-import { RequestDialog } from "../parts/dialog.js";
-import { Input, useForm, whole } from "./new_model.js";
+import { path } from "../../core/api.js";
+import { html } from "../../parts/basics.js";
+import { RequestDialog } from "../../parts/dialog.js";
+import { Input, useForm, whole } from "../../parts/form.js";
 
 export function Reset({ session, ...rest }) {
   const form = useForm({ rows: "" });

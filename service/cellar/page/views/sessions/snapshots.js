@@ -1,11 +1,11 @@
 // Snapshots of a session: take, restore, delete.
 
-import { useState } from "../vendor/hooks.js";
-import { change, path, read } from "../core/api.js";
-import { ago } from "../core/format.js";
-import { useAction, usePoll } from "../core/hooks.js";
-import { announce, Button, Card, Failure, Field, html } from "../parts/basics.js";
-import { CopyAs } from "../parts/copy.js";
+import { useState } from "../../vendor/hooks.js";
+import { change, path, read } from "../../core/api.js";
+import { ago } from "../../core/format.js";
+import { useAction, usePoll } from "../../core/hooks.js";
+import { announce, Button, Card, Failure, Field, html } from "../../parts/basics.js";
+import { CopyAs } from "../../parts/copy.js";
 
 export function Snapshots({ session, onDone }) {
   const name = session.session;

@@ -1,14 +1,14 @@
 // Training: jobs, their loss curves, and the form of a new job.
 
-import { useEffect, useMemo, useState } from "../vendor/hooks.js";
-import { change, path, read } from "../core/api.js";
-import { ago, bytes, number, plural } from "../core/format.js";
-import { useAction, usePoll } from "../core/hooks.js";
-import { link, parameters } from "../core/router.js";
-import { announce, Button, Card, Empty, Facts, Failure, html, Loading, Title } from "../parts/basics.js";
-import { Chart } from "../parts/chart.js";
-import { CopyAs } from "../parts/copy.js";
-import { RequestDialog } from "../parts/dialog.js";
+import { useEffect, useMemo, useState } from "../../vendor/hooks.js";
+import { change, path, read } from "../../core/api.js";
+import { ago, bytes, number, plural } from "../../core/format.js";
+import { useAction, usePoll } from "../../core/hooks.js";
+import { link, parameters } from "../../core/router.js";
+import { announce, Button, Card, Empty, Facts, Failure, html, Loading, Title } from "../../parts/basics.js";
+import { Chart } from "../../parts/chart.js";
+import { CopyAs } from "../../parts/copy.js";
+import { RequestDialog } from "../../parts/dialog.js";
 import { JobForm } from "./job_form.js";
 import { isOpen, JobState } from "./jobs.js";
 

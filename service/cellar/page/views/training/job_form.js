@@ -1,14 +1,14 @@
 // The form of a training job. Its settings and their explanations come from the API document.
 
-import { useMemo, useState } from "../vendor/hooks.js";
-import { change, Problem, read } from "../core/api.js";
-import { example, forecast, pairs } from "../core/dataset.js";
-import { useAction, usePoll } from "../core/hooks.js";
-import { apiDocument, build, fieldsOf } from "../core/schema.js";
-import { announce, Button, Card, Failure, Field, html, Loading } from "../parts/basics.js";
-import { CopyAs } from "../parts/copy.js";
-import { SchemaFields } from "../parts/schema_form.js";
-import { Choice, Input, useForm } from "./new_model.js";
+import { useMemo, useState } from "../../vendor/hooks.js";
+import { change, Problem, read } from "../../core/api.js";
+import { example, forecast, pairs } from "../../core/dataset.js";
+import { useAction, usePoll } from "../../core/hooks.js";
+import { apiDocument, build, fieldsOf } from "../../core/schema.js";
+import { announce, Button, Card, Failure, Field, html, Loading } from "../../parts/basics.js";
+import { CopyAs } from "../../parts/copy.js";
+import { SchemaFields } from "../../parts/schema_form.js";
+import { Choice, Input, useForm } from "../../parts/form.js";
 
 const FIRST = ["epochs", "optimiser", "loss", "batch_size", "validation", "window"];
 const FORECAST = "a series: forecast its next values";

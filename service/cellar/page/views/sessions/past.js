@@ -1,10 +1,10 @@
 // Time travel: the earlier states to which a session can go back.
 
-import { useEffect, useState } from "../vendor/hooks.js";
-import { change, path, read } from "../core/api.js";
-import { useAction, usePoll } from "../core/hooks.js";
-import { announce, Button, Card, Empty, Failure, html, Loading } from "../parts/basics.js";
-import { CopyAs } from "../parts/copy.js";
+import { useEffect, useState } from "../../vendor/hooks.js";
+import { change, path, read } from "../../core/api.js";
+import { useAction, usePoll } from "../../core/hooks.js";
+import { announce, Button, Card, Empty, Failure, html, Loading } from "../../parts/basics.js";
+import { CopyAs } from "../../parts/copy.js";
 
 /** The number of steps in ranges [first, last], and the step at a place among them. */
 const count = (ranges) => ranges.reduce((sum, [first, last]) => sum + last - first + 1, 0);
