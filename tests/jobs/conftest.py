@@ -13,8 +13,9 @@ from cellar.datasets.datasets import Datasets
 from cellar.engine import KernelCache
 from cellar.jobs.attempt import runner
 from cellar.jobs.attempt.runner import Fit
+from cellar.jobs.options import Publish
 from cellar.jobs.queue import JobQueue
-from cellar.jobs.submission import Jobs, Publish
+from cellar.jobs.submission import Jobs
 from cellar.jobs.sweeper import Sweeper
 from cellar.models.registry import Registry
 from cellar.nn.model.spec import NetworkSpec

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from cellar.errors import BlobUnknown, FingerprintMismatch, InvalidInput, JobActive, JobUnknown, ModelUnknown
-from cellar.jobs.options import JobOptions
+from cellar.jobs.options import JobOptions, training_spec
 from cellar.jobs.queue import JobQueue
-from cellar.jobs.submission import Jobs, training_spec
+from cellar.jobs.submission import Jobs
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.spec import TrainingSpec
 from cellar.store.topology.factory import sync_client

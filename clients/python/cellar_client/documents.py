@@ -307,6 +307,7 @@ class JobDocument(TypedDict):
     state: str
     model: str
     training: Document
+    resume_from: str | None
     publish: str
     priority: str
     max_seconds: float | None
@@ -394,4 +395,5 @@ class TrainingSettings(TypedDict):
     learning_rates: NotRequired[dict[str, float]]
     target_weights: NotRequired[list[float]]
     freeze: NotRequired[list[int | str]]
+    resume_from: NotRequired[str | None]
     publish: NotRequired[str]

@@ -183,6 +183,10 @@ class JobNotRetryable(Conflict, type="job_not_retryable"):
     """The training job cannot be tried again: it has succeeded, or its data are deleted."""
 
 
+class JobNotResumable(Conflict, type="job_not_resumable"):
+    """The state of the training job's optimiser is not kept: it is too old or too large, or there never was one."""
+
+
 class ModelInUse(Conflict, type="model_in_use"):
     """Sessions, jobs, shadows, snapshots or aliases depend on the model or version."""
 

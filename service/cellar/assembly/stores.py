@@ -23,7 +23,7 @@ class Stores:
         client = sync_client(self.url)
         self.blobs = open_blobs(settings.blob_dir, "CELLAR_BLOB_DIR", client, settings.key_prefix)
         self.dataset_blobs = open_blobs(settings.dataset_directory, "CELLAR_DATASET_DIR", client, settings.key_prefix)
-        self.jobs = RedisJobs(client, settings.key_prefix, settings.job_retained_s)
+        self.jobs = RedisJobs(client, settings.key_prefix, settings.job_retained_s, settings.job_state_bytes)
         self.job_events = RedisJobEvents(client, settings.key_prefix)
         self.sweeps = RedisSweeps(client, settings.key_prefix)
         self.sweep_events = RedisJobEvents(client, settings.key_prefix, of_sweeps=True)

@@ -56,6 +56,7 @@
     │   ├── JobActive                a job that is to be deleted or tried again has not ended
     │   ├── SweepActive              a sweep that is to be deleted has not ended
     │   ├── JobNotRetryable          a job that has succeeded, or whose data are deleted, is to be tried again
+    │   ├── JobNotResumable          a job is to be continued whose state is not kept
     │   ├── DatasetInUse             jobs that have not ended need the dataset; has their number
     │   ├── ModelInUse               something depends on a model that is to be deleted; has the numbers of dependents
     │   ├── AliasMoved               the alias has another version than the request expects; has its version
@@ -156,6 +157,7 @@ from cellar.errors.resources import (
     DeletionUnknown,
     Gone,
     JobActive,
+    JobNotResumable,
     JobNotRetryable,
     JobUnknown,
     KernelRevisionMismatch,

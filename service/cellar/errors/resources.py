@@ -87,6 +87,10 @@ class JobNotRetryable(Conflict, slug="job_not_retryable", title="Job not retryab
     """The training job cannot be tried again: it has succeeded, or its data are deleted."""
 
 
+class JobNotResumable(Conflict, slug="job_not_resumable", title="Job not resumable"):
+    """The state of the training job's optimiser is not kept: it is too old or too large, or there never was one."""
+
+
 @dataclass(eq=False, repr=False, kw_only=True)
 class ModelInUse(Conflict, slug="model_in_use", title="Model in use"):
     """Something depends on the model or the version; `?force=true` deletes it nevertheless.

@@ -11,7 +11,8 @@ from cellar.models.registry import Registry
 from cellar.nn.model.network import Network
 from cellar.nn.training.memory import PROCESS_BYTES, WEIGHT_COPIES
 from cellar.nn.training.spec import TrainingSpec
-from cellar.nn.training.update.window_memory import WINDOW_BYTES
+from cellar.nn.training.trainer import Extent
+from cellar.nn.training.update.window_memory import LEAST_WINDOW_BYTES, WINDOW_BYTES
 from cellar.ports import ModelVersion
 from cellar.table import Table
 
@@ -58,15 +59,17 @@ def existing(registry: Registry, tenant: str, model: str) -> ModelVersion | None
 
 
 def plan_of(
-    registry: Registry,
-    version: ModelVersion | None,
+    network: Network | None,
     table: Table,
     data: ForecastData,
     sent: Mapping[str, Any],
     layers: Any,
 ) -> Plan:
-    """Return the plan of a job. Raise InvalidInput, or what networks raise for the layers of the request."""
-    if version is None:
+    """Return the plan of a job, for a network that there is or for a new one.
+
+    Raise InvalidInput, or what networks raise for the layers of the request.
+    """
+    if network is None:
         return make_plan(table, data, sent, layers)
     if layers is not None:
         raise InvalidInput(
@@ -75,23 +78,43 @@ def plan_of(
             expected="nothing, or the name of a new model",
             actual="layers",
         )
-    return plan_again(table, data, sent, registry.network(version).spec)
+    return plan_again(table, data, sent, network.spec)
 
 
-def specification(plan: Plan, model: str, asked: Mapping[str, Any], digest: str) -> dict[str, Any]:
-    """Return the specification of a job. Raise InvalidInput if the network cannot be."""
+def memory_members(extent: Extent) -> dict[str, int]:
+    """Return the members of a specification about memory."""
+    found = {"memory_bytes": extent.memory_bytes}
+    return found if extent.window_bytes == WINDOW_BYTES else found | {"window_bytes": extent.window_bytes}
+
+
+def divided(others: int, most_bytes: int | None) -> int:
+    """Return the most bytes of windows in a run that takes `others` besides: half of it as often as is needed."""
+    bound = WINDOW_BYTES
+    while most_bytes is not None and others + bound > most_bytes and bound > LEAST_WINDOW_BYTES:
+        bound //= 2
+    return bound
+
+
+def specification(
+    plan: Plan, model: str, asked: Mapping[str, Any], digest: str, most_bytes: int | None = None
+) -> dict[str, Any]:
+    """Return the specification of a job, whose windows are divided so that it takes at most `most_bytes`, if possible.
+
+    Raise InvalidInput if the network cannot be.
+    """
     network = Network(plan.network)
     training = TrainingSpec.model_validate_json(json.dumps(plan.training))
     windows = window_bytes(plan.shape, len(plan.readings.features), plan.forecast.out_size)
-    memory = PROCESS_BYTES + WEIGHT_COPIES * 4 * network.parameter_count + WINDOW_BYTES
+    memory = PROCESS_BYTES + WEIGHT_COPIES * 4 * network.parameter_count
     memory += WINDOW_COPIES * 2 * plan.windows * windows
+    bound = divided(memory, most_bytes)
     return {
         "model": model,
         "data": {**asked["data"], "digest": digest},
         "publish": asked["publish"],
         "updates_total": plan.updates,
         "dataset_bytes": 0,
-        "memory_bytes": memory,
+        **memory_members(Extent(plan.updates, memory + bound, bound)),
         "asked": dict(asked),
         PLAN: plan.document(),
         **training.model_dump(mode="json"),

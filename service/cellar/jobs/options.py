@@ -1,8 +1,10 @@
-"""How a job is run: its priority and its limits, which are no settings of the training."""
+"""How a job is run: its priority and its limits, and what its stored specification says of training and result."""
 
+import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self, get_args
 
+from cellar.nn.training.spec import TrainingSpec
 from cellar.ports import Job
 
 Priority = Literal["high", "normal", "low"]
@@ -36,3 +38,18 @@ DEFAULTS = JobOptions()
 
 OPTIONS = tuple(asdict(JobOptions()))
 """Their names."""
+
+Publish = Literal["if_better", "always"]
+"""`if_better`: a result that is worse than the version that the training began with is not published."""
+
+
+def training_spec(job: Job) -> TrainingSpec:
+    """Return the training settings of a job: its request without model and data."""
+    fields = {name: value for name, value in job.spec.items() if name in TrainingSpec.model_fields}
+    return TrainingSpec.model_validate_json(json.dumps(fields))
+
+
+def publish_of(job: Job) -> Publish:
+    """Return when the result of a job is published; `always` for jobs stored before there was this setting."""
+    found: Publish = job.spec.get("publish", "always")
+    return found

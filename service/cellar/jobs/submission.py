@@ -1,22 +1,23 @@
 """Submits training jobs, reads them and cancels them, for the API."""
 
 import hashlib
-import json
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from cellar.errors import AlreadyExists, FingerprintMismatch, JobActive, JobTooLarge, JobUnknown, StoreUnavailable
 from cellar.jobs.dataset import pack_dataset
-from cellar.jobs.forecast_submission import asked_of, existing, plan_of, sent_fields, specification
+from cellar.jobs.forecast_submission import asked_of, existing, memory_members, plan_of, sent_fields, specification
 from cellar.jobs.job_blobs import delete_blobs
-from cellar.jobs.options import DEFAULTS, OPTIONS, JobOptions
+from cellar.jobs.options import DEFAULTS, OPTIONS, JobOptions, Publish
 from cellar.jobs.queue import JobQueue
 from cellar.jobs.recipe.request import ForecastData
+from cellar.jobs.resumption import BEGIN, RESUME_FROM, Resumption, Stored
 from cellar.models.registry import Registry
+from cellar.nn.model.network import Network
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.defaults import resolve
 from cellar.nn.training.spec import TrainingSpec
@@ -37,15 +38,6 @@ SWEEP = "sweep"
 PROMOTED = "promoted"
 """The member of the outcome of a trial whose result is to be published."""
 
-Publish = Literal["if_better", "always"]
-"""`if_better`: a result that is worse than the version that the training began with is not published."""
-
-
-def training_spec(job: Job) -> TrainingSpec:
-    """Return the training settings of a job: its request without model and data."""
-    fields = {name: value for name, value in job.spec.items() if name in TrainingSpec.model_fields}
-    return TrainingSpec.model_validate_json(json.dumps(fields))
-
 
 @dataclass(frozen=True, slots=True)
 class JobSubmission:
@@ -55,20 +47,13 @@ class JobSubmission:
     replayed: bool
 
 
-def publish_of(job: Job) -> Publish:
-    """Return when the result of a job is published; `always` for jobs stored before there was this setting."""
-    found: Publish = job.spec.get("publish", "always")
-    return found
-
-
 def _name_of(tenant: str, key: str | None) -> str:
     """Return the name of a new job, or that of the job of an Idempotency-Key."""
     return uuid.uuid4().hex if key is None else hashlib.sha256(f"{tenant}\n{key}".encode()).hexdigest()[:32]
 
 
-def _memory(extent: Extent) -> dict[str, int]:
-    found = {"memory_bytes": extent.memory_bytes}
-    return found if extent.window_bytes == WINDOW_BYTES else found | {"window_bytes": extent.window_bytes}
+def _bytes_of(dataset_bytes: int, begin: Stored | None) -> int:
+    return dataset_bytes + (0 if begin is None else len(begin.blob))
 
 
 class PinnedTables(Protocol):
@@ -110,6 +95,7 @@ class Jobs:
         self._clock = clock
         self._tables = datasets
         self._most_bytes = most_bytes
+        self._resumption = Resumption(store, blobs, registry)
         self.quota: JobQuota | None = None
         """Refuses jobs beyond the quotas of their tenant; None: all are taken."""
 
@@ -124,38 +110,56 @@ class Jobs:
         options: JobOptions = DEFAULTS,
         key: str | None = None,
         sweep: str | None = None,
+        resume_from: str | None = None,
     ) -> JobSubmission:
         """Store a job that trains `model` ("name", "name@3" or "name@live") on arrays in (T, B, F), and queue it.
 
-        The result of a job of a sweep is published only if the sweep says so.
+        The result of a job of a sweep is published only if the sweep says so. With `resume_from` the job continues
+        another one, which has ended (`cellar.jobs.resumption`).
 
         The model is pinned now: the job trains the present newest version, or that of the alias. Settings that were not
         sent depend on the data (`cellar.nn.training.defaults`). Dataset, record and call are written in this order: a
         crash in between leaves at most bytes that nothing refers to, or a record that the sweeper queues. A second call
         with the same `key` returns the job of the first, as long as it is stored. Raise FingerprintMismatch if the
-        first was another request, ModelUnknown, InvalidInput if data or settings do not fit the model, JobTooLarge, or
-        StoreUnavailable; then nothing is submitted.
+        first was another request, ModelUnknown, InvalidInput if data or settings do not fit the model, JobTooLarge,
+        what `Resumption.begin` raises, or StoreUnavailable; then nothing is submitted.
         """
         version, training, extent = self.examine(tenant, model, data, training, options)
         name = _name_of(tenant, key)
         dataset = pack_dataset(name, data)
         blob = hashlib.sha256(dataset).hexdigest()
         asked = {"model": version.ref, "data": {"blob": blob}, "publish": publish, "updates_total": extent.updates}
-        spec = asked | {"dataset_bytes": len(dataset)} | _memory(extent) | options.members()
+        spec = asked | {"dataset_bytes": len(dataset)} | memory_members(extent) | options.members()
         spec |= training.model_dump(mode="json") | ({} if sweep is None else {SWEEP: sweep})
+        spec |= {} if resume_from is None else {RESUME_FROM: resume_from}
         job = Job(tenant=tenant, job=name, state="queued", spec=spec, created_s=self._clock.now_s())
         if key is not None and (found := self._made(job, model)) is not None:
             return JobSubmission(found, replayed=True)
-        self._check_limits(tenant, extent, len(dataset), self._most_of(options))
+        begin = None
+        if resume_from is not None:
+            begin = self._resumption.begin(tenant, resume_from, name, self._registry.network(version), training)
+        self._check_limits(tenant, extent, _bytes_of(len(dataset), begin), self._most_of(options))
         self._blobs.put(dataset)
+        job = self._with_begin(job, begin)
+        return self._create(job, lambda: self._made(job, model))
+
+    def _create(self, job: Job, found: Callable[[], Job | None]) -> JobSubmission:
+        """Store a job and queue it, or return the one that another call has stored."""
         try:
             self._store.create(job)
         except AlreadyExists:
-            if (found := self._made(job, model)) is None:
+            if (made := found()) is None:
                 raise
-            return JobSubmission(found, replayed=True)
+            return JobSubmission(made, replayed=True)
         self._push(job)
         return JobSubmission(job, replayed=False)
+
+    def _with_begin(self, job: Job, begin: Stored | None) -> Job:
+        """Store the state with which a job begins, and return the job with its digest."""
+        if begin is None:
+            return job
+        size = _bytes_of(job.spec["dataset_bytes"], begin)
+        return replace(job, spec=job.spec | begin.members(self._blobs.put(begin.blob)) | {"dataset_bytes": size})
 
     def examine(
         self, tenant: str, model: str, data: Dataset, training: TrainingSpec, options: JobOptions
@@ -181,34 +185,39 @@ class Jobs:
         publish: Publish = "if_better",
         options: JobOptions = DEFAULTS,
         key: str | None = None,
+        resume_from: str | None = None,
     ) -> JobSubmission:
         """Store a job that trains on a dataset, and queue it; otherwise as `submit`. The model may be new.
 
-        The plan is made now (`cellar.jobs.recipe`): what was fitted to the readings is part of the job. Raise
-        DatasetUnknown, or InvalidInput for columns or settings that do not fit the dataset.
+        The plan is made now (`cellar.jobs.recipe`): what was fitted to the readings is part of the job, or was fitted
+        for the model or the job that it continues. Raise DatasetUnknown, or InvalidInput for columns or settings that
+        do not fit the dataset.
         """
         name = _name_of(tenant, key)
         sent = sent_fields(training)
         asked = asked_of(model, data, sent, layers, publish) | {"options": options.members()}
+        asked |= {} if resume_from is None else {RESUME_FROM: resume_from}
         if key is not None and (found := self._asked(tenant, name, asked)) is not None:
             return JobSubmission(found, replayed=True)
-        version = existing(self._registry, tenant, model)
+        version, network = existing(self._registry, tenant, model), None
+        if version is not None:
+            network = self._registry.network(version)
+        elif resume_from is not None:
+            network = self._resumption.network(tenant, resume_from)
         assert self._tables is not None
         stored = self._tables.pin(tenant, data.dataset, name)
-        plan = plan_of(self._registry, version, self._tables.table(stored), data, sent, layers)
-        spec = specification(plan, model if version is None else version.ref, asked, stored.digest)
-        spec |= options.members()
+        plan = plan_of(network, self._tables.table(stored), data, sent, layers)
+        most = self._most_of(options)
+        spec = specification(plan, model if version is None else version.ref, asked, stored.digest, most)
+        spec |= options.members() | ({} if resume_from is None else {RESUME_FROM: resume_from})
+        begin = None
+        if resume_from is not None:
+            begin = self._resumption.begin(tenant, resume_from, name, Network(plan.network), plan)
         extent = Extent(plan.updates, spec["memory_bytes"], WINDOW_BYTES)
-        self._check_limits(tenant, extent, 0, self._most_of(options))
+        self._check_limits(tenant, extent, _bytes_of(0, begin), most)
         job = Job(tenant=tenant, job=name, state="queued", spec=spec, created_s=self._clock.now_s())
-        try:
-            self._store.create(job)
-        except AlreadyExists:
-            if (found := self._asked(tenant, name, asked)) is None:
-                raise
-            return JobSubmission(found, replayed=True)
-        self._push(job)
-        return JobSubmission(job, replayed=False)
+        job = self._with_begin(job, begin)
+        return self._create(job, lambda: self._asked(tenant, name, asked))
 
     def _asked(self, tenant: str, name: str, asked: dict[str, Any]) -> Job | None:
         """Return the job of that name, None if there is none. Raise FingerprintMismatch if another was asked for."""
@@ -255,11 +264,12 @@ class Jobs:
         # the stored spec of a job from an earlier release may lack members
         asked = {name: value for name, value in job.spec.items() if name in found.spec} | {"model": pinned}
         # the memory depends on the settings of the process that was asked
-        asked |= {name: found.spec[name] for name in MEMORY if name in found.spec}
+        asked |= {name: found.spec[name] for name in (*MEMORY, BEGIN) if name in found.spec}
         name, _, version = model.partition("@")
         is_same = model == pinned or (name == pinned.partition("@")[0] and not version.isdecimal())
         is_same = is_same and JobOptions.of(found) == JobOptions.of(job)
-        asked |= {name: found.spec[name] for name in OPTIONS if name in found.spec}
+        is_same = is_same and found.spec.get(RESUME_FROM) == job.spec.get(RESUME_FROM)
+        asked |= {name: found.spec[name] for name in (*OPTIONS, "dataset_bytes") if name in found.spec}
         if not is_same or found.spec != asked:
             raise FingerprintMismatch("this Idempotency-Key was used for another job")
         return found

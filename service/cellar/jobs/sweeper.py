@@ -1,11 +1,11 @@
-"""Queues jobs again whose worker has died, and deletes the blobs of ended jobs."""
+"""Queues jobs again whose worker has died, and deletes the blobs of ended jobs that are no longer needed."""
 
 import logging
 import threading
 from collections.abc import Callable
 
 from cellar.errors import CellarError, StoreUnavailable
-from cellar.jobs.job_blobs import delete_blobs
+from cellar.jobs.job_blobs import STATE_BYTES, delete_blobs, delete_data
 from cellar.jobs.queue import JobQueue
 from cellar.ports import BlobStore, Job, JobStore
 from cellar.ports.failure_log import FailureLog
@@ -52,5 +52,9 @@ class Sweeper:
             logger.exception("a job cannot be swept")
 
     def _clear(self, job: Job) -> None:
+        if job.state == "succeeded" and job.checkpoint is not None and job.outcome is not None:
+            delete_data(job, self._blobs)
+            if self._jobs.keep(job, job.outcome.get(STATE_BYTES, 0)):
+                return
         delete_blobs(job, self._blobs)
         self._jobs.cleared(job.tenant, job.job)

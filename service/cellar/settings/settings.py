@@ -260,7 +260,14 @@ class Settings(DatasetSettings, LogSettings, QuotaSettings, AccessSettings):
         86400,
         ge=0,
         description="How long the data and checkpoints of a failed or cancelled job are kept, so that it can be tried"
-        " again, seconds. Default: 86400.",
+        " again, and the last checkpoint of a succeeded one, so that another can resume from it, seconds. Default:"
+        " 86400.",
+    )
+    job_state_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=0,
+        description="Most bytes of the last checkpoints of succeeded jobs; the oldest are deleted first. 0: none is"
+        " kept. Default: 256 MiB.",
     )
     drain_s: float = Field(
         20, ge=0, description="Longest time that a stopping service waits for running requests, seconds. Default: 20."

@@ -15,6 +15,7 @@ from cellar.models.registry import Registry
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.progress import Progress, Weights
+from cellar.nn.training.resumption import Begin
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import fit
 from cellar.ports import Lease, ModelVersion
@@ -63,10 +64,11 @@ def interrupted(updates: int, by: Callable[[], None], seen: list[bytes | None] |
         spec: TrainingSpec,
         *,
         checkpoint: bytes | None = None,
+        begin: Begin | None = None,
     ) -> Iterator[Progress]:
         if seen is not None:
             seen.append(checkpoint)
-        for count, progress in enumerate(fit(network, weights, data, spec, checkpoint=checkpoint)):
+        for count, progress in enumerate(fit(network, weights, data, spec, checkpoint=checkpoint, begin=begin)):
             if count == updates:
                 by()
             yield progress

@@ -9,6 +9,7 @@ from typing import Any
 
 from cellar.errors import BlobUnknown, KernelRevisionMismatch, StoreCorrupt
 from cellar.jobs.attempt.speed import Speedometer
+from cellar.jobs.job_blobs import unwrap_checkpoint, wrap_checkpoint
 from cellar.nn.training.progress import Evaluation, Progress
 from cellar.ports import BlobStore, Job, JobStore, Lease
 
@@ -25,21 +26,6 @@ EVALUATION = "evaluation"
 
 ENDED_BY = "ended_by"
 """The member of a job's progress with the limit that has ended its training: `max_seconds`."""
-
-_MAGIC = b"cellar checkpoint "
-
-
-def wrap_checkpoint(lease: Lease, state: bytes) -> bytes:
-    """Return the blob of a checkpoint. It contains the attempt, so that no two attempts share a blob."""
-    return _MAGIC + f"{lease.tenant}/{lease.job} {lease.attempt}\n".encode() + state
-
-
-def unwrap_checkpoint(blob: bytes) -> bytes:
-    """Return the state in a blob of `wrap_checkpoint`. Raise StoreCorrupt."""
-    first, newline, state = blob.partition(b"\n")
-    if not newline or not first.startswith(_MAGIC):
-        raise StoreCorrupt("not a checkpoint")
-    return state
 
 
 class Recorder:
@@ -58,6 +44,8 @@ class Recorder:
         self.speed = Speedometer(clock, job.progress.get("elapsed_s", 0.0))
         self.ended_by: str | None = None
         """The limit that has ended the run before its last epoch."""
+        self.state_bytes = 0
+        """Bytes of the newest checkpoint."""
         self._told = 0
         """Number of the newest epoch in the job's history."""
 
@@ -83,8 +71,10 @@ class Recorder:
         """Return whether it is time for a checkpoint."""
         return self._clock() >= self._due
 
-    def checkpoint(self, progress: Progress) -> None:
-        """Store a checkpoint from which the next attempt can resume. Raise Superseded or StoreUnavailable.
+    def checkpoint(self, progress: Progress, evaluation: Evaluation | None = None) -> None:
+        """Store a checkpoint from which the next attempt, or another job, can resume.
+
+        At the end of the run there is an evaluation of its result. Raise Superseded or StoreUnavailable.
 
         Its digest is recorded before the blob is written, and the checkpoint before is deleted after the new one is
         reported: a crash at any point leaves a readable checkpoint and no blob without a record.
@@ -94,14 +84,15 @@ class Recorder:
         digest = hashlib.sha256(blob).hexdigest()
         self._forget(self._jobs.claim(self._lease, digest))
         self._blobs.put(blob)
-        self._tell(progress, digest)
+        self._tell(progress, digest, evaluation)
+        self.state_bytes = len(blob)
         before, self._newest = self._newest, digest
         self._forget(before if before != digest else None)
         self._due = self._clock() + max(CADENCE_S, SHARE * (self._clock() - begun))
 
-    def finish(self, progress: Progress, evaluation: Evaluation | None = None) -> None:
-        """Report the end of the run and the evaluation of its result. Raise Superseded or StoreUnavailable."""
-        self._tell(progress, None, evaluation)
+    def finish(self, progress: Progress) -> None:
+        """Report the last update, without a checkpoint. Raise Superseded or StoreUnavailable."""
+        self._tell(progress, None)
 
     def _tell(self, progress: Progress, checkpoint: str | None, evaluation: Evaluation | None = None) -> None:
         new = [asdict(record) for record in progress.history if record.epoch > self._told]

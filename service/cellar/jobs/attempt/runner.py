@@ -14,8 +14,9 @@ from cellar.errors import CellarError, StoreUnavailable, Superseded
 from cellar.jobs.attempt.checkpoint import Recorder
 from cellar.jobs.attempt.lease import LeaseKeeper
 from cellar.jobs.attempt.work import Tables, Work, work_of
-from cellar.jobs.options import JobOptions
-from cellar.jobs.submission import PROMOTED, SWEEP, publish_of
+from cellar.jobs.job_blobs import STATE_BYTES
+from cellar.jobs.options import JobOptions, publish_of
+from cellar.jobs.submission import PROMOTED, SWEEP
 from cellar.jobs.verdict import refusal_of
 from cellar.models.registry import Registry
 from cellar.nn.model.network import Network
@@ -191,7 +192,7 @@ class JobAttempt:
         self._moved_s = None
         result = progress.weights()
         evaluation = self._work.evaluate(result)
-        self._retry(lambda: recorder.finish(progress, evaluation))
+        self._retry(lambda: recorder.checkpoint(progress, evaluation))
         self._newest = None  # nothing is left to report
         may_refuse = publish_of(job) == "if_better" and SWEEP not in job.spec
         if may_refuse and (refusal := refusal_of(job, evaluation)) is not None:
@@ -200,7 +201,8 @@ class JobAttempt:
         network, published = self._work.published(result)
         weights = _mark_of(job) + wire_weights.dump(published)
         self._trained = self._retry(lambda: self._blobs.put(weights))
-        outcome = {"weights": self._trained, "metrics": _metrics(progress.kept)}
+        outcome: dict[str, Any] = {"weights": self._trained, "metrics": _metrics(progress.kept)}
+        outcome[STATE_BYTES] = recorder.state_bytes
         if network is not None:
             outcome["network"] = network
         if self._retry(lambda: self._jobs.seal(self._lease, outcome)):

@@ -8,17 +8,20 @@ from cellar.engine import Floats
 from cellar.errors import BlobUnknown, DatasetUnknown
 from cellar.jobs.dataset import unpack_dataset
 from cellar.jobs.forecast_submission import PLAN
+from cellar.jobs.options import training_spec
 from cellar.jobs.recipe.plan import read_plan
 from cellar.jobs.recipe.run import ForecastRun
-from cellar.jobs.submission import training_spec
+from cellar.jobs.resumption import begin_of
 from cellar.models.registry import Registry
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.progress import Evaluation
+from cellar.nn.training.resumption import Begin, state_of
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import evaluate
+from cellar.nn.training.update.weight_vector import named
 from cellar.ports import BlobStore, Job
 from cellar.ports.catalogue.datasets import StoredDataset
 from cellar.table import Table
@@ -43,7 +46,7 @@ class Work(Protocol):
     weights: Weights
     data: Dataset
     spec: TrainingSpec
-    bound: dict[str, int]
+    bound: dict[str, Any]
     """Further arguments of `fit`."""
 
     def evaluate(self, result: Weights) -> Evaluation:
@@ -65,11 +68,12 @@ class ArrayWork:
             raise BlobUnknown("the dataset of the job is gone") from error
         self.network = registry.compile(registry.network(version))
         self.spec = training_spec(job)
-        self.bound = {name: job.spec[name] for name in ("window_bytes",) if name in job.spec}
+        self.window = {name: job.spec[name] for name in ("window_bytes",) if name in job.spec}
+        self.bound: dict[str, Any] = self.window | _begin(begin_of(job, blobs))
 
     def evaluate(self, result: Weights) -> Evaluation:
         """Return the losses of the result and of the version."""
-        return evaluate(self.network, self.weights, result, self.data, self.spec, **self.bound)
+        return evaluate(self.network, self.weights, result, self.data, self.spec, **self.window)
 
     def published(self, result: Weights) -> tuple[dict[str, Any] | None, Weights]:
         """Return the weights as they are, for the network of the version."""
@@ -79,7 +83,7 @@ class ArrayWork:
 class ForecastWork:
     """A plan that is trained on a dataset."""
 
-    def __init__(self, job: Job, registry: Registry, tables: Tables) -> None:
+    def __init__(self, job: Job, registry: Registry, blobs: BlobStore, tables: Tables) -> None:
         spec = job.spec
         stored = tables.get(job.tenant, spec["data"]["dataset"])
         if stored.digest != spec["data"]["digest"]:
@@ -91,7 +95,11 @@ class ForecastWork:
         self.spec = plan.trained_spec
         self.weights = self._run.weights(full, self.spec.seed)
         self.data = self._run.data
-        self.bound: dict[str, int] = {}
+        begin = begin_of(job, blobs)
+        window = {name: spec[name] for name in ("window_bytes",) if name in spec}
+        self.bound: dict[str, Any] = window | _begin(begin)
+        if full is None and begin is not None:
+            self.weights = named(self.network.network, state_of(begin).result)
 
     def evaluate(self, result: Weights) -> Evaluation:
         """Return the errors of the result, of the weights at the begin, and of the naive forecasts."""
@@ -104,6 +112,10 @@ class ForecastWork:
         return document, weights
 
 
+def _begin(begin: Begin | None) -> dict[str, Any]:
+    return {} if begin is None else {"begin": begin}
+
+
 def _compiler(registry: Registry) -> Callable[[NetworkSpec], CompiledNetwork]:
     return lambda spec: registry.compile(Network(spec))
 
@@ -113,4 +125,4 @@ def work_of(job: Job, registry: Registry, blobs: BlobStore, tables: Tables | Non
     if PLAN not in job.spec:
         return ArrayWork(job, registry, blobs)
     assert tables is not None
-    return ForecastWork(job, registry, tables)
+    return ForecastWork(job, registry, blobs, tables)

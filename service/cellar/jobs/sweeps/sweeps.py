@@ -23,7 +23,8 @@ from cellar.errors import (
     SweepActive,
     SweepUnknown,
 )
-from cellar.jobs.submission import Jobs, publish_of
+from cellar.jobs.options import publish_of
+from cellar.jobs.submission import Jobs
 from cellar.jobs.sweeps.plan import OPEN, best, changed, first_trials, next_rung
 from cellar.jobs.warnings import evaluation_of
 from cellar.models.registry import Registry

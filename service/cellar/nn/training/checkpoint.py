@@ -1,5 +1,6 @@
 """Writes and reads checkpoints: the state of a run as a safetensors file. Equal states give equal bytes."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,9 +14,12 @@ from safetensors.numpy import save as save_tensors
 
 from cellar.engine import KERNEL_REV, TRAINING_REV, Floats
 from cellar.errors import InvalidInput, KernelRevisionMismatch, StoreCorrupt
+from cellar.nn.model.network import Network
+from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.optimiser import OptimiserState
 from cellar.nn.training.progress import EpochRecord
 from cellar.nn.training.schedule import Watched
+from cellar.nn.training.spec import TrainingSpec
 
 _NOTE = "note"
 
@@ -75,6 +79,22 @@ class RunState:
         return self.weights if self.averaged is None else self.averaged
 
 
+def identify(network: Network, data: Dataset, spec: TrainingSpec, begin: bytes | None = None) -> str:
+    """Return a digest that identifies a run: its network, data and settings, and the state with which it begins.
+
+    `begin` is None for a run that begins with the weights of a version.
+    """
+    digest = hashlib.sha256(f"{network.digest} {spec.model_dump_json()}".encode())
+    for name, array in data.arrays:
+        # Earlier versions had arrays of four kinds, which are not named.
+        kind = name if name.endswith(("lengths", "weights")) else ""
+        digest.update(f"{kind} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array, dtype="<f4").reshape(-1).data)
+    if begin is not None:
+        digest.update(hashlib.sha256(begin).digest())
+    return digest.hexdigest()
+
+
 def dump(state: RunState, run: str) -> bytes:
     """Return the bytes of a state. `run` identifies the run: its network, data and settings."""
     arrays = {"weights": state.weights, "slots": state.optimiser.slots}
@@ -97,6 +117,11 @@ def load(data: bytes, run: str) -> RunState:
     if note["run"] != run:
         raise InvalidInput("the checkpoint belongs to another run: network, data or settings differ")
     return _state(tensors, note)
+
+
+def read(data: bytes) -> RunState:
+    """Return the state of a checkpoint of any run. Raise as `check_revision`."""
+    return _state(*_read(data))
 
 
 def check_revision(data: bytes) -> None:

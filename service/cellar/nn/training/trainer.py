@@ -5,7 +5,6 @@ so a run that continues from a checkpoint, in any process, gives the same result
 """
 
 import functools
-import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.evaluation import last_value_loss, mean_loss, state_before
 from cellar.nn.training.memory import largest_batch, run_bytes
 from cellar.nn.training.progress import EpochRecord, Evaluation, Progress
+from cellar.nn.training.resumption import Begin, state_of
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.update.compiled_loss import CompiledLoss
 from cellar.nn.training.update.compiled_optimiser import CompiledOptimiser
@@ -46,8 +46,11 @@ def fit(
     *,
     checkpoint: bytes | None = None,
     window_bytes: int = WINDOW_BYTES,
+    begin: Begin | None = None,
 ) -> Iterator[Progress]:
     """Train from these weights, or continue from a checkpoint of the same call; yield after each update.
+
+    With `begin` the run continues another one, whose weights and optimiser it takes over.
 
     Windows whose values need more than `window_bytes` are run in segments, which changes no bit.
 
@@ -55,8 +58,10 @@ def fit(
     update if data, settings and network do not fit, StateNotFinite or OutputNotFinite if the run diverges, and
     what `checkpoint.load` raises.
     """
-    trainer = _Trainer(network, data, spec, window_bytes)
-    if checkpoint is None:
+    trainer = _Trainer(network, data, spec, window_bytes, begin)
+    if checkpoint is None and begin is not None:
+        state = state_of(begin)
+    elif checkpoint is None:
         network.network.check_weights(weights)
         state = trainer.begin(weights)
     else:
@@ -120,9 +125,16 @@ class _Trainer:
     """The constant parts of a run: network, data and settings."""
 
     def __init__(
-        self, compiled: CompiledNetwork, data: Dataset, spec: TrainingSpec, window_bytes: int = WINDOW_BYTES
+        self,
+        compiled: CompiledNetwork,
+        data: Dataset,
+        spec: TrainingSpec,
+        window_bytes: int = WINDOW_BYTES,
+        begin: Begin | None = None,
     ) -> None:
         network = compiled.network
+        self._first_epoch, self._updates_before = (0, 0) if begin is None else (begin.epochs, begin.updates)
+        self._epochs = self._first_epoch + spec.epochs
         self.compiled = compiled
         self.spec = spec
         self.plan, self.validation = plans(network, data, spec)
@@ -139,7 +151,7 @@ class _Trainer:
             if spec.learning_rates is None
             else GroupedOptimiser(spec.optimiser, self.trained.groups, compiled.arithmetic)
         )
-        self.run = _identify(network, data, spec)
+        self.run = checkpoints.identify(network, data, spec, None if begin is None else begin.state)
         self._order = (-1, self.plan.order(None))
         self.trainee = Trainee(compiled)
         self.windows = WindowMemory(network, self.objective, window_bytes)
@@ -220,9 +232,10 @@ class _Trainer:
 
     def _rate(self, state: RunState, update: int) -> float:
         """Return the learning rate of an update of the present epoch."""
-        optimiser, done = self.spec.optimiser, state.epoch * self.plan.updates + update
-        place = (done, self.spec.epochs * self.plan.updates) if optimiser.schedule.by_update else None
-        at, total = place or (state.epoch, self.spec.epochs)
+        optimiser, updates, before = self.spec.optimiser, self.plan.updates, self._updates_before
+        done = before + (state.epoch - self._first_epoch) * updates + update
+        place = (done, before + self.spec.epochs * updates) if optimiser.schedule.by_update else None
+        at, total = place or (state.epoch, self._epochs)
         rate = optimiser.schedule.rate_after(state.watched, optimiser.learning_rate, at, total)
         warmup = optimiser.warmup_updates
         return rate if warmup is None or done >= warmup else rate * ((done + 1) / warmup)
@@ -248,7 +261,7 @@ class _Trainer:
             history=(*state.history, record)[-HISTORY_EPOCHS:],
             best=best,
             watched=self.spec.optimiser.schedule.watch(state.watched, record.watched),
-            finished=exhausted or state.epoch + 1 == self.spec.epochs,
+            finished=exhausted or state.epoch + 1 == self._epochs,
         )
 
     def _best(self, state: RunState, record: EpochRecord) -> Best | None:
@@ -300,7 +313,7 @@ class _Trainer:
         result = state.result if state.best is None else state.best.weights
         return Progress(
             epoch=state.epoch if epoch_done else state.epoch + 1,
-            epochs=self.spec.epochs,
+            epochs=self._epochs,
             update=self.plan.updates if epoch_done else state.update,
             updates=self.plan.updates,
             loss=self._mean(state) if last is None else last.loss,
@@ -328,14 +341,3 @@ def _kept(state: RunState) -> EpochRecord | None:
     if state.best is not None:
         return state.best.record
     return state.history[-1] if state.history else None
-
-
-def _identify(network: Network, data: Dataset, spec: TrainingSpec) -> str:
-    """Return a digest that identifies a run: its network, data and settings."""
-    digest = hashlib.sha256(f"{network.digest} {spec.model_dump_json()}".encode())
-    for name, array in data.arrays:
-        # Earlier versions had arrays of four kinds, which are not named.
-        kind = name if name.endswith(("lengths", "weights")) else ""
-        digest.update(f"{kind} {array.shape} ".encode())
-        digest.update(np.ascontiguousarray(array, dtype="<f4").reshape(-1).data)
-    return digest.hexdigest()

@@ -167,6 +167,12 @@ class JobStore(Protocol):
         Those of failed and cancelled jobs are kept for some time, so that the jobs can be tried again.
         """
 
+    def keep(self, job: Job, state_bytes: int) -> bool:
+        """Keep the last checkpoint of a succeeded job, so that others can resume from it; False if it cannot be kept.
+
+        It is kept for some time, and up to a number of bytes of all jobs; then `ended` yields the job again.
+        """
+
     def cleared(self, tenant: str, job: str) -> None:
         """Record that the blobs of an ended job are deleted."""
 

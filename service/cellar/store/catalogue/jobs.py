@@ -7,9 +7,10 @@ from typing import Any
 
 import redis
 
-from cellar.errors import AlreadyExists, JobActive, JobNotRetryable, JobUnknown, StoreCorrupt, Superseded
+from cellar.errors import AlreadyExists, JobActive, JobNotRetryable, JobUnknown, Superseded
 from cellar.ports import Job, JobState, Lease, UnendedJob
 from cellar.store.catalogue.job_events import STATES, events_key, outcomes_key
+from cellar.store.catalogue.job_record import read_job
 from cellar.store.connection.scripts import Scripts
 from cellar.store.protocol.errors import redis_errors
 from cellar.store.protocol.resp import text
@@ -35,17 +36,19 @@ READ_AT_ONCE = 100
 EPOCHS_IN_EVENT = 100
 """Most epochs in one event; the history has those that finished before them since the last event."""
 
-TIMES = ("started_s", "ended_s", "cancel_asked_s")
-
 
 class RedisJobs:
     """JobStore in Redis. Leases use the clock of the server."""
 
-    def __init__(self, client: redis.Redis, prefix: str, retained_s: float = 0.0) -> None:
-        """Keep the blobs of failed and cancelled jobs for `retained_s`."""
+    def __init__(self, client: redis.Redis, prefix: str, retained_s: float = 0.0, state_bytes: int = 0) -> None:
+        """Keep the blobs of failed and cancelled jobs for `retained_s`.
+
+        So long the last checkpoints of succeeded jobs are kept too, of `state_bytes` in all.
+        """
         self._client = client
         self._tag = f"{prefix}:{{jobs}}"
         self._retained_s = retained_s
+        self._state_bytes = state_bytes if retained_s > 0 else 0
         self._outcomes = outcomes_key(prefix)
         self._scripts = Scripts(client, "job", "common")
 
@@ -66,7 +69,7 @@ class RedisJobs:
             record = self._client.hgetall(self._record(tenant, job))
         if not record:
             raise JobUnknown(f"no job {job!r}")
-        return _load(tenant, job, record)
+        return read_job(tenant, job, record)
 
     def history(self, tenant: str, job: str) -> list[dict[str, Any]]:
         """Return the newest finished epochs, oldest first. Raise JobUnknown or StoreUnavailable."""
@@ -117,7 +120,7 @@ class RedisJobs:
             for name, record in self._records(tenant, after, at_once):
                 if not record:
                     gone.append(name)
-                elif state in (None, (job := _load(tenant, name, record)).state):
+                elif state in (None, (job := read_job(tenant, name, record)).state):
                     more = len(found) == limit
                     if more:
                         break
@@ -200,6 +203,8 @@ class RedisJobs:
         keys, args = (*self._keys(tenant, job), self._index(tenant)), [_member(tenant, job), job]
         with redis_errors(outcome="unknown"):
             answer = self._scripts.run("delete", keys, args)
+            if answer == 1:
+                self.cleared(tenant, job)
         if answer == 0:
             raise JobUnknown(f"no job {job!r}")
         if answer == 2:  # as the script says
@@ -215,21 +220,33 @@ class RedisJobs:
                 yield self.get(tenant, job)
 
     def ended(self) -> Iterator[Job]:
-        """Yield the ended jobs whose blobs are to be deleted. Raise StoreUnavailable."""
+        """Yield the ended jobs whose blobs are to be deleted, without those of `keep`. Raise StoreUnavailable."""
         with redis_errors():
-            self._scripts.run("lapse", [self._retained, self._ended], [_ms(self._retained_s), DUE_AT_ONCE])
-            members = self._client.srandmember(self._ended, DUE_AT_ONCE)
-        for member in members if isinstance(members, list) else ():
+            for members in (self._retained, self._kept[0]):
+                self._scripts.run("lapse", [members, self._ended], [_ms(self._retained_s), DUE_AT_ONCE])
+            found = self._client.srandmember(self._ended, DUE_AT_ONCE)
+        for member in found if isinstance(found, list) else ():
             tenant, job = text(member).split("/", 1)
             try:
                 yield self.get(tenant, job)
             except JobUnknown:
                 self.cleared(tenant, job)
 
+    def keep(self, job: Job, state_bytes: int) -> bool:
+        """Keep the last checkpoint of a succeeded job for some time; False if it is to be deleted now.
+
+        Raise StoreUnavailable.
+        """
+        if not 0 < state_bytes <= self._state_bytes:
+            return False
+        args: list[str | int] = [_member(job.tenant, job.job), state_bytes, self._state_bytes]
+        with redis_errors():
+            return bool(self._scripts.run("keep", self._kept, args))
+
     def cleared(self, tenant: str, job: str) -> None:
         """Record that the blobs of an ended job are deleted. Raise StoreUnavailable."""
         with redis_errors():
-            self._client.srem(self._ended, _member(tenant, job))
+            self._scripts.run("uncount", self._kept, [_member(tenant, job)])
 
     def _records(self, tenant: str, after: str, at_once: int) -> Iterator[tuple[str, Mapping[Any, Any]]]:
         """Yield the names behind a cursor, the newest first, with their records; that of an expired job is empty."""
@@ -290,6 +307,11 @@ class RedisJobs:
         return f"{self._tag}:ended"
 
     @property
+    def _kept(self) -> tuple[str, str, str]:
+        """The keys of keep.lua and uncount.lua."""
+        return f"{self._tag}:kept", f"{self._tag}:kept_bytes", self._ended
+
+    @property
     def _retained(self) -> str:
         return f"{self._tag}:retained"
 
@@ -310,28 +332,3 @@ def _ms(seconds: float) -> int:
 
 def _dump(value: dict[str, Any]) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
-
-
-def _load(tenant: str, job: str, record: Mapping[Any, Any]) -> Job:
-    fields = {text(name): text(value) for name, value in record.items()}
-    times = {name: float(fields[name]) for name in TIMES if name in fields}
-    try:
-        return Job(
-            tenant=tenant,
-            job=job,
-            state=STATES[fields["state"]],
-            spec=json.loads(fields["spec"]),
-            created_s=float(fields["created_s"]),
-            attempt=int(fields["attempt"]),
-            started_s=times.get("started_s"),
-            ended_s=times.get("ended_s"),
-            progress=json.loads(fields.get("progress", "{}")),
-            result=fields.get("result"),
-            error=fields.get("error"),
-            checkpoint=fields.get("checkpoint"),
-            spare=fields.get("spare"),
-            cancel_asked_s=times.get("cancel_asked_s"),
-            outcome=json.loads(fields.get("outcome", "null")),
-        )
-    except (KeyError, ValueError) as error:
-        raise StoreCorrupt(f"unreadable job {job}: {error!r}") from error

@@ -28,6 +28,7 @@ from cellar.errors import (
     FingerprintMismatch,
     IdUnknown,
     JobActive,
+    JobNotResumable,
     JobNotRetryable,
     JobTooLarge,
     JobUnknown,
@@ -59,6 +60,9 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
             DatasetUnknown,
             FingerprintMismatch,
             JobTooLarge,
+            JobUnknown,
+            JobActive,
+            JobNotResumable,
         ),
         202: {"headers": REPLAY_HEADERS | LOCATION_HEADERS},
     },
@@ -78,6 +82,7 @@ async def submit_job(
     def submit() -> tuple[JobAnswer, bool]:
         """Submit the job on a thread."""
         asked: dict[str, Any] = {"publish": body.publish, "options": body.options(), "key": key}
+        asked["resume_from"] = body.resume_from
         if named is not None:
             layers = None if body.layers is None else [each.model_dump(mode="json") for each in body.layers]
             made = services.jobs.submit_forecast(

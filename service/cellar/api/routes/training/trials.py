@@ -39,6 +39,7 @@ class TrialSubmission:
             options=body.options(),
             key=f"\n{sweep.sweep}/{trial.rung}/{trial.number}",  # no header has a line feed
             sweep=sweep.sweep,
+            resume_from=body.resume_from,
         ).job
 
     def _data(self, blob: str) -> Dataset:

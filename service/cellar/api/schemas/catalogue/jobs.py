@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Discriminator, Field, Tag
 
-from cellar.api.schemas.names import Answer, Layout, ModelRef, time_of
+from cellar.api.schemas.names import MODEL_PATTERN, Answer, Layout, ModelRef, time_of
 from cellar.api.schemas.numbers import Counts, Data, DataWithGaps, NestedFlags
 from cellar.errors import ShapeMismatch
 from cellar.jobs.attempt.checkpoint import EVALUATION
-from cellar.jobs.options import JobOptions, Priority
+from cellar.jobs.options import JobOptions, Priority, Publish, publish_of, training_spec
 from cellar.jobs.recipe.request import ForecastData
-from cellar.jobs.submission import Publish, publish_of, training_spec
+from cellar.jobs.resumption import RESUME_FROM
 from cellar.jobs.warnings import evaluation_of, warnings_of
 from cellar.nn.model.layers import Layers
 from cellar.nn.spec.base import Frozen
@@ -138,6 +138,13 @@ class JobRequest(TrainingSpec):
         " enough; a job that needs more is refused, and one that takes more fails.",
     )
 
+    resume_from: str | None = Field(
+        None,
+        pattern=MODEL_PATTERN,
+        description="The name of a job that has ended. This one continues it, with its last weights, the state of its"
+        " optimiser and the place of its schedule, for `epochs` more. The model has the same network.",
+    )
+
     def options(self) -> JobOptions:
         """Return how the job is run."""
         return JobOptions(self.priority, self.max_seconds, self.max_memory_bytes)
@@ -199,6 +206,7 @@ class JobAnswer(Answer):
         description="The columns of the dataset that are forecast, as sent. Only of a job on a dataset.",
     )
     training: TrainingSpec = Field(description="The settings of the run, as sent or chosen.")
+    resume_from: str | None = Field(description="The job that this one continues.")
     publish: Publish = Field(description="Whether a result is published that is worse than the trained version.")
     priority: Priority
     max_seconds: float | None = Field(description="Time that the job may run, seconds. null: no limit.")
@@ -234,6 +242,7 @@ class JobAnswer(Answer):
             model=job.spec["model"],
             data=_forecast_data(job),
             training=training_spec(job),
+            resume_from=job.spec.get(RESUME_FROM),
             publish=publish_of(job),
             **asdict(JobOptions.of(job)),
             updates_total=job.spec.get("updates_total"),

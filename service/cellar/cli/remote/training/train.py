@@ -48,6 +48,10 @@ Fields = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="A field of a job, as epochs=20 or loss=huber."),
 ]
+Resume = Annotated[
+    str | None,
+    typer.Option(metavar="JOB", help="Continue an ended job, with its weights and the state of its optimiser."),
+]
 Key = Annotated[str | None, typer.Option(help="The same key within a day is the same job, also after a lost answer.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the job has ended.")]
 
@@ -68,6 +72,7 @@ def train(
     layout: Layout = None,
     validation: Validation = None,
     settings: Fields = None,
+    resume_from: Resume = None,
     key: Key = None,
     url: Url = None,
     api_key: ApiKey = None,
@@ -82,7 +87,7 @@ def train(
     docs/reference/training.md. Ctrl-C ends this command, and not the job.
     """
     with Service(url, api_key) as service:
-        fields = fields_of(settings, validation)
+        fields = fields_of(settings, validation) | ({} if resume_from is None else {"resume_from": resume_from})
         if target:
             columns = Columned(target, input_columns, horizon, time, series)
             asked = Asked(source, columns, model=name, publish=publish, plot=plot, fields=fields, key=key)

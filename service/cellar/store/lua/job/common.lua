@@ -1,4 +1,4 @@
--- The first part of every job script. All scripts except due.lua, forget.lua and lapse.lua have these keys, and the
+-- The first part of every job script. All scripts except due, forget, keep, uncount and lapse have these keys, and the
 -- job's member as first argument.
 --
 -- KEYS[1] record    hash: state, attempt, spec, created_s, started_s, ended_s, progress, result, error, checkpoint,
