@@ -3,11 +3,12 @@
 import math
 import tempfile
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from playwright.sync_api import expect
 
-from tests.page.browser import Operated, operated
+from tests.page.browser import WITHIN_MS, Operated, operated
 from tests.page.service import Furnished, furnished
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -47,6 +48,39 @@ def fill(service: Furnished) -> None:
         service.post("/v1/sessions/harbour%2Fnorth/step", {"input": [level(step)]})
 
 
+def table() -> str:
+    """Return a CSV of the water level and the wind of a harbour, for each hour of sixty days."""
+    wind = [round(6 + 3 * math.sin(hour / 37) + math.sin(hour * hour), 1) for hour in range(1440)]
+    water = [
+        round(2 * math.sin(hour * math.pi / 12) + 0.5 * math.sin(hour / 90) + wind[hour] / 12, 2)
+        for hour in range(1440)
+    ]
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    times = [(begin + timedelta(hours=hour)).strftime("%Y-%m-%d %H:%M") for hour in range(1440)]
+    return "\n".join(["at,water,wind", *(f"{times[hour]},{water[hour]},{wind[hour]}" for hour in range(1440))])
+
+
+def take_forecast(page: Operated, service: Furnished) -> None:
+    """Train a forecast on a table, and write the pictures of the dataset, the job and the session."""
+    query = {"name": "harbour", "targets": "water"}
+    sent = service.api.post("/v1/datasets", params=query, content=table(), headers={"Content-Type": "text/csv"})
+    sent.raise_for_status()
+    page.visit("datasets/harbour", "harbour")
+    expect(page.card("Columns")).to_contain_text("half of them")
+    shoot(page, "dataset")
+    page.page.get_by_role("link", name="Train a forecast").click()
+    expect(page.page.get_by_label("Target")).to_have_value("water")
+    page.button("Train")
+    expect(page.card("Forecasts of the held-out readings")).to_contain_text("were within", timeout=4 * WITHIN_MS)
+    expect(page.page.locator(".toast")).to_be_empty()
+    shoot(page, "job")
+    page.button("Try a session")
+    page.button("Forecast")
+    expect(page.card("Forecast")).to_contain_text("in 24 steps")
+    expect(page.page.locator(".toast")).to_be_empty()
+    shoot(page, "forecast")
+
+
 def shoot(page: Operated, name: str) -> None:
     """Write a picture of what the browser shows."""
     page.page.screenshot(path=IMAGES / f"{name}.png")
@@ -84,6 +118,7 @@ def take(page: Operated, service: Furnished) -> None:
     editor.fill("k = sigmoid(b_k)\nh = k * h + (1 - k) * tanh(W @ y)")
     expect(page.page.locator("#cell-outcome")).to_contain_text("Line 2")
     shoot(page, "cells")
+    take_forecast(page, service)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Each view of the page: its main action, no error in the console, nothing serious for axe in light and dark."""
 
+import math
 import os
 import re
 import subprocess
@@ -110,6 +111,85 @@ def test_a_dataset_is_added_looked_at_and_deleted(page: Operated, tmp_path: Path
     expect(page.page.get_by_text("There is no dataset yet.")).to_be_visible()
 
 
+def test_ten_clicks_lead_from_a_file_to_a_live_forecast(page: Operated, service: Furnished, tmp_path: Path) -> None:
+    rows = [(15 + 5 * math.sin(row * math.pi / 12) + 3 * math.sin(row / 60), row % 5) for row in range(400)]
+    lines = [f"2026-01-{1 + row // 24:02} {row % 24}:00,{temp:.3f},{fan}" for row, (temp, fan) in enumerate(rows)]
+    file = tmp_path / "hall.csv"
+    file.write_text("\n".join(["at,temp,fan", *lines]), "utf-8")
+    page.visit("", "Overview")
+    page.page.evaluate("window.clicks = 0; addEventListener('click', (event) => event.isTrusted && clicks++, true)")
+    page.page.get_by_role("link", name="Datasets").click()
+    with page.page.expect_file_chooser() as chooser:
+        page.card("Add a file").get_by_label("File", exact=True).click()
+    chooser.value.set_files(file)
+    page.button("Add dataset")
+    page.page.get_by_role("link", name="Train a forecast").click()
+    expect(page.page.get_by_label("Target")).to_have_value("temp")
+    page.button("Train")
+    expect(page.card("What was chosen, and why").get_by_role("row", name="period")).to_contain_text("24")
+    expect(page.card("Result")).to_contain_text("Better than doing nothing", timeout=4 * WITHIN_MS)
+    page.button("Try a session")
+    page.button("Forecast")
+    forecast = page.card("Forecast")
+    expect(forecast).to_contain_text(
+        re.compile(r"temp in 24 steps: [\d.]+, within [\d.]+ and [\d.]+ with a probability of 80%")
+    )
+    assert page.page.evaluate("clicks") <= 10
+    expect(forecast.get_by_role("img", name="Forecast of temp")).to_be_visible()
+    page.check_access()
+    page.page.get_by_label("fan", exact=True).fill("quick")
+    page.button("Step")
+    expect(page.card("Take a step").get_by_role("alert")).to_contain_text("fan: “quick” is not a number.")
+    page.page.get_by_label("fan", exact=True).fill("2")
+    page.page.get_by_label("say how surprising").check()
+    page.button("Step")
+    expect(forecast).to_contain_text("Made after step 301")
+    expect(page.card("Inputs").get_by_role("img", name="Inputs: temp –, fan 2")).to_be_visible()
+    expect(page.card("Take a step")).to_contain_text("Surprise: temp unknown")
+
+
+def test_a_result_is_measured_on_what_was_held_out(page: Operated, service: Furnished) -> None:
+    job = service.api.get("/v1/jobs?state=succeeded").json()["jobs"][0]
+    page.visit(f"training/{job['job']}", "Training of hall")
+    page.button("Measure")
+    held = page.card("Forecasts of the held-out readings")
+    expect(held).to_contain_text("were within the interval that is to hold 80%")
+    expect(held.get_by_role("img", name="Forecasts of temp")).to_be_visible()
+    page.check_access()
+    page.visit("models/hall", "hall@1")
+    page.page.get_by_label("Steps ahead").fill("3")
+    page.button("Run the backtest")
+    metrics = page.card("Backtest").get_by_role("row", name="repeating the last value temp")
+    expect(metrics).to_contain_text("%")
+    page.check_access()
+
+
+def test_a_sweep_is_ranked_followed_and_cancelled(page: Operated, service: Furnished) -> None:
+    data = {"layout": "TF", "inputs": [[0.5, 0.25]] * 8, "targets": [[0.25, 0.5]] * 8}
+    body = {"job": {"model": "tide", "data": data}, "parameters": {"epochs": [1, 1_000_000]}, "max_parallel": 1}
+    sweep = service.post("/v1/sweeps", body)
+    page.visit("sweeps", "Sweeps")
+    page.card("All sweeps").get_by_role("link", name="tide@1").click()
+    expect(page.page.get_by_text("as it happens")).to_be_visible()
+    expect(page.card("Trials").get_by_role("row", name="1 1 epochs 1 succeeded")).to_be_visible()
+    expect(page.card("Losses of the best").get_by_role("img")).to_be_visible()
+    page.check_access()
+    page.page.route("**/v1/jobs/*/events", lambda route: route.abort())
+    page.card("Trials").get_by_role("row", name="running").get_by_role("link").click()
+    expect(page.page.get_by_text("every 2 seconds")).to_be_visible()
+    expect(page.card("Progress")).to_contain_text("of 1000000")
+    page.page.unroute("**/v1/jobs/*/events")
+    expect(page.page.get_by_text("as it happens")).to_be_visible()
+    page.check_access()
+    assert [error for error in page.take_errors() if "net::ERR_" not in error] == []
+    page.visit(f"sweeps/{sweep['sweep']}", "Sweep of tide@1")
+    page.button("Cancel sweep")
+    expect(page.page.locator(".facts").get_by_text("cancelled", exact=True)).to_be_visible()
+    page.button("Delete")
+    page.button("Delete", within="dialog")
+    expect(page.page.get_by_text("No sweep has been started.")).to_be_visible()
+
+
 def test_a_model_is_drawn_and_gets_an_alias(page: Operated) -> None:
     page.visit("models", "Models")
     page.page.get_by_role("link", name="tide", exact=True).click()
@@ -194,7 +274,7 @@ def test_a_job_is_explained_submitted_and_drawn(page: Operated) -> None:
     page.check_access()
     page.button("Delete job")
     page.button("Delete", within="dialog")
-    expect(page.page.get_by_text("No job has been submitted.")).to_be_visible()
+    expect(page.card("Jobs").get_by_text("tide@2")).to_be_hidden()
 
 
 def test_a_key_is_created_used_and_revoked(page: Operated, service: Furnished) -> None:

@@ -16,6 +16,9 @@ import { Overview } from "./views/overview.js";
 import { Session } from "./views/sessions/session.js";
 import { Sessions } from "./views/sessions/sessions.js";
 import { SignIn } from "./views/sign_in.js";
+import { Sweeps } from "./views/sweeps/sweeps.js";
+import { SweepView } from "./views/sweeps/sweep.js";
+import { Job } from "./views/training/job.js";
 import { Training } from "./views/training/training.js";
 
 const PLACES = [
@@ -24,6 +27,7 @@ const PLACES = [
   ["models", "Models"],
   ["cells", "Cell editor"],
   ["training", "Training"],
+  ["sweeps", "Sweeps"],
   ["sessions", "Sessions"],
   ...(NEEDS_KEY ? [["keys", "Keys"]] : []),
 ];
@@ -54,7 +58,8 @@ function View({ route: [place = "", name] }) {
     datasets: name === undefined ? Datasets : Dataset,
     models: name === undefined ? Models : Model,
     cells: Cells,
-    training: Training,
+    training: name === undefined ? Training : Job,
+    sweeps: name === undefined ? Sweeps : SweepView,
     sessions: name === undefined ? Sessions : Session,
     keys: NEEDS_KEY ? Keys : Missing,
   };

@@ -48,7 +48,7 @@ const Begin = () => html`
 
 const Jobs = ({ jobs }) => (jobs.length
   ? html`<ul class="lines">${jobs.map((job) => html`
-      <li key=${job.job}><a href=${link(["training"], { jobs: job.job })}>${job.model}</a> <${JobState} job=${job} /><span class="soft">${ago(job.created)}</span></li>`)}</ul>`
+      <li key=${job.job}><a href=${link(["training", job.job])}>${job.model}</a> <${JobState} job=${job} /><span class="soft">${ago(job.created)}</span></li>`)}</ul>`
   : html`<${Empty} title="No training job has run."><a href="#/training">Train a model</a> on a series of numbers.<//>`);
 
 function Store({ store }) {

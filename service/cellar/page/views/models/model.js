@@ -11,6 +11,9 @@ import { RequestDialog } from "../../parts/dialog.js";
 import { Network } from "../../parts/network.js";
 import { Input, useForm, whole } from "../../parts/form.js";
 import { NewSession } from "../sessions/new_session.js";
+import { Backtest } from "./backtest.js";
+
+const MOST_STATES = 6;
 
 const load = (name) => async (signal) => {
   const [model, versions] = await Promise.all([
@@ -85,7 +88,7 @@ export function Model({ name }) {
       <${CopyAs} request=${{ method: "GET", path: path`/v1/models/${name}` }} />
       <${Button} busy=${save.isRunning} onClick=${() => save.run(model.model)}>Save weights<//>
       <${CopyAs} request=${weights(model.model)} label="Copy save" />
-      <a class="button" href=${link(["training"], { model: model.model })}>Train<//>
+      <a class="button" href=${link(["training"], model.readings ? { model: model.name, dataset: "" } : { model: model.model })}>Train<//>
       <${Button} kind="main" onClick=${() => setDialog("session")}>Open a session<//>`}>${model.model}<//>
     <${Failure} error=${error || save.error} />
     ${dialog === "session" && html`<${NewSession} model=${name} onClose=${close} onDone=${(made) => go(["sessions", made.session])} />`}
@@ -95,16 +98,18 @@ export function Model({ name }) {
       <${Network} model=${model} />
       <${Facts} items=${[
         ["Parameters", integer(model.parameter_count)],
-        ["State", model.state.map((each) => `${each.name} of layer ${each.layer}: ${each.size}`).join(", ") || "none"],
+        ["State", model.state.length > MOST_STATES ? `${plural(model.state.length, "array")}, ${integer(model.state.reduce((sum, each) => sum + each.size, 0))} numbers` : model.state.map((each) => `${each.name} of layer ${each.layer}: ${each.size}`).join(", ") || "none"],
         ["Runs with", model.engine === "cells" ? "compiled cells" : "ONNX Runtime"],
         model.whole_sequences && ["Takes", "whole sequences only"],
         model.parent && ["Trained from", html`<a href=${link(["models", model.parent])}>${model.parent}</a>`],
+        model.readings && ["Reads", html`<ul class="plain">${model.readings.columns.map((each) => html`<li key=${each}>${each}</li>`)}</ul>`],
         model.description && ["Description", model.description],
         ["Created", instant(model.created)],
       ]} />
       ${own && html`<pre class="code">${own.cell.equations}</pre><p><a href=${link(["cells"], { model: model.model })}>Open the cell in the editor</a></p>`}
       ${model.parameters.length > 0 && html`<${Parameters} model=${model} />`}
     <//>
+    <${Backtest} key=${model.model} model=${model} />
     <${Card} title="Versions" actions=${html`<span class="soft">${plural(versions.length, "version")}</span>`}>
       ${versions.length ? html`<${Versions} model=${model} versions=${versions} hasMore=${hasMore} onAlias=${(alias) => setDialog({ alias })} onDelete=${(remove) => setDialog({ remove })} />` : html`<${Empty} title="There is no version." />`}
     <//>`;

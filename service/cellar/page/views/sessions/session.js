@@ -2,7 +2,9 @@
 
 import { useState } from "../../vendor/hooks.js";
 import { ago, instant, plural } from "../../core/format.js";
-import { path } from "../../core/api.js";
+import { path, read } from "../../core/api.js";
+import { forecastOf, outputNames, readingsOf } from "../../core/forecasting.js";
+import { usePoll } from "../../core/hooks.js";
 import { go, link } from "../../core/router.js";
 import { useSessionFeed } from "../../core/session_feed.js";
 import { Badge, Button, Card, Empty, Facts, Failure, html, Loading, Title } from "../../parts/basics.js";
@@ -10,6 +12,7 @@ import { CopyAs } from "../../parts/copy.js";
 import { Chart } from "../../parts/chart.js";
 import { changed } from "./sessions.js";
 import { DeleteSession, Fork, Reset } from "./dialogs.js";
+import { Forecast } from "./forecast.js";
 import { Past } from "./past.js";
 import { Snapshots } from "./snapshots.js";
 import { State } from "./state.js";
@@ -17,18 +20,20 @@ import { TakeStep } from "./step.js";
 
 const LINES = 8;
 
-/** The values of one row as lines of a chart, one for each of the first features. */
-function lines(points, name, row) {
+const plotted = (value) => (typeof value === "number" ? value : null);
+
+/** The values of one row as lines of a chart, one for each of the first features. Texts, as categories are, are not drawn. */
+function lines(points, name, row, names) {
   const first = points.find((point) => point[name]);
   const count = first ? first[name][row]?.length ?? 0 : 0;
   return Array.from({ length: Math.min(count, LINES) }, (_, feature) => ({
-    label: `${name} ${feature}`,
-    values: points.map((point) => point[name]?.[row]?.[feature] ?? null),
+    label: names?.[feature] ?? `${name} ${feature}`,
+    values: points.map((point) => plotted(point[name]?.[row]?.[feature])),
   }));
 }
 
-function Series({ points, name, title, row, missing }) {
-  const series = lines(points, name, row);
+function Series({ points, name, names, title, row, missing }) {
+  const series = lines(points, name, row, names);
   const more = (points.find((point) => point[name])?.[name][row]?.length ?? 0) - series.length;
   return html`
     <${Card} title=${title} actions=${more > 0 && html`<span class="soft">the first ${LINES} of ${LINES + more}</span>`}>
@@ -36,7 +41,7 @@ function Series({ points, name, title, row, missing }) {
     <//>`;
 }
 
-function Live({ session, points }) {
+function Live({ session, model, points }) {
   const [row, setRow] = useState(0);
   const outputs = session.events
     ? "Take a step below, or send steps from your program: outputs appear as they are made."
@@ -46,14 +51,16 @@ function Live({ session, points }) {
     ${session.batch_size > 1 && html`
       <div class="bar"><label>Row <input type="number" min="0" max=${session.batch_size - 1} value=${row} onInput=${(event) => setRow(Math.min(session.batch_size - 1, Math.max(0, Number(event.target.value))))} /></label>
         <span class="soft">of ${plural(session.batch_size, "row")}, counted from 0</span></div>`}
-    <${Series} points=${points} name="output" title="Outputs" row=${row} missing=${outputs} />
-    <${Series} points=${points} name="input" title="Inputs" row=${row} missing=${inputs} />`;
+    <${Series} points=${points} name="output" names=${outputNames(model)} title="Outputs" row=${row} missing=${outputs} />
+    <${Series} points=${points} name="input" names=${readingsOf(model)?.map((column) => column.name)} title="Inputs" row=${row} missing=${inputs} />`;
 }
 
 const DIALOGS = { reset: Reset, fork: Fork, remove: DeleteSession };
 
 export function Session({ name }) {
   const { session, points, ended, refresh, took } = useSessionFeed(name);
+  const reference = session?.model;
+  const { data: model, error: fault } = usePoll((signal) => (reference ? read(path`/v1/models/${reference}`, signal) : null), 0, [reference]);
   const [own, setOwn] = useState([]);
   const [dialog, setDialog] = useState(null);
   const above = html`<a href="#/sessions">Sessions</a>`;
@@ -88,8 +95,9 @@ export function Session({ name }) {
     ]} />
     <div class="columns uneven">
       <div>
-        <${Live} session=${session} points=${shown} />
-        <${TakeStep} session=${session} onStep=${stepped} />
+        ${forecastOf(model) && html`<${Forecast} session=${session} model=${model} points=${shown} />`}
+        <${Live} session=${session} model=${model} points=${shown} />
+        <${TakeStep} session=${session} model=${model} error=${fault} points=${shown} onStep=${stepped} />
       </div>
       <div>
         <${State} session=${session} />

@@ -2,7 +2,7 @@
 
 import { useEffect, useRef, useState } from "../../vendor/hooks.js";
 import { path, read } from "../../core/api.js";
-import { number } from "../../core/format.js";
+import { number, plural } from "../../core/format.js";
 import { usePoll } from "../../core/hooks.js";
 import { Card, Empty, Failure, html, Loading } from "../../parts/basics.js";
 import { CopyAs } from "../../parts/copy.js";
@@ -15,7 +15,7 @@ const LISTED = 256;
 /** The states of all layers: their name, and an array for each row. */
 function states(answer) {
   return answer.layers.flatMap(({ layer, cell, ...named }) =>
-    Object.entries(named).map(([name, rows]) => ({ id: `${layer}.${name}`, title: `${name} of layer ${layer} (${cell})`, rows })));
+    Object.entries(named).map(([name, rows]) => ({ id: `${layer}.${name}`, isOfReadings: cell === "readings", title: `${name} of layer ${layer} (${cell})`, rows })));
 }
 
 /** The states that were seen, the last SEEN of them, as columns. */
@@ -43,6 +43,14 @@ function OverTime({ seen, index, state }) {
     name=${(y, x) => `${state.id}[${y}] at step ${columns[x].step}`} />`;
 }
 
+function Layer({ state, index, isOverTime, seen, batch }) {
+  const isWide = state.rows[0].length > WIDEST_OVER_TIME;
+  return html`
+    <div class="state"><h3>${state.title} <small>${plural(state.rows[0].length, "number")}${batch > 1 ? `, ${batch} rows` : ""}</small></h3>
+      ${isOverTime && !isWide ? html`<${OverTime} seen=${seen} index=${index} state=${state} />` : html`<${Now} state=${state} batch=${batch} />`}
+      ${isOverTime && isWide && html`<p class="help">A state of more than ${WIDEST_OVER_TIME} numbers is shown as it is now.</p>`}</div>`;
+}
+
 export function State({ session }) {
   const { data, error, reload } = usePoll((signal) => read(path`/v1/sessions/${session.session}/state`, signal), 0, [session.session]);
   const [isOverTime, setOverTime] = useState(false);
@@ -51,6 +59,8 @@ export function State({ session }) {
     if (data && data.position !== session.position) reload();
   }, [session.position]);
   const found = data ? states(data) : [];
+  const ofReadings = found.filter((state) => state.isOfReadings);
+  const shared = { isOverTime, seen, batch: session.batch_size };
   return html`
     <${Card} title="State" actions=${html`
       <label class="check"><input type="checkbox" checked=${isOverTime} onChange=${(event) => setOverTime(event.target.checked)} /> over time</label>
@@ -58,12 +68,9 @@ export function State({ session }) {
       <${Failure} error=${error} />
       ${!data && !error && html`<${Loading} />`}
       ${data && !found.length && html`<${Empty} title="This model keeps no state." />`}
-      ${found.map((state, index) => html`
-        <div key=${state.id} class="state"><h3>${state.title} <small>${state.rows[0].length} numbers${session.batch_size > 1 ? `, ${session.batch_size} rows` : ""}</small></h3>
-          ${isOverTime && state.rows[0].length <= WIDEST_OVER_TIME
-            ? html`<${OverTime} seen=${seen} index=${index} state=${state} />`
-            : html`<${Now} state=${state} batch=${session.batch_size} />`}
-          ${isOverTime && state.rows[0].length > WIDEST_OVER_TIME && html`<p class="help">A state of more than ${WIDEST_OVER_TIME} numbers is shown as it is now.</p>`}</div>`)}
+      ${found.map((state, index) => state.isOfReadings || html`<${Layer} key=${state.id} state=${state} index=${index} ...${shared} />`)}
+      ${ofReadings.length > 0 && html`<details><summary>${plural(ofReadings.length, "state")} of the layer that reads readings</summary>
+        ${found.map((state, index) => state.isOfReadings && html`<${Layer} key=${state.id} state=${state} index=${index} ...${shared} />`)}</details>`}
       ${isOverTime && html`<p class="help">Over time: the states that this page has seen since it was opened${session.batch_size > 1 && ", of row 0"}.</p>`}
     <//>`;
 }

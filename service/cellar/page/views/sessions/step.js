@@ -1,11 +1,13 @@
 // Taking steps by hand.
 
 import { useEffect, useState } from "../../vendor/hooks.js";
-import { change, path, read } from "../../core/api.js";
+import { change, path } from "../../core/api.js";
 import { number, plural } from "../../core/format.js";
-import { useAction, usePoll } from "../../core/hooks.js";
+import { readingsOf } from "../../core/forecasting.js";
+import { useAction } from "../../core/hooks.js";
 import { announce, Button, Card, Failure, Field, html } from "../../parts/basics.js";
 import { CopyAs } from "../../parts/copy.js";
+import { Output, TakeReadings } from "./readings.js";
 
 /** Read numbers that are separated by blanks or commas, or JSON. Returns what the request takes. */
 export function parseInput(text, size, rows) {
@@ -29,13 +31,20 @@ export function parseInput(text, size, rows) {
 
 const random = (count) => Array.from({ length: count }, () => number(Math.random() * 2 - 1, 3)).join(", ");
 
-export function TakeStep({ session, onStep }) {
-  const { data: model, error } = usePoll((signal) => read(path`/v1/models/${session.model}`, signal), 0, [session.model]);
+export function TakeStep({ session, model, error, points, onStep }) {
+  if (!model) return html`<${Card} title="Take a step"><${Failure} error=${error} /><//>`;
+  if (model.whole_sequences) return html`<${Card} title="Take a step"><p>This model reads whole sequences from both ends, so it takes no single steps. Send them to <code>/sequence</code>.</p><//>`;
+  return readingsOf(model)
+    ? html`<${TakeReadings} session=${session} model=${model} points=${points} onStep=${onStep} />`
+    : html`<${TakeNumbers} session=${session} model=${model} onStep=${onStep} />`;
+}
+
+function TakeNumbers({ session, model, onStep }) {
   const [text, setText] = useState(null);
   const [last, setLast] = useState(null);
-  const count = model ? model.in_size * session.batch_size : 0;
+  const count = model.in_size * session.batch_size;
   useEffect(() => {
-    if (model && text === null) setText(Array(Math.min(count, 4096)).fill(0).join(", "));
+    if (text === null) setText(Array(Math.min(count, 4096)).fill(0).join(", "));
   }, [model]);
   const request = () => ({
     method: "POST",
@@ -53,8 +62,6 @@ export function TakeStep({ session, onStep }) {
     event.preventDefault();
     if (!step.isRunning) step.run();
   };
-  if (!model) return html`<${Card} title="Take a step"><${Failure} error=${error} /><//>`;
-  if (model.whole_sequences) return html`<${Card} title="Take a step"><p>This model reads whole sequences from both ends, so it takes no single steps. Send them to <code>/sequence</code>.</p><//>`;
   const help = `${plural(model.in_size, "number")}${session.batch_size > 1 ? ` for each of ${session.batch_size} rows` : ""}${count > 1 ? ", separated by commas or blanks" : ""}. Enter takes the step.`;
   return html`
     <${Card} title="Take a step" actions=${html`<${CopyAs} request=${request} />`}>
@@ -67,6 +74,6 @@ export function TakeStep({ session, onStep }) {
           <${Button} onClick=${() => setText(random(count))}>Random<//>
           <${Button} onClick=${() => setText(Array(count).fill(0).join(", "))}>Zeros<//></div>
       </form>
-      ${last && html`<p class="answer">Output of step ${last.step}: <code>${last.output === null ? "too large to repeat" : [last.output].flat(2).slice(0, 32).map((each) => number(each, 6)).join(", ")}${[last.output].flat(2).length > 32 && ", …"}</code></p>`}
+      ${last && html`<${Output} answer=${last} />`}
     <//>`;
 }

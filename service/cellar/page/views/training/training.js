@@ -1,16 +1,15 @@
 // Training: jobs, their loss curves, and the form of a new job.
 
 import { useEffect, useMemo, useState } from "../../vendor/hooks.js";
-import { change, path, read } from "../../core/api.js";
+import { path, read } from "../../core/api.js";
 import { ago, bytes, number, plural } from "../../core/format.js";
-import { useAction, usePoll } from "../../core/hooks.js";
-import { link, parameters } from "../../core/router.js";
-import { announce, Button, Card, Empty, Facts, Failure, html, Loading, Title } from "../../parts/basics.js";
+import { usePoll } from "../../core/hooks.js";
+import { go, link, parameters } from "../../core/router.js";
+import { Button, Card, Empty, Facts, Failure, html, Loading, Title } from "../../parts/basics.js";
 import { Chart } from "../../parts/chart.js";
 import { CopyAs } from "../../parts/copy.js";
-import { RequestDialog } from "../../parts/dialog.js";
 import { JobForm } from "./job_form.js";
-import { isOpen, JobState } from "./jobs.js";
+import { isOpen, JobActions, JobState } from "./jobs.js";
 
 const MOST_CURVES = 8;
 
@@ -32,28 +31,14 @@ function curves(jobs) {
 }
 
 function Details({ job, onChange, onDelete }) {
-  const cancelling = { method: "POST", path: path`/v1/jobs/${job.job}/cancel` };
-  const cancel = useAction(async () => {
-    await change(cancelling);
-    announce("The job was cancelled.");
-    onChange();
-  });
-  const [isDeleting, setDeleting] = useState(false);
   const { epoch, epochs } = job.progress;
   const { evaluation } = job;
   return html`
     <div class="job">
-      <div class="row"><b>${job.model}</b> <${JobState} job=${job} /> <code class="soft">${job.job}</code><span class="space"></span>
-        <${CopyAs} request=${{ method: "GET", path: path`/v1/jobs/${job.job}` }} />
-        ${isOpen(job) && html`<${CopyAs} request=${cancelling} label="Copy cancel" /><${Button} kind="small" busy=${cancel.isRunning} onClick=${cancel.run}>Cancel job<//>`}
-        ${!isOpen(job) && html`<${Button} kind="small" onClick=${() => setDeleting(true)}>Delete job<//>`}</div>
-      ${isDeleting && html`
-        <${RequestDialog} title="Delete the job?" verb="Delete" done="The job was deleted." isDangerous onClose=${() => setDeleting(false)} onDone=${onDelete}
-          request=${() => ({ method: "DELETE", path: path`/v1/jobs/${job.job}` })}>
-          <p>Its dataset and its loss curve are deleted. The version that it has published stays.</p><//>`}
+      <div class="row"><b><a href=${link(["training", job.job])}>${job.model}</a></b> <${JobState} job=${job} /> <code class="soft">${job.job}</code><span class="space"></span>
+        <${JobActions} job=${job} onChange=${onChange} onDelete=${onDelete} /></div>
       ${isOpen(job) && epochs && html`<progress max=${epochs} value=${epoch} aria-label=${`Epoch ${epoch} of ${epochs}`}></progress>`}
       ${job.state === "queued" && html`<p class="help">The job waits for a worker. If none runs, start one with <code>cellar worker</code>.</p>`}
-      <${Failure} error=${cancel.error} />
       ${job.error && html`<div class="failure"><p>${job.error}</p></div>`}
       ${job.warnings.map((warning) => html`<p key=${warning} class="banner">${warning}</p>`)}
       <${Facts} items=${[
@@ -76,7 +61,7 @@ function Table({ jobs, chosen, onToggle }) {
       <tbody>${jobs.map((job) => html`
         <tr key=${job.job}>
           <td><input type="checkbox" aria-label=${`Show job ${job.job.slice(0, 4)} of ${job.model}`} checked=${chosen.includes(job.job)} onChange=${() => onToggle(job.job)} /></td>
-          <th scope="row">${job.model} <code class="soft">${job.job.slice(0, 4)}</code></th>
+          <th scope="row"><a href=${link(["training", job.job])}>${job.model}</a> <code class="soft">${job.job.slice(0, 4)}</code></th>
           <td><${JobState} job=${job} /></td>
           <td>${job.progress.epoch ? `${job.progress.epoch} of ${job.progress.epochs}` : "–"}</td>
           <td class="number">${number(job.evaluation?.loss ?? job.progress.loss)}</td>
@@ -103,7 +88,7 @@ export function Training() {
   const asked = parameters();
   const { data, error, reload } = usePoll(async (signal) => (await read("/v1/jobs?limit=200", signal)).jobs, 2000);
   const [picked, setPicked] = useState(asked.get("jobs")?.split(",") ?? null);
-  const [hasForm, setForm] = useState(asked.has("model"));
+  const [hasForm, setForm] = useState(asked.has("model") || asked.has("dataset"));
   const [isLog, setLog] = useState(true);
   const newest = (data || []).filter(isOpen).slice(0, 3).map((job) => job.job);
   const chosen = picked ?? (newest.length ? newest : (data || []).slice(0, 1).map((job) => job.job));
@@ -113,19 +98,20 @@ export function Training() {
   }, [newest.join()]);
   const toggle = (job) => setPicked(chosen.includes(job) ? chosen.filter((each) => each !== job) : [...chosen, job].slice(-MOST_CURVES));
   const submitted = (job) => {
+    if (job.data) return go(["training", job.job]);
     setForm(false);
     setPicked([job.job, ...chosen.filter((each) => (data || []).some((one) => one.job === each && isOpen(one)))].slice(0, MOST_CURVES));
-    reload();
+    return reload();
   };
   const { x, series } = curves(shown || []);
   return html`
     <${Title} actions=${html`<${CopyAs} request=${{ method: "GET", path: "/v1/jobs" }} />
       ${!hasForm && html`<${Button} kind="main" onClick=${() => setForm(true)}>New job<//>`}`}>Training<//>
     <${Failure} error=${error || fault} />
-    ${hasForm && html`<${JobForm} model=${asked.get("model") ?? ""} onDone=${submitted} onClose=${() => setForm(false)} />`}
+    ${hasForm && html`<${JobForm} model=${asked.get("model") ?? ""} dataset=${asked.get("dataset")} onDone=${submitted} onClose=${() => setForm(false)} />`}
     ${!data && !error && html`<${Loading} />`}
     ${data && !data.length && !hasForm && html`
-      <${Card}><${Empty} title="No job has been submitted.">A job trains a version of a model on your data, and publishes the result as the next version. Choose New job: it has example data to try.<//><//>`}
+      <${Card}><${Empty} title="No job has been submitted.">A job trains a version of a model on your data, and publishes the result as the next version. <a href="#/datasets">Add a table of readings</a> to train a forecast on it, or choose New job: it has example data to try.<//><//>`}
     ${data && data.length > 0 && html`
       <${Card} title="Loss" actions=${html`<label class="check"><input type="checkbox" checked=${isLog} onChange=${(event) => setLog(event.target.checked)} /> logarithmic</label>`}>
         ${x.length > 0 ? html`<${Chart} x=${x} series=${series} label="Loss by epoch" xLabel="Epoch" height=${260} isLog=${isLog} />` : html`<${Empty} title="No epoch has ended yet.">Curves appear with the first epoch of a job that is shown.<//>`}
