@@ -8,6 +8,7 @@ last 20%, with the state from all readings before it. Printed is the mean absolu
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,12 +28,14 @@ from cellar.datasets.storage.table_file import open_table
 from cellar.engine import KernelCache
 from cellar.jobs.recipe.plan import make_plan
 from cellar.jobs.recipe.request import ForecastData
-from cellar.jobs.recipe.run import LEVELS, ForecastRun
+from cellar.jobs.recipe.run import ForecastRun
 from cellar.jobs.recipe.series import ahead
 from cellar.memory.file_mapping import map_file
 from cellar.memory.temporary_files import TemporaryFiles
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.forecasting import baselines
+from cellar.nn.forecasting.heads import quantiles
+from cellar.nn.forecasting.widths import factors_of
 from cellar.nn.model.network import Network
 from cellar.nn.readings.table import rows_of
 from cellar.nn.training.trainer import fit
@@ -56,6 +59,10 @@ class Result:
     seasonal_value: float | None
     coverage: float
     """The share of readings within the interval of 80%."""
+    width: float
+    """The mean width of that interval."""
+    fixed: float
+    """The share of readings within the interval whose width does not adapt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,16 @@ class Held:
     """(origins, horizon)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Forecasts:
+    """The forecasts (origins, horizon) of a series, and the ends (origins, horizon, 2) of their intervals of 80%."""
+
+    points: Doubles
+    ends: Doubles
+    fixed: Doubles
+    """The ends if no width adapted."""
+
+
 def main() -> None:
     """Measure, print the table, and write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -78,8 +95,17 @@ def main() -> None:
     given = parser.parse_args()
     cases, results = [case for case in CASES if given.only in case.name], []
     if cases:
-        print("| series | Cellar | PyTorch LSTM | last value | seasonal value | within the interval of 80% |")
-        print("|---|---|---|---|---|---|")
+        columns = [
+            "series",
+            "Cellar",
+            "PyTorch LSTM",
+            "last value",
+            "seasonal value",
+            "in the interval of 80%",
+            "its width",
+        ]
+        print(f"| {' | '.join([*columns, 'in one of fixed width'])} |")
+        print("|---|---|---|---|---|---|---|---|")
     cache = kernel_cache()
     for case in cases:
         results.append(_measure(case, cache, given.seeds))
@@ -98,20 +124,22 @@ def main() -> None:
 def _line(result: Result) -> str:
     seasonal = "" if result.seasonal_value is None else f"{result.seasonal_value:.3f}"
     numbers = f"{result.cellar:.3f} | {result.pytorch:.3f} | {result.last_value:.3f} | {seasonal}"
-    return f"| {result.name} | {numbers} | {result.coverage:.0%} |"
+    return f"| {result.name} | {numbers} | {result.coverage:.0%} | {result.width:.3g} | {result.fixed:.0%} |"
 
 
 def _measure(case: Case, cache: KernelCache, seeds: int) -> Result:
     trained, whole = _table(case, divided(case, SHARE)[0]), _table(case, case.rows())
     held = [*_held(case, trained, whole)]
     data = ForecastData.model_validate({"dataset": case.name, "targets": [case.target], "horizon": case.horizon})
-    errors, inside, period = [], [], None
+    errors, inside, widths, fixed, period = [], [], [], [], None
     for seed in range(seeds):
         plan = make_plan(trained, data, {"seed": seed})
         period = plan.period
-        forecasts, quantiles = _ours(ForecastRun(plan, trained, _compiler(cache)), whole, seed, cache)
-        errors.append(_error(held, forecasts))
-        inside.append(_coverage(held, forecasts, quantiles))
+        forecasts = _ours(ForecastRun(plan, trained, _compiler(cache)), held, whole, seed, cache)
+        errors.append(_mean([np.abs(each.actual - one.points) for each, one in zip(held, forecasts, strict=True)]))
+        inside.append(_coverage(held, [each.ends for each in forecasts]))
+        fixed.append(_coverage(held, [each.fixed for each in forecasts]))
+        widths.append(_mean([one.ends[..., 1] - one.ends[..., 0] for one in forecasts]))
     return Result(
         name=case.name,
         cellar=mean(errors),
@@ -121,6 +149,8 @@ def _measure(case: Case, cache: KernelCache, seeds: int) -> Result:
         if period is None
         else _error(held, [baselines.seasonal_value(each.values, _all(each), case.horizon, period) for each in held]),
         coverage=mean(inside),
+        width=mean(widths),
+        fixed=mean(fixed),
     )
 
 
@@ -128,25 +158,33 @@ def _compiler(cache: KernelCache) -> Callable[..., CompiledNetwork]:
     return lambda spec: CompiledNetwork(Network(spec), cache)
 
 
-def _ours(run: ForecastRun, whole: Table, seed: int, cache: KernelCache) -> tuple[list[Doubles], Doubles]:
-    """Return the forecasts (T, horizon) of each series, and the quantiles (horizon, 2) of the interval around them."""
+def _ours(run: ForecastRun, held: Sequence[Held], whole: Table, seed: int, cache: KernelCache) -> list[Forecasts]:
+    """Return the forecasts of each series after its held-out origins, as a session of the published model has them."""
     begun = run.weights(None, seed)
     *_, last = fit(run.trained, begun, run.data, run.plan.trained_spec)
     spec, weights = run.published(last.weights())
     network = CompiledNetwork(Network(spec), cache)
-    bound, readings, found = network.bind(weights, inference=True), network.network.readings, []
+    bound, readings, layer = network.bind(weights, inference=True), network.network.readings, network.network.forecast
     assert readings is not None
-    for begin, end in zip(whole.bounds[:-1], whole.bounds[1:], strict=True):
-        rows = rows_of(readings.layout, whole, slice(int(begin), int(end)))
-        found.append(bound.run(rows[:, None], bound.initial_state(1)).outputs[:, 0].astype(np.float64))
-    forecast = network.network.forecast
-    assert forecast is not None
-    assert forecast.residuals is not None
-    residuals = np.array(forecast.residuals.values).reshape(forecast.horizon, len(LEVELS))
-    return found, residuals[:, [LEVELS.index(level) for level in INTERVAL]]
+    assert layer is not None
+    found = []
+    for each, begin, end in zip(held, whole.bounds[:-1], whole.bounds[1:], strict=True):
+        rows = rows_of(readings.layout, whole, slice(int(begin), int(end)))[:, None]
+        state, first = bound.initial_state(1), int(each.origins[0])
+        state = bound.run(rows[:first], state).state
+        points, ends, fixed = [], list[Doubles](), list[Doubles]()
+        for origin in each.origins:
+            step = bound.run(rows[origin : origin + 1], state)
+            state = step.state
+            points.append(step.outputs[0, 0])
+            for kept, factors in ((ends, factors_of(network.network, state)), (fixed, None)):
+                kept.append(quantiles(layer, step.outputs[0], np.array(INTERVAL), factors)[0, :, 0])
+        found.append(Forecasts(np.array(points, np.float64), np.array(ends), np.array(fixed)))
+    return found
 
 
 def _peers(case: Case, seeds: int) -> Iterator[list[Doubles]]:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # with more PyTorch is many times slower beside other programs
     from benchmarks.peers import pytorch_forecasting as peer
 
     series, target = peer.read(divided(case, SHARE)[0], case.target, case.series, "at")
@@ -172,16 +210,18 @@ def _all(held: Held) -> NDArray[np.int64]:
 
 
 def _error(held: Sequence[Held], forecasts: Sequence[Doubles]) -> float:
-    parts = [np.abs(each.actual - given[each.origins]) for each, given in zip(held, forecasts, strict=True)]
-    return float(np.nanmean(np.concatenate(parts)))
+    return _mean([np.abs(each.actual - given[each.origins]) for each, given in zip(held, forecasts, strict=True)])
 
 
-def _coverage(held: Sequence[Held], forecasts: Sequence[Doubles], quantiles: Doubles) -> float:
+def _coverage(held: Sequence[Held], ends: Sequence[Doubles]) -> float:
     parts = []
-    for each, given in zip(held, forecasts, strict=True):
-        difference = each.actual - given[each.origins]
-        within = (difference >= quantiles[:, 0]) & (difference <= quantiles[:, 1])
-        parts.append(np.where(np.isnan(difference), np.nan, within))
+    for each, own in zip(held, ends, strict=True):
+        within = (each.actual >= own[..., 0]) & (each.actual <= own[..., 1])
+        parts.append(np.where(np.isnan(each.actual), np.nan, within))
+    return _mean(parts)
+
+
+def _mean(parts: Sequence[Doubles]) -> float:
     return float(np.nanmean(np.concatenate(parts)))
 
 

@@ -11,6 +11,8 @@ from cellar.jobs.recipe.request import ForecastData
 from cellar.jobs.recipe.run import LEVELS, ForecastRun, Weights
 from cellar.jobs.recipe.series import ahead
 from cellar.nn.execution.executable import CompiledNetwork
+from cellar.nn.forecasting.heads import quantiles
+from cellar.nn.forecasting.widths import factors_of
 from cellar.nn.model.network import Network
 from cellar.nn.readings.table import rows_of
 from cellar.nn.training.trainer import fit
@@ -89,3 +91,25 @@ def test_a_model_is_trained_on(cache: KernelCache) -> None:
     result = trained(goes_on, begun)
     for name in ("0.W", "1.W", "4.W"):
         assert np.array_equal(result[name], begun[name])
+
+
+def test_intervals_follow_noise_that_grows_after_the_training(cache: KernelCache) -> None:
+    """The published network covers 80% of readings whose noise is six times as large as it was in training."""
+    run, weights = prepared(hourly(30), cache, epochs=3)
+    spec, full = run.published(trained(run, weights))
+    network = CompiledNetwork(Network(spec), cache)
+    bound, layer = network.bind(full, inference=True), network.network.forecast
+    later = hourly(40, seed=2)
+    later.values["temp"][:] += np.random.default_rng(5).normal(0, 2, later.rows)
+    rows = rows_of(run.plan.readings.layout, later, slice(0, later.rows))[:, None]
+    state, inside, fixed = bound.initial_state(1), list[float](), list[float]()
+    actual = ahead(later.values["temp"].astype(np.float64)[:, None], 0, later.rows, 6)[:, :, 0]
+    assert layer is not None
+    for step in range(later.rows):
+        done = bound.run(rows[step : step + 1], state)
+        state = done.state
+        for found, factors in ((inside, factors_of(network.network, state)), (fixed, None)):
+            ends = quantiles(layer, done.outputs[0], np.array([0.1, 0.9]), factors)[0, :, 0]
+            found.append(float(np.mean((actual[step] >= ends[:, 0]) & (actual[step] <= ends[:, 1]))))
+    assert np.mean(fixed[200:-6]) < 0.6
+    assert np.mean(inside[200:-6]) == pytest.approx(0.8, abs=0.04)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.jobs.recipe.series import Series, ahead
+from cellar.jobs.recipe.widths import Recent
 from cellar.jobs.recipe.windows import Scale
 from cellar.nn.execution.executable import BoundNetwork
 from cellar.nn.forecasting import baselines
@@ -71,6 +72,7 @@ class Measured:
     """(horizon, targets, levels), scaled: quantiles of the differences of readings and forecasts."""
     count: int
     """The number of origins of forecasts."""
+    recent: Recent
 
 
 def measure(
@@ -83,7 +85,10 @@ def measure(
 ) -> Measured:
     """Measure a trained network on the held-out steps, with the naive forecasts beside it."""
     step = -(-sum(max(0, each.steps - 1 - each.trained) for each in series) // MOST_ORIGINS) or 1
-    found = [_compare(each, given, horizon, scale, period, step) for each, given in outputs(network, series)]
+    found, recent = [], Recent(len(series))
+    for each, given in outputs(network, series):
+        found.append(_compare(each, given, horizon, scale, period, step))
+        recent.add(each, given * np.tile(scale.scale, horizon) + np.tile(scale.shift, horizon))
     names = ("model", "last_value", "seasonal_value", "mean")
     differences = {name: np.concatenate([one[name] for one in found]) for name in names}
     compared = Compared(**{name: _mean(np.abs(values)) for name, values in differences.items()})
@@ -92,7 +97,7 @@ def measure(
     quantiles = np.zeros((*residuals.shape[1:], len(levels)))
     for step_ahead, target in np.argwhere(present).tolist():
         quantiles[step_ahead, target] = _quantiles(residuals[:, step_ahead, target], levels)
-    return Measured(compared, quantiles, len(residuals))
+    return Measured(compared, quantiles, len(residuals), recent)
 
 
 def _compare(

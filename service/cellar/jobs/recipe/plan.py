@@ -19,6 +19,7 @@ from cellar.jobs.recipe.request import ForecastData
 from cellar.jobs.recipe.series import trained_steps
 from cellar.jobs.recipe.settings import run_of, shape_of
 from cellar.jobs.recipe.trunk import FROZEN, Trunk, numbered
+from cellar.jobs.recipe.widths import choice_of
 from cellar.jobs.recipe.windows import Shape, count_windows
 from cellar.nn.forecasting.publishing import with_forecast
 from cellar.nn.model.layers.forecast import ForecastSpec
@@ -181,6 +182,7 @@ def _plan(divided: _Divided, network: NetworkSpec, trunk: Trunk | None, sent: Ma
         choices.append(Choice("windows", windows, f"Every {shape.every}th of the windows is trained on: {WHY_EVERY}"))
     if "validation" not in sent:
         choices.append(Choice("validation", divided.validation, WHY_VALIDATION))
+    choices.append(choice_of(readings, forecast))
     if _is_recipe(network):
         run["freeze"] = [*run.get("freeze", ()), *numbered(FROZEN, 1)]
     fields = {"state": "reset", "skip": shape.skip, "window": shape.window, "validation": divided.validation}
@@ -235,8 +237,7 @@ def window_bytes(shape: Shape, features: int, outputs: int) -> int:
 
 
 WHY_TRUNK = (
-    "An LSTM whose output is added to the last reading, so that it begins as the forecast that repeats the last value,"
-    " and learns by how much the future differs from it."
+    "An LSTM whose output is added to the last reading, so that it learns by how much the future differs from it."
 )
 WHY_VALIDATION = (
     "The last part of each series is held out. There the forecasts are measured, with the state from all steps before."

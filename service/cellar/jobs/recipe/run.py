@@ -12,6 +12,7 @@ from cellar.errors import InvalidInput
 from cellar.jobs.recipe.measures import Measured, measure
 from cellar.jobs.recipe.plan import Plan, rows_of
 from cellar.jobs.recipe.series import Series, trained_steps
+from cellar.jobs.recipe.widths import adapts, rate_of, with_residuals
 from cellar.jobs.recipe.windows import Scale, dataset
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.forecasting.publishing import published_weights, with_forecast
@@ -119,7 +120,10 @@ class ForecastRun:
             scale = self._scale.scale[None, :, None]
             values = np.maximum.accumulate(measured.residuals * scale, axis=2).reshape(-1).tolist()
             residuals = Residuals.model_validate_json(json.dumps({"levels": LEVELS, "values": values}))
-            forecast = forecast.model_copy(update={"residuals": residuals})
+            rate = None
+            if adapts(self.plan.readings, forecast):
+                rate = rate_of(measured.count, len(self._table.bounds) - 1)
+            forecast = with_residuals(forecast, residuals, measured.recent, rate)
         spec = with_forecast(self.plan.network, forecast)
         network = Network(spec)
         constants = {name: value for name, value in network.init(0).items() if name.split(".")[0] == "0"}

@@ -23,9 +23,6 @@ Floats = NDArray[np.float32]
 FROZEN = ("0", "1", "4")
 """The layers whose weights are zeros and ones."""
 
-ADDED = 0.1
-"""The output of the LSTM begins at this share of its usual size: the first forecasts are near the last value."""
-
 
 @dataclass(frozen=True, slots=True)
 class Trunk:
@@ -69,8 +66,7 @@ class Trunk:
         select[np.arange(count), out + np.arange(count)] = 1
         drop = np.zeros((out, out + count), np.float32)
         drop[np.arange(out), np.arange(out)] = 1
-        begun = (weights["3.W"] * np.float32(ADDED)).astype(np.float32)
-        return weights | {"0.W": place, "1.W": select, "3.W": begun, "4.W": drop}
+        return weights | {"0.W": place, "1.W": select, "4.W": drop}
 
 
 def is_last_value(weights: Mapping[str, Floats]) -> bool:

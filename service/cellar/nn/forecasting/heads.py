@@ -54,12 +54,19 @@ def own_quantiles(layer: ForecastSpec, outputs: Numbers, levels: Numbers) -> Dou
     return own + np.zeros(level.shape)
 
 
-def quantiles(layer: ForecastSpec, outputs: Numbers, levels: Numbers) -> Doubles:
-    """Return quantiles with the residuals that were measured on validation data, if there are any."""
+def quantiles(layer: ForecastSpec, outputs: Numbers, levels: Numbers, factors: Numbers | None = None) -> Doubles:
+    """Return quantiles with the residuals that were measured on validation data, if there are any.
+
+    `factors` (..., horizon, targets) are those of the widths, if these adapt: distances from the median are multiplied.
+    """
     found = own_quantiles(layer, outputs, levels)
     if layer.residuals is not None:
         measured = np.array(layer.residuals.values).reshape(layer.horizon, len(layer.targets), -1)
-        found = found + _between(layer.residuals.levels, measured, np.asarray(levels, np.float64))
+        beside = _between(layer.residuals.levels, measured, np.asarray(levels, np.float64))
+        if factors is not None:
+            centre = _between(layer.residuals.levels, measured, np.array([0.5]))
+            beside = centre + np.asarray(factors, np.float64)[..., None] * (beside - centre)
+        found = found + beside
     return np.sort(found, axis=-1) if np.ndim(levels) == 1 else found
 
 

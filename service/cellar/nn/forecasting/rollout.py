@@ -16,6 +16,7 @@ from cellar.errors import InvalidInput, NotFinite
 from cellar.nn.execution.executable import BoundNetwork
 from cellar.nn.forecasting.future import inputs_ahead, times_ahead
 from cellar.nn.forecasting.heads import central, quantiles
+from cellar.nn.forecasting.widths import factors_of, own_state
 from cellar.nn.model.layers.forecast import ForecastSpec, ForecastTarget
 from cellar.nn.model.network import Network
 from cellar.nn.numerics.random_streams import uniforms
@@ -86,7 +87,7 @@ class Rollout:
                 pointer="/quantiles",
                 expected="no quantiles, or a model with a forecast of quantiles, of a distribution, or with residuals",
             )
-        self._outputs = _last_outputs(network, state, ask.last)
+        self._outputs, self._states = _last_outputs(network, state, ask.last), state
         self._times = times_ahead(network, state, ask.horizon)
         if self._is_direct:
             self._check_direct()
@@ -130,7 +131,9 @@ class Rollout:
         levels = self._ask.levels or USUAL_LEVELS
         if self._is_direct:
             point = central(self._layer, self._outputs)[:, : self._ask.horizon]
-            found = quantiles(self._layer, self._outputs, np.array(levels)) if self._has_spread else None
+            found = None
+            if self._has_spread:
+                found = quantiles(self._layer, self._outputs, np.array(levels), self._factors(self._states))
             found = None if found is None else found[:, : self._ask.horizon]
             return Forecast(targets, point, levels if found is not None else (), found, None, self._times)
         paths = self._values.reshape(self._rows, self.paths, *self._values.shape[1:])
@@ -148,7 +151,10 @@ class Rollout:
         drawn = uniforms(self._ask.seed, f"forecast step {step}", count)
         # 0 is the quantile of no value
         levels = np.maximum(drawn, 2.0**-53).reshape(len(self._outputs), 1, -1, 1)
-        return quantiles(self._layer, self._outputs, levels)[:, 0, :, 0]
+        return quantiles(self._layer, self._outputs, levels, self._factors(self._states))[:, 0, :, 0]
+
+    def _factors(self, states: Floats) -> Floats | None:
+        return factors_of(self._bound.network, states)
 
     def _check_direct(self) -> None:
         if self._ask.horizon > self._layer.horizon:
@@ -219,8 +225,7 @@ def _last_outputs(network: Network, state: Floats, given: Floats | None) -> Floa
         return given
     if given is not None:
         raise InvalidInput("the session keeps its last outputs", pointer="/last", expected="no such member")
-    place = next(each for each in network.states if each.layer == network.layers[-1].number and each.name == "last")
-    return np.ascontiguousarray(state[:, place.offset : place.offset + place.size])
+    return np.ascontiguousarray(own_state(network, state, "last"))
 
 
 def read_targets(network: Network, layer: ForecastSpec) -> dict[int, int]:

@@ -27,16 +27,10 @@ def with_scores(scorer: Scorer, state: bytes, inputs: Floats, output: bytes, fla
     """
     steps, rows = inputs.shape[:2]
     outputs = np.frombuffer(output, "<f4").reshape(steps, rows, -1)
-    last = scorer.last(state, rows)
     if flags is None:
-        scores = scorer.score(inputs, np.concatenate((last[None], outputs[:-1])))
+        scores = scorer.score(state, inputs, outputs)
     else:
-        own = np.zeros((steps, rows, 1), np.uint8)
-        own[: len(flags), :, 0] = flags
-        left_out = (own & ROW_LEFT_OUT) != 0
-        before = np.empty_like(outputs)
-        for step in range(steps):
-            before[step] = np.where((own[step] & ROW_RESET) != 0, np.float32(0), last)
-            last = np.where(left_out[step], before[step], outputs[step])
-        scores = np.where(left_out, np.float32(np.nan), scorer.score(inputs, before))
+        own = np.zeros((steps, rows), np.uint8)
+        own[: len(flags)] = flags
+        scores = scorer.score(state, inputs, outputs, (own & ROW_RESET) != 0, (own & ROW_LEFT_OUT) != 0)
     return join_scores(output, np.ascontiguousarray(scores, "<f4").tobytes())

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Protocol
 
-from numpy import int32
+from numpy import bool_, int32
 from numpy.typing import NDArray
 
 from cellar.ports import Floats, Mask, ModelVersion, Row
@@ -210,13 +210,18 @@ class SharedNetwork(Protocol):
 class Scorer(Protocol):
     """Scores how surprising the readings of steps are."""
 
-    def last(self, state: bytes, rows: int) -> Floats:
-        """Return the last outputs (rows, out_size) in the state of a session, 0 before its first step."""
+    def score(
+        self,
+        state: bytes,
+        inputs: Floats,
+        outputs: Floats,
+        reset: NDArray[bool_] | None = None,
+        left_out: NDArray[bool_] | None = None,
+    ) -> Floats:
+        """Return scores (T, rows, targets) of inputs (T, rows, in_size) and outputs (T, rows, out_size); NaN: no score.
 
-    def score(self, inputs: Floats, before: Floats) -> Floats:
-        """Return scores (T, rows, targets) of inputs (T, rows, in_size); NaN: no score.
-
-        `before` (T, rows, out_size) are the outputs of the step before each.
+        `state` is that before the steps. Rows begin again with steps that are `reset` (T, rows), and have no step
+        where they are `left_out`.
         """
 
 

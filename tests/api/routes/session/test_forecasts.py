@@ -159,3 +159,19 @@ async def test_faults_are_named(
     problem = answer.json()
     assert (answer.status_code, problem["pointer"]) == (422, pointer), problem
     assert expected in (problem.get("expected") or "")
+
+
+async def test_a_session_without_a_step_has_no_forecast(stepped: httpx.AsyncClient) -> None:
+    """Also if other layers of its model begin with numbers that are not 0."""
+    column = {"kind": "number", "name": "temp", "fitted": FITTED}
+    network = [{"type": "readings", "columns": [column]}, *layers(1)]
+    body = {"name": "filled", "network": {"in_size": 1, "layers": network}}
+    assert (await stepped.post("/v1/models", json=body)).status_code == 201
+    for session, model in (("begun", "filled"), ("also-begun", "next")):
+        await stepped.post("/v1/sessions", json={"session": session, "model": model})
+        answer = await stepped.post(f"/v1/sessions/{session}/forecast", json={})
+        assert answer.status_code == 422
+        assert "made no step" in answer.json()["detail"]
+
+
+FITTED = {"shift": 0, "scale": 1, "fill": 0.5, "lowest": 0, "highest": 2, "readings": 3, "missing": 0}

@@ -18,6 +18,7 @@ from cellar.errors import IdUnknown, InvalidInput, KernelRevisionMismatch, Shape
 from cellar.nn.execution.executable import BoundNetwork
 from cellar.nn.forecasting.future import read_future, rectangle
 from cellar.nn.forecasting.rollout import DEFAULT_PATHS, Ask, Forecast, Rollout
+from cellar.nn.forecasting.widths import own_state
 from cellar.nn.learning.learning_network import LearningNetwork
 from cellar.nn.model.layers.forecast import ForecastSpec
 from cellar.ports import Floats, SessionRecord
@@ -70,7 +71,7 @@ def _begin(asked: ForecastRequest, model: Model, record: SessionRecord, state: F
     layer = bound.network.forecast
     names = [str(number) for number in range(bound.network.out_size)]
     names = names if layer is None else [target.name for target in layer.targets]
-    if layer is not None and record.position.step == 0 and not state.any():
+    if layer is not None and record.position.step == 0 and not _last(bound, state).any():
         raise InvalidInput(
             "the session has made no step, so there is nothing to forecast from", expected="a session with a step"
         )
@@ -84,6 +85,11 @@ def _begin(asked: ForecastRequest, model: Model, record: SessionRecord, state: F
         seed=asked.seed,
     )
     return Rollout(bound, state, ask)
+
+
+def _last(bound: BoundNetwork, state: Floats) -> Floats:
+    """Return the last outputs in the state, which other layers may begin with other numbers than 0."""
+    return own_state(bound.network, state, "last")
 
 
 def _numbered(feedback: dict[str, int], names: list[str]) -> dict[int, int]:

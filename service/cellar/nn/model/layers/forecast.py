@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from cellar.engine import Cell, Floats, Signal, build_cell
 from cellar.errors import InvalidInput
 from cellar.nn.model.initialisers import Exact
+from cellar.nn.model.interval_widths import ENDS, Adaptation, Widths, adapted_cell, adapted_layer, places_of
 from cellar.nn.model.layer import Layer, make_layer
 from cellar.nn.model.lowering import LayerSpec, NetworkBuilder
 from cellar.nn.spec.base import MAX_SIZE, Frozen
@@ -73,6 +75,17 @@ class Residuals(Frozen):
     values: Annotated[tuple[Finite, ...], Field(strict=False, max_length=1_000_000)] = Field(
         description="In units of the targets, by step of the horizon, target and level."
     )
+    adaptation: Adaptation | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="Whether widths follow the errors of a session's forecasts: of a point, whose targets are read.",
+    )
+
+    @model_validator(mode="after")
+    def _has_the_adapted_interval(self) -> Self:
+        if self.adaptation is not None and not set(ENDS) <= set(self.levels):
+            raise ValueError("widths that adapt need the levels 0.1, 0.5 and 0.9")
+        return self
 
 
 def _distinct(targets: tuple[ForecastTarget, ...]) -> tuple[ForecastTarget, ...]:
@@ -144,12 +157,55 @@ class ForecastSpec(LayerSpec):
 
     def append_to(self, network: NetworkBuilder, signal: Signal, pointer: str) -> Signal:
         """Append the layer, and set the forecast of the network. Nothing may follow."""
-        found = super().append_to(network, signal, pointer)
+        if self.residuals is None or self.residuals.adaptation is None:
+            found = super().append_to(network, signal, pointer)
+        else:
+            number = network.next_number(pointer)
+            self._check(network.width(signal), pointer)
+            layer = self._adapted(network, signal, pointer)
+            found = network.append(replace(layer, name=str(number), number=number))
         network.forecast = (self, pointer)
         return found
 
     def build(self, in_size: int, pointer: str) -> Layer:
         """Return the layer of the scales, whose state is its output."""
+        self._check(in_size, pointer)
+        text, constants = self._equations()
+        named = {name: Exact.of(np.tile(values.reshape(-1), self.horizon)) for name, values in constants.items()}
+        return make_layer(build_cell(text, {"in": in_size}), "forecast", {}, pointer, named=named).as_frozen()
+
+    @property
+    def widths(self) -> Widths | None:
+        """The constants of the widths that adapt; None if none does."""
+        if self.residuals is None or self.residuals.adaptation is None:
+            return None
+        values = np.array(self.residuals.values).reshape(self.horizon, len(self.targets), -1)
+        ends = values[..., [self.residuals.levels.index(level) for level in ENDS]]
+        return Widths.of(self.residuals.adaptation, ends)
+
+    def _adapted(self, network: NetworkBuilder, signal: Signal, pointer: str) -> Layer:
+        """Return the layer whose widths adapt."""
+        layout = None if network.readings is None else network.readings.layout
+        places = None if layout is None else places_of(layout, [target.name for target in self.targets])
+        if self.head != "point" or any(target.log for target in self.targets) or layout is None or places is None:
+            raise InvalidInput(
+                "widths adapt to readings of the targets",
+                pointer=f"{pointer}/residuals/adaptation",
+                expected="a head that is a point, targets without log, and a layer of readings with a carried column"
+                " of the name of each target",
+            )
+        widths, (scale, shift) = self.widths, self.scales
+        assert widths is not None
+        return adapted_layer(widths, scale, shift, layout, places, signal, pointer)
+
+    @property
+    def scales(self) -> tuple[Floats, Floats]:
+        """The scale and the shift of each output of a point, (horizon x targets,)."""
+        numbers = [[target.scale, target.shift] for target in self.targets] * self.horizon
+        scale, shift = np.array(numbers, np.float32).T
+        return np.ascontiguousarray(scale), np.ascontiguousarray(shift)
+
+    def _check(self, in_size: int, pointer: str) -> None:
         if in_size != self.out_size:
             raise InvalidInput(
                 f"the forecast reads horizon x targets x {self.each} numbers",
@@ -166,9 +222,14 @@ class ForecastSpec(LayerSpec):
                     expected=str(expected),
                     actual=str(len(self.residuals.values)),
                 )
-        text, constants = self._equations()
-        named = {name: Exact.of(np.tile(values.reshape(-1), self.horizon)) for name, values in constants.items()}
-        return make_layer(build_cell(text, {"in": in_size}), "forecast", {}, pointer, named=named).as_frozen()
+            adaptation, count = self.residuals.adaptation, self.horizon * len(self.targets)
+            if adaptation is not None and len(adaptation.factors) != count:
+                raise InvalidInput(
+                    "factors are horizon x targets numbers",
+                    pointer=f"{pointer}/residuals/adaptation/factors",
+                    expected=str(count),
+                    actual=str(len(adaptation.factors)),
+                )
 
     def _equations(self) -> tuple[str, dict[str, Floats]]:
         """Return the equations, and for each constant its numbers (targets, outputs of each), 0 where it is not used.
@@ -205,6 +266,7 @@ class ForecastSpec(LayerSpec):
             yield build_cell(spec._equations()[0], {"in": size})
         logs = cls.model_validate({"targets": [{"name": "y", "log": True}]})
         yield build_cell(logs._equations()[0], {"in": size})
+        yield adapted_cell(size, size, size)
 
 
 _COUNTS = """param m: in
