@@ -84,7 +84,7 @@ async def begin(redis_url: str, sessions: RedisSessions) -> AsyncIterator[Callab
 
 async def create(store: RedisSessions, names: Sequence[str]) -> None:
     """Create sessions."""
-    found = await store.create_all([(a_record(name), None) for name in names])
+    found = await store.create_all([(a_record(name), None, "create") for name in names])
     assert found == [None] * len(names)
 
 
@@ -125,7 +125,7 @@ async def test_a_session_that_is_stepped_in_between_is_not_idle(
 ) -> None:
     """It was selected, and stays."""
     records = [a_record(f"idle/{number}") for number in range(4)]
-    await sessions.create_all([(record, None) for record in records])
+    await sessions.create_all([(record, None, "create") for record in records])
     process, store = begin()
     wanted = SessionFilter(prefix="idle/", idle_s=0)
     deletion = await store.create(Deletion("default", "d1", wanted, 1.0))

@@ -36,13 +36,13 @@ async def test_many_are_created_in_one_call(sessions: RedisSessions) -> None:
     there = a_record("s5", model="wind@1")
     assert await sessions.create(there) is None
     records = [a_record(f"s{number}", model=f"co2@{1 + number % 3}") for number in range(300)]
-    found = await sessions.create_all([(record, None) for record in records])
+    found = await sessions.create_all([(record, None, "create") for record in records])
     assert [each for at, each in enumerate(found) if at != 5] == [None] * 299
     assert getattr(found[5], "meta", None) == there.meta
     assert await names(sessions) == sorted(f"s{number}" for number in range(300))
     assert await names(sessions, "co2@2") == sorted(f"s{number}" for number in range(1, 300, 3))
     assert await sessions.uses.count("default", "co2@1") == Dependents(100, 0, 0)
-    again = await sessions.create_all([(record, None) for record in records[:7]])
+    again = await sessions.create_all([(record, None, "create") for record in records[:7]])
     assert [each is None for each in again] == [at != 5 for at in range(7)], "a repeated request creates nothing else"
 
 
@@ -61,7 +61,7 @@ async def test_only_those_of_a_deleted_model_are_not_created(sessions: RedisSess
         models.create(ModelVersion("default", name, 0, "d" * 64, {"in_size": 1}, "a" * 64, 1.5))
     models.delete("default", "co2")
     records = [a_record("gone", model="co2@1"), a_record("kept", model="wind@1")]
-    gone, kept = await sessions.create_all([(record, None) for record in records])
+    gone, kept = await sessions.create_all([(record, None, "create") for record in records])
     assert (type(gone), kept) == (ModelDeleted, None)
     assert await names(sessions) == ["kept"]
 
@@ -72,7 +72,7 @@ async def test_without_a_redis_each_has_the_error(redis_process: RedisProcess, o
     redis_process.kill()
     found = await asyncio.gather(*[sessions.create(a_record(f"s{n}")) for n in range(3)], return_exceptions=True)
     assert {type(each) for each in found} == {StoreUnavailable}
-    again = await sessions.create_all([(a_record(f"s{n}"), None) for n in range(3)])
+    again = await sessions.create_all([(a_record(f"s{n}"), None, "create") for n in range(3)])
     assert all(isinstance(each, CellarError) for each in again)
 
 
@@ -91,7 +91,7 @@ async def test_names_without_a_record_are_removed_as_sessions_are_created(
     bucket = sessions.keys.bucket_of(live)
     with closing(sync_client(redis_url)) as client:
         client.zadd(bucket, {key.session: 0 for key in dead})
-        await sessions.create_all([(a_record(f"other{number}"), None) for number in range(TIDY_AFTER - 1)])
+        await sessions.create_all([(a_record(f"other{number}"), None, "create") for number in range(TIDY_AFTER - 1)])
         await sessions.create(a_record(live.session))
         left = client.zrange(bucket, 0, -1)
     assert isinstance(left, list)

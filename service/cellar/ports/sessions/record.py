@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from cellar.ports.sessions.changes import Position
 from cellar.ports.sessions.writers import NO_WRITERS, Writers
 
-Origin = Literal["create", "fork", "replay"]
+Origin = Literal["create", "fork", "replay", "write"]
 """How a session was created: with the initial state, with the state of another session, or by replaying a log."""
 
 

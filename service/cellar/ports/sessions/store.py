@@ -28,9 +28,9 @@ class SessionStore(Protocol):
         """
 
     async def create_all(
-        self, new: Sequence[tuple[SessionRecord, str | None]]
+        self, new: Sequence[tuple[SessionRecord, str | None, Origin]]
     ) -> Sequence[SessionSummary | CellarError | None]:
-        """Create sessions of one tenant with different names, each with its layout.
+        """Create sessions of one tenant with different names, each with its layout and origin.
 
         Return for each what `create` returns or raises.
         """

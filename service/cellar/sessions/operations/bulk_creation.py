@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from cellar.errors import CellarError
-from cellar.ports import Alias, Floats, SessionKey, SessionRecord
+from cellar.ports import Alias, Floats, Origin, SessionKey, SessionRecord
 from cellar.sessions.service import state_edits
 from cellar.sessions.service.options import SessionOptions, new_name
 from cellar.sessions.service.sessions import Sessions
@@ -63,14 +63,14 @@ class BulkCreation:
     ) -> dict[int, CreateAnswer | CellarError]:
         """Create the sessions of some orders with different names; return the outcomes by the place of the order."""
         found: dict[int, CreateAnswer | CellarError] = {}
-        prepared: list[tuple[int, SessionRecord, str | None]] = []
+        prepared: list[tuple[int, SessionRecord, str | None, Origin]] = []
         for at in group:
             try:
                 prepared.append((at, *await self._prepare(orders[at])))
             except CellarError as error:
                 found[at] = error
-        created = await self._sessions.admit_all([(record, layout) for _, record, layout in prepared])
-        for (at, record, _), there in zip(prepared, created, strict=True):
+        created = await self._sessions.admit_all([each[1:] for each in prepared])
+        for (at, record, _, _), there in zip(prepared, created, strict=True):
             if isinstance(there, CellarError):
                 found[at] = there
                 continue
@@ -80,8 +80,11 @@ class BulkCreation:
                 found[at] = error
         return found
 
-    async def _prepare(self, order: SessionOrder) -> tuple[SessionRecord, str | None]:
-        """Return the record of an order, and its layout if its inputs are logged. Raise the error of the order."""
+    async def _prepare(self, order: SessionOrder) -> tuple[SessionRecord, str | None, Origin]:
+        """Return the record of an order, its layout if its inputs are logged, and where its state is from.
+
+        Raise the error of the order.
+        """
         key = SessionKey(self._tenant, new_name(order.session))
         common = order.model, order.options
         template = self._templates.get(common)
@@ -89,9 +92,10 @@ class BulkCreation:
             template = self._templates[common] = await self._template(*common)
         loaded, alias, state, layout = template
         record = self._sessions.new_record(key, order.options, loaded, alias, state)
-        if order.states is not None:
-            record.state = state_edits.write_all(order.states, record, loaded.network).state
-        return record, layout
+        if order.states is None:
+            return record, layout, "create"
+        record.state = state_edits.write_all(order.states, record, loaded.network).state
+        return record, layout, "write"
 
     async def _template(self, model: str, options: SessionOptions) -> _Template:
         options.check(self._sessions.max_batch_size)

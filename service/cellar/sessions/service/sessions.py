@@ -160,13 +160,13 @@ class Sessions:
         return CreateAnswer(self._describe(there), created=False)
 
     async def admit_all(
-        self, records: Sequence[tuple[SessionRecord, str | None]]
+        self, records: Sequence[tuple[SessionRecord, str | None, Origin]]
     ) -> Sequence[SessionSummary | CellarError | None]:
         """Create sessions of one tenant with different names; return for each what `admit` returns or raises."""
-        if not await admit_many(self.quota, [record for record, _ in records]):
-            return [await outcome_of(self.admit(record)) for record, _ in records]
+        if not await admit_many(self.quota, [record for record, _, _ in records]):
+            return [await outcome_of(self.admit(record, origin)) for record, _, origin in records]
         found = await self._store.create_all(records)
-        for (record, _), there in zip(records, found, strict=True):
+        for (record, _, _), there in zip(records, found, strict=True):
             if there is None:
                 COUNTS.sessions_opened += 1
                 self._scheduler.forget(record.key)
@@ -175,7 +175,8 @@ class Sessions:
     async def admit(self, record: SessionRecord, origin: Origin = "create") -> SessionSummary | None:
         """Create a session that is made elsewhere and return None; if its name is taken, return who has it.
 
-        `origin` is where its state is from, `create` for the initial one. Raise QuotaExceeded if the name is free.
+        `origin` is where its state is from: `create` for the initial one, `write` for one that was given. Raise
+        QuotaExceeded if the name is free.
         """
         if (there := await admit_one(self.quota, self._store, record)) is not None:
             return there

@@ -104,7 +104,7 @@ class RedisSessions:
         return await self._creator.create(NewSession(record, layout, origin))
 
     async def create_all(
-        self, new: Sequence[tuple[SessionRecord, str | None]]
+        self, new: Sequence[tuple[SessionRecord, str | None, Origin]]
     ) -> Sequence[SessionSummary | CellarError | None]:
         """Create sessions of one tenant with different names; return for each what `create` returns or raises."""
         return await self._creator.create_all([NewSession(*each) for each in new])

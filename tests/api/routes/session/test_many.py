@@ -74,6 +74,23 @@ async def test_a_session_with_a_state_is_stepped_and_replayed_from_it(client: ht
     assert (replayed["differences"]["steps"], replayed["differences"]["largest"]) == (1, 0)
 
 
+async def test_a_session_with_a_state_is_rewound_and_replayed_on_another_version(client: httpx.AsyncClient) -> None:
+    layers = [{"layer": 0, "h": [[0.5, 0.25, -1]]}]
+    await create(client, {"session": "given/1", "model": "gru", "log": 10, "layers": layers})
+    outputs = [
+        (await client.post("/v1/sessions/given%2F1/step", json={"input": [number, 2]})).json()["output"]
+        for number in range(2)
+    ]
+    logged = (await client.get("/v1/sessions/given%2F1/log")).json()["entries"]
+    assert [each["kind"] for each in logged] == ["write", "step", "step"]
+    replay = {"model": "gru", "session": "given/2"}
+    assert (await client.post("/v1/sessions/given%2F1/replay", json=replay)).status_code in {200, 201}
+    one, two = [(await client.get(f"/v1/sessions/given%2F{number}/state")).json() for number in (1, 2)]
+    assert one["layers"] == two["layers"]
+    assert (await client.post("/v1/sessions/given%2F1/rewind", json={"step": 1})).status_code == 200
+    assert (await client.post("/v1/sessions/given%2F1/step", json={"input": [1, 2]})).json()["output"] == outputs[1]
+
+
 async def test_a_request_may_be_repeated(client: httpx.AsyncClient) -> None:
     wanted = [{"session": f"three/{number}", "model": "gru"} for number in range(600)]
     first, again = await create(client, *wanted), await create(client, *wanted)

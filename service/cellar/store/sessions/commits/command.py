@@ -154,14 +154,16 @@ _NO_ENTRIES: Sequence[Sequence[bytes]] = (), ()
 def first_entries(record: SessionRecord, layout: str | None, origin: Origin) -> Sequence[Sequence[bytes]]:
     """Return the fields of the first entry in the log and in the events of a new session; empty if it has none.
 
-    The entry in the log has the state, so that the log can be replayed from it.
+    The entry in the log has the state, so that the log can be replayed from it. A session that is created with a state
+    of its own (`write`) is logged as one whose state was written, and announced as any that is created.
     """
     if not (record.meta.log or record.meta.events):
         return _NO_ENTRIES
     said = [b"p", str(record.position).encode(), b"n", b"0"]
     where = [] if layout is None else [b"l", layout.encode()]
     log = [b"k", origin.encode(), *said, b"s", record.state, *where] if record.meta.log else []
-    return log, [b"t", origin.encode(), *said] if record.meta.events else []
+    kind = "create" if origin == "write" else origin
+    return log, [b"t", kind.encode(), *said] if record.meta.events else []
 
 
 def _log_entry(commit: Commit, change: Change) -> Sequence[bytes]:
