@@ -28,6 +28,7 @@ from cellar.sessions.operations.forecasts import Forecasts
 from cellar.sessions.operations.forks import Forks
 from cellar.sessions.operations.model_deletion import Deletions
 from cellar.sessions.operations.snapshots import Snapshots
+from cellar.sessions.operations.warm_ups import WarmUps
 from cellar.sessions.service.learning import SessionLearning
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.service.states import States
@@ -43,6 +44,7 @@ class Services:
     snapshots: Snapshots
     forks: Forks
     forecasts: Forecasts
+    warm_ups: WarmUps
     histories: SessionHistory
     session_logs: SessionLogs
     replays: Replays

@@ -55,6 +55,7 @@ from cellar.sessions.operations.forks import Forks
 from cellar.sessions.operations.model_deletion import EVERY_S as DELETIONS_S
 from cellar.sessions.operations.model_deletion import Deletions
 from cellar.sessions.operations.snapshots import Snapshots
+from cellar.sessions.operations.warm_ups import WarmUps
 from cellar.sessions.service.learning import SessionLearning
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.service.states import States
@@ -128,6 +129,7 @@ class Api(Parts):
             snapshots=Snapshots(*stored, copies, self.clock),
             forks=Forks(*stored, copies, self.clock, most_bytes=settings.max_fork_bytes),
             forecasts=Forecasts(*stored, self.datasets.open, max_steps=settings.max_forecast_steps),
+            warm_ups=WarmUps(self._sessions, self.datasets.open, settings.max_forecast_steps),
             histories=SessionHistory(*logged, limit=limit),
             session_logs=SessionLogs(*logged),
             replays=Replays(*logged, uses, self.clock, kernel_rev=KERNEL_REV, limit=limit),

@@ -26,7 +26,7 @@ def series_of(
     `inputs` and `targets` name columns, for a network without a layer of readings or a forecast layer.
     """
     targets = _targets(network, table, targets)
-    read, known = _reader(network, table, inputs)
+    read, known = input_reader(network, table, inputs)
     names = [name or str(number) for number, name in enumerate(table.series_ids)]
     found = []
     for number, name in enumerate(names):
@@ -55,10 +55,14 @@ def _targets(network: Network, table: Table, given: Sequence[str] | None) -> lis
     return names
 
 
-def _reader(
-    network: Network, table: Table, names: Sequence[str] | None
+def input_reader(
+    network: Network, table: Table, names: Sequence[str] | None, *, pointer: str = "/inputs"
 ) -> tuple[Callable[[int, slice], Floats], NDArray[np.bool_]]:
-    """Return the function that reads rows of inputs behind a row, and which inputs are known in advance."""
+    """Return the function that reads rows of inputs behind a row, and which inputs are known in advance.
+
+    `names` are the columns of a network without a layer of readings, and `pointer` is their place in the request. Raise
+    InvalidInput for columns that are not there or do not fit.
+    """
     if network.readings is not None:
         layout = network.readings.layout
         for each in layout.columns:
@@ -72,16 +76,16 @@ def _reader(
     if names is None or len(names) != network.in_size:
         raise InvalidInput(
             "the model has no layer of readings that names its inputs",
-            pointer="/inputs",
+            pointer=pointer,
             expected=f"the {network.in_size} columns that are its inputs",
             actual="nothing" if names is None else f"{len(names)} columns",
         )
-    columns = [column_of(table, name, f"/inputs/{number}") for number, name in enumerate(names)]
+    columns = [column_of(table, name, f"{pointer}/{number}") for number, name in enumerate(names)]
     for number, column in enumerate(columns):
         if column.type != "number":
             raise InvalidInput(
                 f"the column {column.name!r} holds no numbers",
-                pointer=f"/inputs/{number}",
+                pointer=f"{pointer}/{number}",
                 expected="a column of numbers",
             )
     known = np.array([getattr(column, "role", None) in KNOWN_ROLES for column in columns])

@@ -1,7 +1,7 @@
 """The service of sessions that HTTP and WebSockets call, with arrays and positions as arguments."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import monotonic
@@ -112,13 +112,27 @@ class Sessions:
         learns. The same request again answers the same session. Raise AlreadyExists, ModelUnknown or InvalidInput.
         """
         options = SessionOptions(batch_size, self.ttl_s(ttl_s), history, log, events, pinned, learning)
+        return await self.create_with(tenant, model, session, options)
+
+    async def create_with(
+        self,
+        tenant: str,
+        model: str,
+        session: str | None,
+        options: SessionOptions,
+        state_of: Callable[[Model], Awaitable[bytes]] | None = None,
+    ) -> CreateAnswer:
+        """Create a session as `create`, in the state that `state_of` computes; None: the initial one."""
         options.check(self._limits.max_batch_size)
         name = new_name(session)
         ref, alias = await self.aliases.resolve(tenant, model)
-        loaded = await self.models.resolve(tenant, ref, learning)
+        loaded = await self.models.resolve(tenant, ref, options.learning)
         state = self.initial_state(loaded, options)
+        if state_of is not None:
+            state = await state_of(loaded)
         record = self.new_record(SessionKey(tenant, name), options, loaded, alias, state)
-        return self.answer_of(record, await self.admit(record), model)
+        there = await self.admit(record, "create" if state_of is None else "write")
+        return self.answer_of(record, there, model)
 
     def ttl_s(self, asked: int | None) -> int:
         """Return the lifetime of a new session for which this one is asked."""

@@ -1,10 +1,11 @@
 """Routes that create, read, list, update and delete sessions."""
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Query, Response
 
-from cellar.api.dependencies import CallerOf, Parts
+from cellar.api.dependencies import CallerOf, Parts, Services
 from cellar.api.errors.problems import answers
 from cellar.api.http.body import JSON
 from cellar.api.http.parameters import (
@@ -33,19 +34,30 @@ from cellar.api.schemas.session.sessions import (
     SessionRequest,
     SessionsAnswer,
     SessionUpdate,
+    WarmUpRequest,
     WriterAnswer,
 )
 from cellar.errors import (
     AlreadyExists,
+    DatasetUnknown,
     FingerprintMismatch,
+    IdUnknown,
     InvalidInput,
     InvalidParameter,
     KernelRevisionMismatch,
     Overloaded,
 )
+from cellar.nn.execution.executable import BoundNetwork
+from cellar.nn.forecasting.warm_up import WarmUp
+from cellar.nn.learning.learning_network import LearningNetwork
 from cellar.ports import SessionFilter
+from cellar.sessions.service.options import SessionOptions
+from cellar.sessions.values.model_protocol import Model
+from cellar.sessions.values.results import CreateAnswer
 
 Pinned = Annotated[bool | None, Query(description="Only those that never expire, or only those that may.")]
+
+WARM_UP = (AlreadyExists, DatasetUnknown, IdUnknown)
 
 UPDATE = (Overloaded, KernelRevisionMismatch, FingerprintMismatch)
 
@@ -56,15 +68,43 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=JsonRou
     "",
     response_model=SessionAnswer,
     response_description="Created",
-    **creation(SessionAnswer, "The same request came before: its session.", *STORE, *BODY, *MODEL, AlreadyExists),
+    **creation(SessionAnswer, "The same request came before: its session.", *STORE, *BODY, *MODEL, *WARM_UP),
 )
 async def create_session(body: SessionRequest, caller: CallerOf, services: Parts) -> Response:
-    """Create a session of a model, in the initial state. A model's name alone is pinned to the newest version."""
-    options = body.model_dump(exclude={"learning"})
-    answer = await services.sessions.create(caller.tenant, **options, learning=body.learning_text)
+    """Create a session of a model. A model's name alone is pinned to the newest version.
+
+    The session has the initial state, or with `warm_up` the state after the last rows of a dataset, as if they had been
+    sent as steps: a forecast of it continues the data.
+    """
+    if body.warm_up is not None:
+        answer = await _create_warm(body, body.warm_up, caller.tenant, services)
+    else:
+        options = body.model_dump(exclude={"learning", "warm_up"})
+        answer = await services.sessions.create(caller.tenant, **options, learning=body.learning_text)
     response = Response(dump_members(SessionAnswer.members(answer.session)), media_type=JSON)
     set_created(response, session_path(answer.session.key.session), created=answer.created)
     return response
+
+
+async def _create_warm(body: SessionRequest, rows: WarmUpRequest, tenant: str, services: Services) -> CreateAnswer:
+    sessions = services.sessions
+    kept = body.history, body.log, body.events, body.pinned, body.learning_text
+    options = SessionOptions(body.batch_size, sessions.ttl_s(body.ttl_s), *kept)
+    return await services.warm_ups.create(
+        tenant, body.model, body.session, options, rows.dataset, partial(_begin_warm_up, rows)
+    )
+
+
+def _begin_warm_up(rows: WarmUpRequest, model: Model, table: Any) -> WarmUp:
+    bound = model.network
+    if not isinstance(bound, BoundNetwork | LearningNetwork):
+        raise InvalidInput(
+            f"{model.version.ref} is a graph of ONNX, which reads no datasets",
+            pointer="/warm_up",
+            expected="a network of layers",
+        )
+    # Networks that learn run as others do.
+    return WarmUp(cast(BoundNetwork, bound), table, rows.series, rows.rows, rows.inputs)
 
 
 @router.get("", response_model=SessionsAnswer, responses=answers(*STORE, *PARAMETER))

@@ -39,8 +39,23 @@ LEARNING = "How the session learns from targets that are given later; absent: it
 PINNED = "Whether the session never expires."
 
 
-class SessionRequest(Frozen):
-    """A session to create."""
+class WarmUpRequest(Frozen):
+    """Rows of a dataset after which a session begins: its state is the one after these rows as steps."""
+
+    dataset: Name = Field(description="The dataset.")
+    series: str | None = Field(
+        None, max_length=1024, description="The series whose last rows are taken; not needed if there is only one."
+    )
+    rows: int | None = Field(
+        None, ge=1, description="How many of its last rows. Default: all, but not more than 10,000."
+    )
+    inputs: list[str] | None = Field(
+        None, min_length=1, description="Columns of the inputs, if the model has no layer of readings."
+    )
+
+
+class NewSession(Frozen):
+    """What a session to create has, whatever its state."""
 
     session: Name | None = Field(None, description="Name of the session; one is generated if absent.")
     model: ModelRef
@@ -56,6 +71,14 @@ class SessionRequest(Frozen):
     def learning_text(self) -> str:
         """The JSON of what the session learns; empty: nothing."""
         return "" if self.learning is None else self.learning.model_dump_json()
+
+
+class SessionRequest(NewSession):
+    """A session to create."""
+
+    warm_up: WarmUpRequest | None = Field(
+        None, description="Rows of a dataset after which the session begins; without them it has the initial state."
+    )
 
 
 class LayerRequest(Frozen):
@@ -74,7 +97,7 @@ class LayerRequest(Frozen):
         return self.__pydantic_extra__
 
 
-class SessionLine(SessionRequest):
+class SessionLine(NewSession):
     """A session to create, as a line of `POST /v1/sessions/bulk`."""
 
     layers: list[LayerRequest] | None = Field(

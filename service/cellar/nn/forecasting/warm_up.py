@@ -1,0 +1,68 @@
+"""The state of a network after the last rows of a series, which a new session begins with."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+import numpy as np
+
+from cellar.engine import Floats
+from cellar.errors import InvalidInput, NotFinite
+from cellar.nn.execution.executable import BoundNetwork
+from cellar.nn.forecasting.series import input_reader
+from cellar.nn.readings.table import Table
+
+STEPS = 512
+"""Rows that are run in one call."""
+
+USUAL_ROWS = 10_000
+"""Rows that are run if the request does not say how many: what came before hardly has an effect on the state."""
+
+SHOWN = 8
+"""Series that an error names."""
+
+
+class WarmUp:
+    """Runs the last rows of a series from the initial state: call `advance` until it returns False, then `state`."""
+
+    def __init__(
+        self, bound: BoundNetwork, table: Table, series: str | None, rows: int | None, inputs: Sequence[str] | None
+    ) -> None:
+        """`inputs` are the columns of a network without a layer of readings. Raise InvalidInput for what is missing."""
+        self._bound = bound
+        self._series = _place(table, series)
+        self._read, _ = input_reader(bound.network, table, inputs, pointer="/warm_up/inputs")
+        self._begin, self._end = (int(table.bounds[self._series + at]) for at in (0, 1))
+        self._at = max(0, self._end - self._begin - (USUAL_ROWS if rows is None else rows))
+        self.rows = self._end - self._begin - self._at
+        self._state = bound.initial_state(1)
+
+    def advance(self) -> bool:
+        """Run some rows. Return whether there are more. Raise NotFinite or IdUnknown."""
+        stop = min(self._at + STEPS, self._end - self._begin)
+        inputs = np.ascontiguousarray(self._read(self._begin, slice(self._at, stop)), np.float32)[:, None]
+        self._bound.network.check_inputs(inputs, "/warm_up/dataset")
+        run = self._bound.run(inputs, self._state)
+        if run.bad_step is not None:
+            raise NotFinite(f"the model is not finite at row {self._at + int(run.bad_step[0])} of the series")
+        self._state, self._at = run.state, stop
+        return stop < self._end - self._begin
+
+    def state(self) -> Floats:
+        """Return the state (1, state_size) after the rows that were run."""
+        return self._state
+
+
+def _place(table: Table, series: str | None) -> int:
+    """Return the number of a series. Raise InvalidInput if there is none of that id, or several and none was named."""
+    ids = list(table.series_ids)
+    if series is None and len(ids) == 1:
+        return 0
+    if series in ids:
+        return ids.index(series)
+    near = get_close_matches(series or "", ids[:100_000], SHOWN) or ids[:SHOWN]
+    raise InvalidInput(
+        "the dataset has no such series" if series is not None else "the dataset has several series, and none is named",
+        pointer="/warm_up/series",
+        expected=f"one of its {len(ids)} series, such as {', '.join(near)}",
+        actual="nothing" if series is None else series[:64],
+    )
