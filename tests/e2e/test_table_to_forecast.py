@@ -27,7 +27,7 @@ http.post("/v1/datasets", params={"name": "readings"}, headers={"Content-Type": 
 data = {"dataset": "readings", "targets": ["temp"], "horizon": 24}
 job = http.post("/v1/jobs", json={"model": "temp", "data": data}).json()
 while (job := http.get(f"/v1/jobs/{job['job']}").json())["ended"] is None: time.sleep(0.2)
-http.post("/v1/sessions", json={"session": "live", "model": "temp"})
+http.post("/v1/sessions", json={"session": "live", "model": "temp", "warm_up": {"dataset": "readings"}})
 http.post("/v1/sessions/live/step", json={"input": [14.2, 0.1]})
 print(http.post("/v1/sessions/live/forecast", json={"quantiles": [0.1, 0.9]}).text)
 """
@@ -41,14 +41,18 @@ def service(tmp_path_factory: pytest.TempPathFactory, kernel_directory: Path) ->
         yield replica
 
 
+def true_value(hour: int) -> float:
+    """Return the value of a series with a day and a slow wave, and a little noise."""
+    return 15 + 5 * math.sin(hour * math.pi / 12) + 3 * math.sin(hour / 60) + math.sin(hour * hour) / 5
+
+
 @pytest.fixture(scope="module")
 def readings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a file of hourly readings, with gaps."""
     path = tmp_path_factory.mktemp("readings") / "readings.csv"
     lines = ["at,temp,volts"]
     for hour in range(600):
-        value = 15 + 5 * math.sin(hour * math.pi / 12) + 3 * math.sin(hour / 60) + math.sin(hour * hour) / 5
-        cell = "" if hour % 97 == 5 else f"{value:.3f}"
+        cell = "" if hour % 97 == 5 else f"{true_value(hour):.3f}"
         lines.append(f"2026-01-{1 + hour // 24:02} {hour % 24:02}:00,{cell},{math.cos(hour * hour):.3f}")
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -87,9 +91,15 @@ def test_the_command_says_what_was_chosen_and_how_much_better_it_is(
     assert "better than repeating the last value" in done.stdout
     assert "published hall@1" in done.stdout
     assert f"curl -s {service.url}/v1/sessions/live/forecast" in done.stdout
-    step = re.search(r"/live/step --json '(.*)'", done.stdout)
-    assert step is not None
-    httpx.post(f"{service.url}/v1/sessions", json={"session": "hall", "model": "hall"}).raise_for_status()
-    answer = httpx.post(f"{service.url}/v1/sessions/hall/step", json=json.loads(step[1])).raise_for_status()
-    assert len(answer.json()["output"]) == 6
+    requests = re.findall(r"/v1/sessions(\S*) --json '(.*)'", done.stdout)
+    assert [path for path, _ in requests] == ["", "/live/forecast", "/live/step"]
+    found = [
+        httpx.post(f"{service.url}/v1/sessions{path.replace('live', 'hall')}", json=json.loads(body) | name)
+        for (path, body), name in zip(requests, ({"session": "hall"}, {}, {}), strict=True)
+    ]
+    assert [each.status_code for each in found] == [201, 200, 200]
+    forecasts = found[1].json()["targets"]["temp"]["point"]
+    truth = [true_value(600 + step) for step in range(6)]
+    assert max(abs(one - other) for one, other in zip(forecasts, truth, strict=True)) < 3
+    assert len(found[2].json()["output"]) == 6
     assert picture.read_bytes().startswith(b"\x89PNG")

@@ -141,23 +141,37 @@ def _report(service: Service, job: dict[str, Any], dataset: str, targets: Sequen
         yield f"{job['state']}: {job['error'] or 'no version is published'}"
         return
     model = job["result"].partition("@")[0]
-    yield f"published {job['result']}. Step a session with readings, and ask what comes next:"
+    yield f"published {job['result']}. Create a session that goes on where the data end, and ask what comes next:"
     columns = [*targets, *next(each["value"] for each in job["chosen"] if each["field"] == "data.inputs")]
-    yield from next_requests(service.url, model, _first_row(service, dataset, columns))
+    yield from next_requests(service.url, model, {"dataset": dataset}, *_first_row(service, dataset, columns))
 
 
-def _first_row(service: Service, dataset: str, columns: Sequence[str]) -> dict[str, Any]:
-    """Return the first readings of these columns. Raise Mistake."""
+def _first_row(service: Service, dataset: str, columns: Sequence[str]) -> tuple[dict[str, Any], str | None]:
+    """Return the first readings of these columns, and the series that has them if there are several. Raise Mistake."""
     found = service.send("GET", path_of("datasets", dataset, "rows"), params={"limit": 1})
     row = dict(zip(found["columns"], found["rows"][0], strict=True))
-    return {name: row[name] for name in columns}
+    roles = {each["name"]: each["role"] for each in service.send("GET", path_of("datasets", dataset))["columns"]}
+    series = next((str(row[name]) for name, role in roles.items() if role == "series"), None)
+    return {name: _short(row[name]) for name in columns}, series
 
 
-def next_requests(url: str, model: str, reading: Mapping[str, Any]) -> list[str]:
-    """Return the three requests that create a session, step it with readings, and ask for a forecast."""
-    step = json.dumps({"input": reading})
-    return [
-        f"curl -s {url}/v1/sessions --json '{json.dumps({'session': 'live', 'model': model})}'",
-        f"curl -s {url}/v1/sessions/live/step --json {shlex.quote(step)}",
-        f"curl -s {url}/v1/sessions/live/forecast --json '{{}}'",
-    ]
+def _short(value: Any) -> Any:
+    """Return a number with the digits that float32 has.
+
+    >>> _short(21.020000457763672)
+    21.02
+    """
+    return float(f"{value:.7g}") if isinstance(value, float) else value
+
+
+def next_requests(
+    url: str, model: str, data: Mapping[str, Any], reading: Mapping[str, Any], series: str | None
+) -> list[str]:
+    """Return the requests that create a session after the data, ask for a forecast, and step it with readings."""
+    warm_up = {**data, "series": series} if series is not None else data
+    bodies = {
+        "": {"session": "live", "model": model, "warm_up": warm_up},
+        "/live/forecast": {},
+        "/live/step": {"input": reading},
+    }
+    return [f"curl -s {url}/v1/sessions{path} --json {shlex.quote(json.dumps(each))}" for path, each in bodies.items()]
