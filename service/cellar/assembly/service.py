@@ -128,8 +128,7 @@ class Api(Parts):
             learning=SessionLearning(*stored, self.registry),
             snapshots=Snapshots(*stored, copies, self.clock),
             forks=Forks(*stored, copies, self.clock, most_bytes=settings.max_fork_bytes),
-            forecasts=Forecasts(*stored, self.datasets.open, max_steps=settings.max_forecast_steps),
-            warm_ups=WarmUps(self._sessions, self.datasets.open, settings.max_forecast_steps),
+            **self._make_forecasts(settings),
             histories=SessionHistory(*logged, limit=limit),
             session_logs=SessionLogs(*logged),
             replays=Replays(*logged, uses, self.clock, kernel_rev=KERNEL_REV, limit=limit),
@@ -168,6 +167,14 @@ class Api(Parts):
             "job_following": JobFollowing(self.job_events),
             "sweeps": Sweeps(self.sweeps, jobs, self.blobs, self.registry, submit, self.clock),
             "sweep_following": JobFollowing(self.sweep_events, of_sweeps=True),
+        }
+
+    def _make_forecasts(self, settings: Settings) -> dict[str, Any]:
+        """Return the services that run models on datasets beside the steps of sessions."""
+        opened, most = self.datasets.open, settings.max_forecast_steps
+        return {
+            "forecasts": Forecasts(self._sessions, self._store, opened, max_steps=most),
+            "warm_ups": WarmUps(self._sessions, opened, most),
         }
 
     def _make_key_ring(self, settings: Settings) -> KeyRing | None:

@@ -27,7 +27,7 @@ class WarmUp:
     def __init__(
         self, bound: BoundNetwork, table: Table, series: str | None, rows: int | None, inputs: Sequence[str] | None
     ) -> None:
-        """`inputs` are the columns of a network without a layer of readings. Raise InvalidInput for what is missing."""
+        """`inputs` are the columns of a network without a layer of readings. Raise InvalidInput if one is missing."""
         self._bound = bound
         self._series = _place(table, series)
         self._read, _ = input_reader(bound.network, table, inputs, pointer="/warm_up/inputs")

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from cellar.errors import InvalidInput
-from cellar.ports import Floats
+from cellar.ports import Floats, SessionKey
 from cellar.sessions.operations.concurrency_limit import ConcurrencyLimit
-from cellar.sessions.service.options import SessionOptions
+from cellar.sessions.service.options import SessionOptions, new_name
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.values.model_protocol import Model
 from cellar.sessions.values.results import CreateAnswer
@@ -55,22 +55,28 @@ class WarmUps:
 
         Raise DatasetUnknown, Overloaded if too many are computed, or the errors of `begin` and of the rows.
         """
+        sessions = self.sessions
+        options.check(sessions.max_batch_size)
+        name = new_name(session)
+        ref, alias = await sessions.aliases.resolve(tenant, model)
+        loaded = await sessions.models.resolve(tenant, ref, options.learning)
+        sessions.check_options(loaded, options)
+        table = await asyncio.to_thread(self.open_table, tenant, dataset)
+        state = np.repeat(await self._run(loaded, table, begin), options.batch_size, axis=0)
+        record = sessions.new_record(SessionKey(tenant, name), options, loaded, alias, state_bytes.dump(state))
+        return sessions.answer_of(record, await sessions.admit(record, "write"), model)
 
-        async def warm(loaded: Model) -> bytes:
-            """Return the state of the session."""
-            table = await asyncio.to_thread(self.open_table, tenant, dataset)
-            loop, kernels = asyncio.get_running_loop(), self.sessions.kernels
-            async with self.limit.slot():
-                run = await loop.run_in_executor(kernels, begin, loaded, table)
-                if run.rows > self.max_rows:
-                    raise InvalidInput(
-                        "the warm-up has too many rows (CELLAR_MAX_FORECAST_STEPS)",
-                        pointer="/warm_up/rows",
-                        expected=f"at most {self.max_rows}",
-                        actual=str(run.rows),
-                    )
-                while await loop.run_in_executor(kernels, run.advance):
-                    pass
-            return state_bytes.dump(np.repeat(run.state(), options.batch_size, axis=0))
-
-        return await self.sessions.create_with(tenant, model, session, options, warm)
+    async def _run(self, model: Model, table: Any, begin: Begin) -> Floats:
+        loop, kernels = asyncio.get_running_loop(), self.sessions.kernels
+        async with self.limit.slot():
+            run = await loop.run_in_executor(kernels, begin, model, table)
+            if run.rows > self.max_rows:
+                raise InvalidInput(
+                    "the warm-up has too many rows (CELLAR_MAX_FORECAST_STEPS)",
+                    pointer="/warm_up/rows",
+                    expected=f"at most {self.max_rows}",
+                    actual=str(run.rows),
+                )
+            while await loop.run_in_executor(kernels, run.advance):
+                pass
+            return run.state()

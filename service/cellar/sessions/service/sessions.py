@@ -1,7 +1,7 @@
 """The service of sessions that HTTP and WebSockets call, with arrays and positions as arguments."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import monotonic
@@ -112,27 +112,13 @@ class Sessions:
         learns. The same request again answers the same session. Raise AlreadyExists, ModelUnknown or InvalidInput.
         """
         options = SessionOptions(batch_size, self.ttl_s(ttl_s), history, log, events, pinned, learning)
-        return await self.create_with(tenant, model, session, options)
-
-    async def create_with(
-        self,
-        tenant: str,
-        model: str,
-        session: str | None,
-        options: SessionOptions,
-        state_of: Callable[[Model], Awaitable[bytes]] | None = None,
-    ) -> CreateAnswer:
-        """Create a session as `create`, in the state that `state_of` computes; None: the initial one."""
         options.check(self._limits.max_batch_size)
         name = new_name(session)
         ref, alias = await self.aliases.resolve(tenant, model)
-        loaded = await self.models.resolve(tenant, ref, options.learning)
+        loaded = await self.models.resolve(tenant, ref, learning)
         state = self.initial_state(loaded, options)
-        if state_of is not None:
-            state = await state_of(loaded)
         record = self.new_record(SessionKey(tenant, name), options, loaded, alias, state)
-        there = await self.admit(record, "create" if state_of is None else "write")
-        return self.answer_of(record, there, model)
+        return self.answer_of(record, await self.admit(record), model)
 
     def ttl_s(self, asked: int | None) -> int:
         """Return the lifetime of a new session for which this one is asked."""
@@ -189,8 +175,7 @@ class Sessions:
     async def admit(self, record: SessionRecord, origin: Origin = "create") -> SessionSummary | None:
         """Create a session that is made elsewhere and return None; if its name is taken, return who has it.
 
-        `origin` is where its state is from: `create` for the initial one, `write` for one that was given. Raise
-        QuotaExceeded if the name is free.
+        `origin` is where its state is from: `create` for the initial one. Raise QuotaExceeded if the name is free.
         """
         if (there := await admit_one(self.quota, self._store, record)) is not None:
             return there

@@ -55,7 +55,7 @@ class WarmUpRequest(Frozen):
 
 
 class NewSession(Frozen):
-    """What a session to create has, whatever its state."""
+    """The model and the options of a session to create."""
 
     session: Name | None = Field(None, description="Name of the session; one is generated if absent.")
     model: ModelRef

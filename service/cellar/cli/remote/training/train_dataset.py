@@ -141,7 +141,7 @@ def _report(service: Service, job: dict[str, Any], dataset: str, targets: Sequen
         yield f"{job['state']}: {job['error'] or 'no version is published'}"
         return
     model = job["result"].partition("@")[0]
-    yield f"published {job['result']}. Create a session that goes on where the data end, and ask what comes next:"
+    yield f"published {job['result']}. Create a session that continues the data, and ask what comes next:"
     columns = [*targets, *next(each["value"] for each in job["chosen"] if each["field"] == "data.inputs")]
     yield from next_requests(service.url, model, {"dataset": dataset}, *_first_row(service, dataset, columns))
 
