@@ -33,3 +33,8 @@ def test_a_signal_is_named(number: int, words: str) -> None:
 
 def test_an_exit_status_is_told() -> None:
     assert describe_exit(status_of("sys.exit(3)")) == "exit status 3"
+
+
+def test_a_process_whose_status_was_lost_has_died_of_something() -> None:
+    """rq's timer interrupts the call that waits for a process, perhaps after the system has forgotten the process."""
+    assert describe_exit(None) == "a cause that is not known"

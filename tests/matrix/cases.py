@@ -153,6 +153,10 @@ class Case:
             of_targets = 1.0
         return (inputs * of_inputs).astype(np.float32), (targets * of_targets).astype(np.float32)
 
+    def data_members(self) -> Spec:
+        """Return further members of the data of the request."""
+        return {}
+
     def expected_refusal(self) -> str | None:
         """Return what the documentation says the service answers, None where the job must be carried out."""
         settings, (of_inputs, of_targets) = self.training(), SCALES[self.scale]

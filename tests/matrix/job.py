@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import redis
@@ -19,7 +19,7 @@ from cellar.nn.model.spec import NetworkSpec
 from cellar.store.catalogue.blobs_redis import RedisBlobs
 from cellar.store.catalogue.jobs import RedisJobs
 from cellar.store.catalogue.models import RedisModels
-from tests.matrix.cases import SEED, Array, Case
+from tests.matrix.cases import SEED, Array, Spec
 
 TENANT, MODEL = "default", "m"
 
@@ -43,6 +43,26 @@ class Outcome:
     """The request was refused, and nothing begun."""
 
 
+class AnyCase(Protocol):
+    """A combination, or a setting of `tests.matrix.settings`."""
+
+    @property
+    def layout(self) -> str:
+        """The axes of the data."""
+
+    def network(self) -> Spec:
+        """Return the specification of the network."""
+
+    def training(self) -> Spec:
+        """Return the settings of the run."""
+
+    def data(self) -> tuple[Array, Array]:
+        """Return inputs and targets, (T, B, F) each."""
+
+    def data_members(self) -> Spec:
+        """Return further members of the data of the request."""
+
+
 class Rig:
     """Everything that a job stands on, with one model for each network."""
 
@@ -53,11 +73,11 @@ class Rig:
         self._job_queue = JobQueue(client, f"{prefix}.jobs")
         self._made: dict[str, str] = {}
 
-    def initial(self, case: Case) -> dict[str, NDArray[np.float32]]:
+    def initial(self, case: AnyCase) -> dict[str, NDArray[np.float32]]:
         """Return the weights that the training of a combination begins with."""
         return self._registry.weights(self._registry.get(TENANT, f"{self._model(case)}@1"))
 
-    def run(self, case: Case) -> Outcome:
+    def run(self, case: AnyCase) -> Outcome:
         """Submit the job as the api does, carry it out, and return what became of it."""
         jobs = Jobs(self._jobs, self._blobs, self._registry, self._job_queue, Clock())
         try:
@@ -72,12 +92,12 @@ class Rig:
             return Outcome(losses, {}, ended.error or ended.state)
         return Outcome(losses, self._registry.weights(self._registry.get(TENANT, ended.result)))
 
-    def _request(self, case: Case) -> dict[str, Any]:
+    def _request(self, case: AnyCase) -> dict[str, Any]:
         inputs, targets = (laid_out(array, case.layout) for array in case.data())
-        data = {"layout": case.layout, "inputs": inputs.tolist(), "targets": targets.tolist()}
+        data = {"layout": case.layout, "inputs": inputs.tolist(), "targets": targets.tolist(), **case.data_members()}
         return {"model": f"{self._model(case)}@1", "data": data, "publish": "always", **case.training()}
 
-    def _model(self, case: Case) -> str:
+    def _model(self, case: AnyCase) -> str:
         """Return the name of a combination's model, made on first use."""
         spec = case.network()
         key = repr(spec)

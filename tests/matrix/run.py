@@ -1,5 +1,8 @@
 """All combinations through real jobs, each against PyTorch: `make matrix` (ARGS="--quick", ARGS="--only huber").
 
+Then one job for each further loss, schedule and way of updating, and 3,000 updates of each optimiser; these alone with
+ARGS="--part settings --part optimisers".
+
 Every job goes from its request as JSON to the published version, in a real store. It must end as PyTorch's training in
 float64 or float32 does, or be refused as the documentation says. Exits 1 if one does neither.
 """
@@ -9,12 +12,13 @@ import sys
 import time
 import uuid
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
 from cellar.embedded.binary import find_binaries
-from tests.matrix import peer
+from tests.matrix import live, peer
 from tests.matrix.cases import NOT_IN_PYTORCH, Case, full, quick
 from tests.matrix.compare import (
     COARSE_MARGIN,
@@ -33,6 +37,8 @@ from tests.redis_process import RedisProcess
 CHANGED_RUNS = 4
 """Trainings whose weights to begin with differ in the last place."""
 
+PARTS = ("combinations", "settings", "optimisers")
+
 CLOSE = "within 1e-5 of PyTorch's float64 or float32"
 SAME_ACTIVATIONS = "within 1e-5 of PyTorch's float32 with tanh and sigmoid rounded as Cellar's"
 WITHIN_SPREAD = f"within {MARGIN} times what one last place in the weights to begin with makes out there"
@@ -45,7 +51,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the combinations of the suite")
     parser.add_argument("--only", default="", help="combinations whose name has this")
     parser.add_argument("--kernels", type=Path, default=None, help="where compiled kernels are kept")
+    parser.add_argument("--part", choices=PARTS, action="append", help="parts to run; default: all")
     given = parser.parse_args()
+    parts = given.part or PARTS
     torch.set_num_threads(1)
     cases = [case for case in (quick() if given.quick else full()) if given.only in case.name]
     binaries = list(find_binaries())
@@ -56,10 +64,24 @@ def main() -> None:
     try:
         with server.client() as client:
             rig = Rig(client, f"matrix-{uuid.uuid4().hex}", given.kernels)
-            wrong = report(cases, rig, Activations(given.kernels))
+            wrong = report(cases, rig, Activations(given.kernels)) if "combinations" in parts else 0
+            if "settings" in parts:
+                wrong += lines("Settings, furthest from PyTorch:", live.settings(rig, given.only))
+            if "optimisers" in parts:
+                wrong += lines("Optimisers, furthest from PyTorch:", live.optimisers(given.kernels, given.only))
     finally:
         server.close()
     sys.exit(1 if wrong else 0)
+
+
+def lines(title: str, found: Iterable[live.Line]) -> int:
+    """Print a line for each, and return how many are further away than rounding explains."""
+    print(title)
+    wrong = 0
+    for name, far, right in found:
+        wrong += not right
+        print(f"  {far:.1e} {name}" + ("" if right else ": WRONG"), flush=True)
+    return wrong
 
 
 def report(cases: list[Case], rig: Rig, activations: Activations) -> int:

@@ -138,7 +138,7 @@ class TrainingWorker(Worker):
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]  # rq is typed in parts
         self._ask_to_stop()
 
-    def handle_work_horse_killed(self, job: Call, retpid: int, ret_val: int, rusage: Any) -> None:  # noqa: ARG002  # rq's
+    def handle_work_horse_killed(self, job: Call, retpid: int, ret_val: int | None, rusage: Any) -> None:  # noqa: ARG002  # rq's
         """End the lease of a child that died, so that its job is queued again before the lease expires."""
         death = describe_exit(ret_val)
         logger.warning("job %s: its process died of %s", _lease(job).job, death)
@@ -273,8 +273,13 @@ def _runs(job: Job) -> bool:
     return job.state in ("queued", "running")
 
 
-def describe_exit(status: int) -> str:
-    """Return the signal that killed a process, or its exit status, from the status of `os.waitpid`."""
+def describe_exit(status: int | None) -> str:
+    """Return the signal that killed a process, or its exit status, from the status of `os.waitpid`.
+
+    rq has no status if its timer interrupts the call that has waited for the process.
+    """
+    if status is None:
+        return "a cause that is not known"
     if not os.WIFSIGNALED(status):
         return f"exit status {os.waitstatus_to_exitcode(status)}"
     number = os.WTERMSIG(status)
