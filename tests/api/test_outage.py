@@ -45,6 +45,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("/v1/keys/{id}/rotate", "post"): {"overlap_s": 0},
     ("/v1/jobs", "post"): JOB,
     ("/v1/sweeps", "post"): {"job": JOB, "parameters": {"seed": [1, 2]}},
+    ("/v1/sweeps/{sweep}/trials", "post"): {"parameters": {"seed": 1}},
 }
 LINES = ("/v1/steps", "post")
 """Each line has an answer of its own, which may be that Redis is away."""

@@ -336,6 +336,7 @@ class SweepDocument(TypedDict):
     parameters: Document
     publish: Document | None
     max_parallel: int
+    objective: str
     counts: dict[str, int]
     trials: list[Document]
     best: Document | None

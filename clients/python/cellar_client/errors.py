@@ -179,6 +179,10 @@ class SweepActive(Conflict, type="sweep_active"):
     """The sweep has not ended, and cannot be deleted before."""
 
 
+class SweepNotOpen(Conflict, type="sweep_not_open"):
+    """The sweep takes no trials of clients: it has ended, or it chooses its trials itself."""
+
+
 class JobNotRetryable(Conflict, type="job_not_retryable"):
     """The training job cannot be tried again: it has succeeded, or its data are deleted."""
 

@@ -162,10 +162,10 @@ class Api(Parts):
 
     def _make_training(self, jobs: Jobs) -> dict[str, Any]:
         """Return the services that follow jobs, and those of sweeps."""
-        submit = TrialSubmission(jobs, self.blobs)
+        trials = TrialSubmission(jobs, self.blobs)
         return {
             "job_following": JobFollowing(self.job_events),
-            "sweeps": Sweeps(self.sweeps, jobs, self.blobs, self.registry, submit, self.clock),
+            "sweeps": Sweeps(self.sweeps, jobs, self.blobs, self.registry, trials, self.clock),
             "sweep_following": JobFollowing(self.sweep_events, of_sweeps=True),
         }
 

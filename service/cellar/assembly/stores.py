@@ -32,7 +32,7 @@ class Stores:
         self.quota_store = RedisQuotas(client, settings.key_prefix)
         self.clock = SystemClock()
         self.dataset_records = RedisDatasets(client, settings.key_prefix, self.clock)
-        self.datasets = Datasets(self.dataset_records, self.dataset_blobs, self.jobs, self.clock)
+        self.datasets = Datasets(self.dataset_records, self.dataset_blobs, self.jobs, self.clock, self.sweeps)
 
 
 def _redis_url(settings: Settings) -> str:

@@ -6,8 +6,8 @@ from typing import NamedTuple, Protocol
 
 from cellar.datasets.ingest import BuiltTable
 from cellar.datasets.storage.table_file import open_table
-from cellar.errors import AlreadyExists, BlobUnknown, DatasetInUse, DatasetUnknown, JobUnknown
-from cellar.ports import BlobStore, Clock, JobStore
+from cellar.errors import AlreadyExists, BlobUnknown, DatasetInUse, DatasetUnknown, JobUnknown, SweepUnknown
+from cellar.ports import BlobStore, Clock, JobStore, SweepStore
 from cellar.ports.catalogue.datasets import Announced, DatasetStore, StoredDataset, Table
 
 ABANDONED_S = 3600.0
@@ -15,6 +15,9 @@ ABANDONED_S = 3600.0
 
 SWEEP_S = 600.0
 """Time between two searches for such files."""
+
+OF_SWEEP = "sweep/"
+"""Before the name of a sweep that needs a dataset; the names of jobs have no slash."""
 
 SUBMITTED_S = 60.0
 """Time after which a job that needs a dataset and is not stored will not be: its submission has failed."""
@@ -37,8 +40,11 @@ class DatasetQuota(Protocol):
 class Datasets:
     """Datasets of all tenants. Synchronous and safe to call from several threads."""
 
-    def __init__(self, store: DatasetStore, blobs: BlobStore, jobs: JobStore, clock: Clock) -> None:
+    def __init__(
+        self, store: DatasetStore, blobs: BlobStore, jobs: JobStore, clock: Clock, sweeps: SweepStore | None = None
+    ) -> None:
         self._store = store
+        self._sweeps = sweeps
         self._blobs = blobs
         self._jobs = jobs
         self._clock = clock
@@ -106,7 +112,8 @@ class Datasets:
     def pin(self, tenant: str, dataset: str, job: str) -> StoredDataset:
         """Return the record of a dataset, which cannot be deleted until the job has ended. Raise DatasetUnknown.
 
-        Call this before the job is stored. A job that is not stored within SUBMITTED_S does not count.
+        Call this before the job is stored. A job that is not stored within SUBMITTED_S does not count. A sweep needs it
+        under the name OF_SWEEP + sweep.
         """
         return self._store.pin(tenant, dataset, job)
 
@@ -118,12 +125,15 @@ class Datasets:
         if len(ended) < len(pins) or not self._store.delete(tenant, dataset, ended):
             count = max(1, len(pins) - len(ended))
             raise DatasetInUse(
-                f"the dataset {dataset!r} is used by {count} jobs that have not ended: cancel them first", jobs=count
+                f"the dataset {dataset!r} is used by {count} jobs or sweeps that have not ended: cancel them first",
+                jobs=count,
             )
         self._blobs.delete(stored.blob)
 
     def _is_active(self, tenant: str, job: str, since_s: float) -> bool:
-        with suppress(JobUnknown):
+        with suppress(JobUnknown, SweepUnknown):
+            if self._sweeps is not None and job.startswith(OF_SWEEP):
+                return self._sweeps.get(tenant, job.removeprefix(OF_SWEEP)).state == "running"
             return self._jobs.get(tenant, job).state in ("queued", "running")
         return self._clock.now_s() - since_s < SUBMITTED_S
 

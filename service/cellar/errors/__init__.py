@@ -55,6 +55,7 @@
     │   ├── AlreadyExists
     │   ├── JobActive                a job that is to be deleted or tried again has not ended
     │   ├── SweepActive              a sweep that is to be deleted has not ended
+    │   ├── SweepNotOpen             a sweep takes no trials of clients: it has ended, or chooses them itself
     │   ├── JobNotRetryable          a job that has succeeded, or whose data are deleted, is to be tried again
     │   ├── JobNotResumable          a job is to be continued whose state is not kept
     │   ├── DatasetInUse             jobs that have not ended need the dataset; has their number
@@ -180,6 +181,7 @@ from cellar.errors.resources import (
     SnapshotUnknown,
     Superseded,
     SweepActive,
+    SweepNotOpen,
     SweepUnknown,
 )
 from cellar.errors.service import (

@@ -83,6 +83,10 @@ class SweepActive(Conflict, slug="sweep_active", title="Sweep active"):
     """The sweep has not ended, and cannot be deleted before."""
 
 
+class SweepNotOpen(Conflict, slug="sweep_not_open", title="Sweep not open"):
+    """The sweep takes no trials of clients: it has ended, or it chooses its trials itself."""
+
+
 class JobNotRetryable(Conflict, slug="job_not_retryable", title="Job not retryable"):
     """The training job cannot be tried again: it has succeeded, or its data are deleted."""
 

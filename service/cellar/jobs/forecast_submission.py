@@ -1,8 +1,8 @@
 """Makes the specification of a job that trains on a dataset."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from cellar.errors import InvalidInput, ModelUnknown
 from cellar.jobs.recipe.plan import Plan, make_plan, plan_again, window_bytes
@@ -14,7 +14,19 @@ from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import Extent
 from cellar.nn.training.update.window_memory import LEAST_WINDOW_BYTES, WINDOW_BYTES
 from cellar.ports import ModelVersion
+from cellar.ports.catalogue.datasets import StoredDataset
 from cellar.table import Table
+
+
+class PinnedTables(Protocol):
+    """Opens the tables of datasets, which cannot be deleted while a job needs them."""
+
+    def pin(self, tenant: str, dataset: str, job: str) -> StoredDataset:
+        """Return the record of a dataset, which cannot be deleted until the job has ended. Raise DatasetUnknown."""
+
+    def table(self, stored: StoredDataset) -> Table:
+        """Return the table of a record. Raise DatasetUnknown."""
+
 
 NOT_FOR_DATASETS = ("state", "warmup")
 """Fields of a run that the recipe alone sets: it cuts windows itself."""
@@ -69,6 +81,8 @@ def plan_of(
 
     Raise InvalidInput, or what networks raise for the layers of the request.
     """
+    _check_recipe(data, "the model has its layers" if network is not None else None, ("hidden_size", "cell", "lags"))
+    _check_recipe(data, "the request has layers" if layers is not None else None, ("hidden_size", "cell"))
     if network is None:
         return make_plan(table, data, sent, layers)
     if layers is not None:
@@ -79,6 +93,18 @@ def plan_of(
             actual="layers",
         )
     return plan_again(table, data, sent, network.spec)
+
+
+def _check_recipe(data: ForecastData, reason: str | None, fields: Sequence[str]) -> None:
+    """Raise InvalidInput for fields of the recipe's layers, if there is a reason for which it makes none."""
+    for name in fields if reason is not None else ():
+        if getattr(data, name):
+            raise InvalidInput(
+                f"{reason}: this is a field of those that the recipe makes for a new model",
+                pointer=f"/data/{name}",
+                expected="nothing",
+                actual=str(getattr(data, name)),
+            )
 
 
 def memory_members(extent: Extent) -> dict[str, int]:
@@ -110,8 +136,8 @@ def specification(
     bound = divided(memory, most_bytes)
     return {
         "model": model,
-        "data": {**asked["data"], "digest": digest},
-        "publish": asked["publish"],
+        "data": {**asked.get("data", {}), "digest": digest},
+        "publish": asked.get("publish"),
         "updates_total": plan.updates,
         "dataset_bytes": 0,
         **memory_members(Extent(plan.updates, memory + bound, bound)),

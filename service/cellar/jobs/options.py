@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Protocol, Self, get_args
 
 from cellar.nn.training.spec import TrainingSpec
 from cellar.ports import Job
@@ -53,3 +53,10 @@ def publish_of(job: Job) -> Publish:
     """Return when the result of a job is published; `always` for jobs stored before there was this setting."""
     found: Publish = job.spec.get("publish", "always")
     return found
+
+
+class JobQuota(Protocol):
+    """Refuses jobs beyond the quotas of their tenant."""
+
+    def admit_job(self, tenant: str, dataset_bytes: int) -> None:
+        """Raise QuotaExceeded, Overloaded or StoreUnavailable for a job that may not be made."""

@@ -1,5 +1,8 @@
 """The job queue between the API and the workers: an rq queue of job names for each priority."""
 
+import hashlib
+import uuid
+
 import redis
 from rq import Queue
 from rq.serializers import JSONSerializer
@@ -79,3 +82,8 @@ def call_id(job: Job) -> str:
     Each attempt has its own id, so that a superseded worker cannot remove the call of the next attempt.
     """
     return f"{job.job}-{job.attempt + 1}"
+
+
+def name_of(tenant: str, key: str | None) -> str:
+    """Return the name of a new job, or that of the job of an Idempotency-Key."""
+    return uuid.uuid4().hex if key is None else hashlib.sha256(f"{tenant}\n{key}".encode()).hexdigest()[:32]

@@ -2,18 +2,25 @@
 
 import hashlib
 import logging
-import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from cellar.errors import AlreadyExists, FingerprintMismatch, JobActive, JobTooLarge, JobUnknown, StoreUnavailable
 from cellar.jobs.dataset import pack_dataset
-from cellar.jobs.forecast_submission import asked_of, existing, memory_members, plan_of, sent_fields, specification
+from cellar.jobs.forecast_submission import (
+    PinnedTables,
+    asked_of,
+    existing,
+    memory_members,
+    plan_of,
+    sent_fields,
+    specification,
+)
 from cellar.jobs.job_blobs import delete_blobs
-from cellar.jobs.options import DEFAULTS, OPTIONS, JobOptions, Publish
-from cellar.jobs.queue import JobQueue
+from cellar.jobs.options import DEFAULTS, OPTIONS, JobOptions, JobQuota, Publish
+from cellar.jobs.queue import JobQueue, name_of
 from cellar.jobs.recipe.request import ForecastData
 from cellar.jobs.resumption import BEGIN, RESUME_FROM, Resumption, Stored
 from cellar.models.registry import Registry
@@ -24,8 +31,7 @@ from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import Extent, check
 from cellar.nn.training.update.window_memory import WINDOW_BYTES
 from cellar.ports import BlobStore, Clock, Job, JobState, JobStore, ModelVersion, UnendedJob
-from cellar.ports.catalogue.datasets import StoredDataset
-from cellar.table import Table
+from cellar.ports.catalogue.datasets import StoredDataset, Table
 
 logger = logging.getLogger(__name__)
 
@@ -47,30 +53,8 @@ class JobSubmission:
     replayed: bool
 
 
-def _name_of(tenant: str, key: str | None) -> str:
-    """Return the name of a new job, or that of the job of an Idempotency-Key."""
-    return uuid.uuid4().hex if key is None else hashlib.sha256(f"{tenant}\n{key}".encode()).hexdigest()[:32]
-
-
 def _bytes_of(dataset_bytes: int, begin: Stored | None) -> int:
     return dataset_bytes + (0 if begin is None else len(begin.blob))
-
-
-class PinnedTables(Protocol):
-    """Opens the tables of datasets, which cannot be deleted while a job needs them."""
-
-    def pin(self, tenant: str, dataset: str, job: str) -> StoredDataset:
-        """Return the record of a dataset, which cannot be deleted until the job has ended. Raise DatasetUnknown."""
-
-    def table(self, stored: StoredDataset) -> Table:
-        """Return the table of a record. Raise DatasetUnknown."""
-
-
-class JobQuota(Protocol):
-    """Refuses jobs beyond the quotas of their tenant."""
-
-    def admit_job(self, tenant: str, dataset_bytes: int) -> None:
-        """Raise QuotaExceeded, Overloaded or StoreUnavailable for a job that may not be made."""
 
 
 class Jobs:
@@ -125,7 +109,7 @@ class Jobs:
         what `Resumption.begin` raises, or StoreUnavailable; then nothing is submitted.
         """
         version, training, extent = self.examine(tenant, model, data, training, options)
-        name = _name_of(tenant, key)
+        name = name_of(tenant, key)
         dataset = pack_dataset(name, data)
         blob = hashlib.sha256(dataset).hexdigest()
         asked = {"model": version.ref, "data": {"blob": blob}, "publish": publish, "updates_total": extent.updates}
@@ -185,31 +169,31 @@ class Jobs:
         publish: Publish = "if_better",
         options: JobOptions = DEFAULTS,
         key: str | None = None,
+        sweep: str | None = None,
         resume_from: str | None = None,
     ) -> JobSubmission:
         """Store a job that trains on a dataset, and queue it; otherwise as `submit`. The model may be new.
+
+        A job of a sweep whose model has no version makes a new model, also if there is one of that name meanwhile.
 
         The plan is made now (`cellar.jobs.recipe`): what was fitted to the readings is part of the job, or was fitted
         for the model or the job that it continues. Raise DatasetUnknown, or InvalidInput for columns or settings that
         do not fit the dataset.
         """
-        name = _name_of(tenant, key)
+        name = name_of(tenant, key)
         sent = sent_fields(training)
         asked = asked_of(model, data, sent, layers, publish) | {"options": options.members()}
         asked |= {} if resume_from is None else {RESUME_FROM: resume_from}
         if key is not None and (found := self._asked(tenant, name, asked)) is not None:
             return JobSubmission(found, replayed=True)
-        version, network = existing(self._registry, tenant, model), None
-        if version is not None:
-            network = self._registry.network(version)
-        elif resume_from is not None:
-            network = self._resumption.network(tenant, resume_from)
-        assert self._tables is not None
-        stored = self._tables.pin(tenant, data.dataset, name)
-        plan = plan_of(network, self._tables.table(stored), data, sent, layers)
+        version = None if sweep is not None and "@" not in model else existing(self._registry, tenant, model)
+        network = self._continued(tenant, version, resume_from)
+        stored = self.pin(tenant, data.dataset, name)
+        plan = plan_of(network, self._table(stored), data, sent, layers)
         most = self._most_of(options)
         spec = specification(plan, model if version is None else version.ref, asked, stored.digest, most)
-        spec |= options.members() | ({} if resume_from is None else {RESUME_FROM: resume_from})
+        spec |= options.members() | ({} if sweep is None else {SWEEP: sweep})
+        spec |= {} if resume_from is None else {RESUME_FROM: resume_from}
         begin = None
         if resume_from is not None:
             begin = self._resumption.begin(tenant, resume_from, name, Network(plan.network), plan)
@@ -218,6 +202,28 @@ class Jobs:
         job = Job(tenant=tenant, job=name, state="queued", spec=spec, created_s=self._clock.now_s())
         job = self._with_begin(job, begin)
         return self._create(job, lambda: self._asked(tenant, name, asked))
+
+    def _continued(self, tenant: str, version: ModelVersion | None, resume_from: str | None) -> Network | None:
+        """Return the network of the version, or of the job that a job continues; None for a new one."""
+        if version is not None:
+            return self._registry.network(version)
+        return None if resume_from is None else self._resumption.network(tenant, resume_from)
+
+    def pin(self, tenant: str, dataset: str, name: str) -> StoredDataset:
+        """Return a dataset, which cannot be deleted until the job or sweep has ended. Raise DatasetUnknown."""
+        assert self._tables is not None
+        return self._tables.pin(tenant, dataset, name)
+
+    def _table(self, stored: StoredDataset) -> Table:
+        assert self._tables is not None
+        return self._tables.table(stored)
+
+    def examine_forecast(
+        self, stored: StoredDataset, model: str, data: ForecastData, training: TrainingSpec, layers: Any
+    ) -> None:
+        """Raise the errors of `submit_forecast` for columns, settings or layers that cannot be."""
+        network = self._registry.network(self._registry.get(stored.tenant, model)) if "@" in model else None
+        specification(plan_of(network, self._table(stored), data, sent_fields(training), layers), model, {}, "")
 
     def _asked(self, tenant: str, name: str, asked: dict[str, Any]) -> Job | None:
         """Return the job of that name, None if there is none. Raise FingerprintMismatch if another was asked for."""

@@ -85,6 +85,7 @@ def choose_columns(
             role="target" if is_target else "input",
             scaling="robust",
             differences=differences if is_target else tuple(each for each in (1, period) if each in differences),
+            lags=data.lags if is_target else (),
         )
         (fitted,) = fit([spec], table, trained)
         assert isinstance(fitted, NumberColumn)

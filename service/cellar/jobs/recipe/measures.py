@@ -73,6 +73,8 @@ class Measured:
     count: int
     """The number of origins of forecasts."""
     recent: Recent
+    mae: float | None
+    """The mean absolute error of the network in the units of the targets."""
 
 
 def measure(
@@ -97,7 +99,7 @@ def measure(
     quantiles = np.zeros((*residuals.shape[1:], len(levels)))
     for step_ahead, target in np.argwhere(present).tolist():
         quantiles[step_ahead, target] = _quantiles(residuals[:, step_ahead, target], levels)
-    return Measured(compared, quantiles, len(residuals), recent)
+    return Measured(compared, quantiles, len(residuals), recent, _mean(np.abs(residuals) * scale.scale))
 
 
 def _compare(

@@ -36,6 +36,8 @@ VALIDATION = 0.2
 HIDDEN = 32
 """The size of the LSTM: 16 forecasts the series of `benchmarks.forecasting` worse, and 64 on the whole no better."""
 
+CELL = "lstm"
+
 LONG_DATA = 3
 """The first steps, as many as the longest difference, are not scored in a series as many times longer."""
 
@@ -91,7 +93,10 @@ class Plan:
 
     def document(self) -> dict[str, Any]:
         """Return the plan as JSON, without the settings of the training."""
-        trunk = None if self.trunk is None else {"read": self.trunk.read, "base": self.trunk.base}
+        trunk: dict[str, Any] | None = None
+        if self.trunk is not None:
+            trunk = {"read": self.trunk.read, "base": self.trunk.base}
+            trunk |= {} if self.trunk.cell == CELL else {"cell": self.trunk.cell}
         return {
             "network": json.loads(self.network.model_dump_json()),
             "window": self.shape.window,
@@ -116,7 +121,8 @@ def read_plan(document: Mapping[str, Any], training: Mapping[str, Any]) -> Plan:
     found, trunk = document["trunk"], None
     if found is not None:
         read, base = tuple(found["read"]), tuple(found["base"])
-        trunk = Trunk(len(readings.features), read, base, forecast.horizon, document["hidden_size"])
+        size, cell = document["hidden_size"], found.get("cell", CELL)
+        trunk = Trunk(len(readings.features), read, base, forecast.horizon, size, cell)
     shape = Shape(document["window"], document["skip"], forecast.horizon, document["every"])
     rest = {name: document[name] for name in ("validation", "since", "period")}
     return Plan(network=network, training=training, shape=shape, trunk=trunk, windows=0, updates=0, **rest)
@@ -211,11 +217,11 @@ def make_plan(table: Table, data: ForecastData, sent: Mapping[str, Any], layers:
     divided = _divide(table, targets[0], data.horizon, sent)
     columns = choose_columns(table, data, divided.trained, divided.longest, divided.period)
     readings = ReadingsSpec(columns=columns.columns)
-    trunk = None if layers is not None else trunk_of(readings, columns, targets, data.horizon)
+    trunk = None if layers is not None else trunk_of(readings, columns, targets, data)
     forecast = forecast_of(readings, targets, data.horizon)
     middle = [*(layers or ()), {"type": "dense", "out_size": forecast.out_size}] if trunk is None else trunk.layers
     plan = _plan(divided, _network(readings, middle, forecast), trunk, sent)
-    network = () if trunk is None else (Choice("network", f"lstm {trunk.hidden_size}", WHY_TRUNK),)
+    network = () if trunk is None else (Choice("network", f"{trunk.cell} {trunk.hidden_size}", WHY_TRUNK),)
     return replace(plan, choices=(*columns.choices, *network, *plan.choices), warnings=columns.warnings)
 
 
@@ -237,7 +243,8 @@ def window_bytes(shape: Shape, features: int, outputs: int) -> int:
 
 
 WHY_TRUNK = (
-    "An LSTM whose output is added to the last reading, so that it learns by how much the future differs from it."
+    "A recurrent layer whose output is added to the last reading, so that it learns by how much the future differs"
+    " from it."
 )
 WHY_VALIDATION = (
     "The last part of each series is held out. There the forecasts are measured, with the state from all steps before."
@@ -289,12 +296,13 @@ def _numbers_of(readings: ReadingsSpec) -> tuple[str, ...]:
     return tuple(column.name for column in readings.columns if column.kind in ("number", "category"))
 
 
-def trunk_of(readings: ReadingsSpec, columns: ChosenColumns, targets: Sequence[str], horizon: int) -> Trunk:
+def trunk_of(readings: ReadingsSpec, columns: ChosenColumns, targets: Sequence[str], data: ForecastData) -> Trunk:
     """Return the layers of the recipe for the features of some readings."""
     features = readings.features
     hidden = {name for name in targets if name not in columns.levels}
     read = tuple(index for index, name in enumerate(features) if name not in hidden)
-    return Trunk(len(features), read, tuple(features.index(name) for name in targets), horizon, HIDDEN)
+    base, hidden_size = tuple(features.index(name) for name in targets), data.hidden_size or HIDDEN
+    return Trunk(len(features), read, base, data.horizon, hidden_size, data.cell or CELL)
 
 
 def forecast_of(readings: ReadingsSpec, targets: Sequence[str], horizon: int) -> ForecastSpec:

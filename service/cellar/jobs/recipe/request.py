@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from cellar.nn.spec.base import Frozen
+from cellar.nn.readings.columns import Lags
+from cellar.nn.spec.base import MAX_SIZE, Frozen, is_unused
 
 ColumnName = Annotated[str, Field(min_length=1, max_length=128)]
 
@@ -33,4 +34,13 @@ class ForecastData(Frozen):
     ] = Field(None, description="Columns that the network reads besides the targets. Default: all others.")
     horizon: Annotated[int, Field(ge=1, le=LONGEST_HORIZON)] = Field(
         1, description="Steps ahead: an answer has a forecast for each of the next `horizon` steps."
+    )
+    hidden_size: Annotated[int, Field(ge=1, le=MAX_SIZE)] | None = Field(
+        None, exclude_if=is_unused, description="The size of the recipe's recurrent layer. Default: 32."
+    )
+    cell: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
+        None, exclude_if=is_unused, description="The built-in cell of that layer. Default: lstm."
+    )
+    lags: Lags = Field(
+        (), exclude_if=is_unused, description="Steps back at which the network also reads the targets. Default: none."
     )

@@ -102,7 +102,8 @@ class ForecastRun:
 
     def evaluate(self, before: Weights, after: Weights) -> Evaluation:
         """Return the errors of the final weights beside those at the begin and those of the naive forecasts."""
-        compared = self.measure(after).compared
+        measured = self.measure(after)
+        compared = measured.compared
         return Evaluation(
             data="validation",
             loss=compared.model,
@@ -111,6 +112,7 @@ class ForecastRun:
             seasonal_value=compared.seasonal_value,
             mean=compared.mean,
             period=self.plan.period,
+            mae=measured.mae,
         )
 
     def published(self, trained: Weights) -> tuple[NetworkSpec, dict[str, Floats]]:

@@ -30,6 +30,14 @@ PASSES = 3
 
 LEARNING_RATE = 1e-3
 CLIP_NORM = 1.0
+OPTIMISER: dict[str, Any] = {
+    "type": "adam",
+    "learning_rate": LEARNING_RATE,
+    "clip_norm": CLIP_NORM,
+    "schedule": {"type": "cosine", "minimum": 0.0},
+}
+"""The optimiser of a run that sends none."""
+
 PATIENCE = 4
 """A run ends after this share of its epochs, 1 / PATIENCE, without an improvement."""
 
@@ -76,18 +84,12 @@ def run_of(windows: int, sent: dict[str, Any]) -> tuple[dict[str, Any], list[Cho
     batch = sent.get("batch_size") or max(1, min(BATCH, windows // 4))
     an_epoch = -(-windows // batch)
     epochs = sent.get("epochs") or max(PASSES, math.ceil(UPDATES / an_epoch))
-    optimiser = {
-        "type": "adam",
-        "learning_rate": LEARNING_RATE,
-        "clip_norm": CLIP_NORM,
-        "schedule": {"type": "cosine", "minimum": 0.0},
-    }
     patience = max(3, epochs // PATIENCE)
     chosen = [
         Choice("batch_size", batch, f"There are {windows} windows, and an update needs only some of them."),
         Choice("epochs", epochs, f"For {epochs * an_epoch} updates, {an_epoch} in each pass over the data."),
         Choice("loss", "mae", "The mean absolute error: single outliers in the data do not dominate it."),
-        Choice("optimiser", optimiser, "Adam, with a learning rate that falls by half a cosine and clipped gradients."),
+        Choice("optimiser", OPTIMISER, "Adam, with a learning rate that falls by half a cosine and clipped gradients."),
         Choice(
             "early_stopping",
             {"patience": patience, "min_delta": 0.0},

@@ -35,6 +35,7 @@ class Trunk:
     """The features to which the forecast of each target is added: its scaled reading."""
     horizon: int
     hidden_size: int
+    cell: str = "lstm"
 
     @property
     def out_size(self) -> int:
@@ -51,8 +52,8 @@ class Trunk:
             return {"type": "dense", "out_size": size, "bias": False}
 
         added = {"type": "dense", "out_size": width}
-        lstm = {"type": "recurrent", "cell": "lstm", "hidden_size": self.hidden_size}
-        learnt = [dense(len(self.read)), lstm, added]
+        recurrent = {"type": "recurrent", "cell": self.cell, "hidden_size": self.hidden_size}
+        learnt = [dense(len(self.read)), recurrent, added]
         return [dense(width), {"type": "residual", "layers": learnt}, dense(self.out_size)]
 
     def weights(self, network: Network, seed: int) -> Mapping[str, Floats]:

@@ -3,16 +3,29 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, get_args
 
-from cellar.jobs.sweeps.space import Parameters, grid, sample
-from cellar.ports import Trial
+from cellar.errors import InvalidInput, SweepNotOpen
+from cellar.jobs.sweeps.space import MOST_TRIALS, Parameters, grid, sample
+from cellar.nn.training.progress import Evaluation
+from cellar.ports import Sweep, Trial
+
+Objective = Literal["loss", "mae", "skill"]
+"""The measure that is compared: the loss, the mean absolute error in units of the targets, or the share by which the
+loss is below that of the best naive forecast. The last is maximised, the others are minimised."""
+
+OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 
 OPEN = ("waiting", "running")
+
+EXTERNAL = "external"
+"""The type of a search whose trials a client adds."""
 
 
 def first_trials(search: Mapping[str, Any], parameters: Parameters, epochs: int) -> tuple[Trial, ...]:
     """Return the trials with which a sweep begins; `epochs` are those of its job. Raise InvalidInput."""
+    if search["type"] == EXTERNAL:
+        return ()
     if search["type"] == "grid":
         found = grid(parameters)
     else:
@@ -38,14 +51,29 @@ def rung_epochs(search: Mapping[str, Any], epochs: int) -> list[int]:
     return [epochs // factor ** (rungs - 1 - rung) for rung in range(rungs)]
 
 
-def next_rung(search: Mapping[str, Any], trials: Sequence[Trial], epochs: int) -> tuple[Trial, ...]:
+def objective_of(sweep: Sweep) -> Objective:
+    """Return the objective of a sweep; those stored before there was a choice have the loss."""
+    found: Objective = sweep.spec.get("objective", "loss")
+    return found
+
+
+def value_of(evaluation: Evaluation, objective: Objective) -> float | None:
+    """Return the measure by which trials are compared; None if it is not known or not finite."""
+    if objective != "skill":
+        return evaluation.mae if objective == "mae" else evaluation.loss
+    return None if not evaluation.better_by else min(evaluation.better_by.values())
+
+
+def next_rung(
+    search: Mapping[str, Any], trials: Sequence[Trial], epochs: int, objective: Objective = "loss"
+) -> tuple[Trial, ...]:
     """Return the trials of the rung after the newest one, whose trials have all ended; none after the last one."""
-    newest = max(trial.rung for trial in trials)
+    newest = max((trial.rung for trial in trials), default=0)
     budgets = rung_epochs(search, epochs) if search["type"] == "halving" else [0]
     if newest + 1 >= len(budgets):
         return ()
     of_rung = [trial for trial in trials if trial.rung == newest]
-    survivors = ranked(of_rung)[: math.ceil(len(of_rung) / search["factor"])]
+    survivors = ranked(of_rung, objective)[: math.ceil(len(of_rung) / search["factor"])]
     again = [trial for trial in survivors if trial.value is not None]
     return tuple(
         Trial(trial.number, trial.parameters, rung=newest + 1, epochs=budgets[newest + 1])
@@ -53,20 +81,36 @@ def next_rung(search: Mapping[str, Any], trials: Sequence[Trial], epochs: int) -
     )
 
 
-def ranked(trials: Sequence[Trial]) -> list[Trial]:
-    """Return trials, the best first: those of later rungs, then those with lower losses, then those without one."""
+def ranked(trials: Sequence[Trial], objective: Objective = "loss") -> list[Trial]:
+    """Return trials, the best first: those of later rungs, then those with better values, then those without one."""
+    sign = -1 if objective == "skill" else 1
 
     def place(trial: Trial) -> tuple[int, float, int]:
         """Return the key of the order."""
-        return -trial.rung, math.inf if trial.value is None else trial.value, trial.number
+        return -trial.rung, math.inf if trial.value is None else sign * trial.value, trial.number
 
     return sorted(trials, key=place)
 
 
-def best(trials: Sequence[Trial]) -> Trial | None:
+def best(trials: Sequence[Trial], objective: Objective = "loss") -> Trial | None:
     """Return the best trial that has succeeded; None without one."""
     succeeded = [trial for trial in trials if trial.state == "succeeded" and trial.value is not None]
-    return ranked(succeeded)[0] if succeeded else None
+    return ranked(succeeded, objective)[0] if succeeded else None
+
+
+def check_open(sweep: Sweep) -> None:
+    """Raise SweepNotOpen or InvalidInput if no trial can be added."""
+    if sweep.spec["search"]["type"] != EXTERNAL:
+        raise SweepNotOpen(f"the sweep {sweep.sweep!r} chooses its trials itself: only external searches take some")
+    if sweep.state != "running" or sweep.finishing or sweep.cancelling:
+        raise SweepNotOpen(f"the sweep {sweep.sweep!r} was finished or cancelled, and takes no further trials")
+    if len(sweep.trials) >= MOST_TRIALS:
+        raise InvalidInput(
+            "the sweep has as many trials as it may have: finish it",
+            pointer="/parameters",
+            expected=f"at most {MOST_TRIALS} trials",
+            actual=f"{MOST_TRIALS + 1}",
+        )
 
 
 def changed(trials: Sequence[Trial], trial: Trial, **members: Any) -> tuple[Trial, ...]:

@@ -19,6 +19,9 @@ DIGITS = 6
 FIXED = ("data", "model", "publish")
 """Fields of the job that all trials have in common, so that their losses can be compared."""
 
+FIXED_OF_DATASETS = ("data.dataset", "data.targets", "model", "publish")
+"""The same for a job on a dataset: its inputs and its horizon can be varied."""
+
 Parameters = Mapping[str, Any]
 """Values or ranges by the name of a field: a list, or a mapping with `min`, `max`, `scale`, `count` and `integer`."""
 
@@ -26,7 +29,8 @@ Parameters = Mapping[str, Any]
 def check_names(parameters: Parameters, fixed: tuple[str, ...] = FIXED) -> None:
     """Raise InvalidInput for a field that is the same in all trials."""
     for name in parameters:
-        if path_of(name)[0] in fixed:
+        path = path_of(name)
+        if any(path[: len(other)] == other[: len(path)] for other in map(path_of, fixed)):
             raise InvalidInput(
                 "all trials of this sweep have this field in common",
                 pointer=_pointer(name),

@@ -7,10 +7,10 @@ submitted under keys that their place determines. So any process continues a swe
 import hashlib
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from cellar.errors import (
     CellarError,
@@ -21,11 +21,13 @@ from cellar.errors import (
     QuotaExceeded,
     StoreUnavailable,
     SweepActive,
+    SweepNotOpen,
     SweepUnknown,
 )
 from cellar.jobs.options import publish_of
 from cellar.jobs.submission import Jobs
-from cellar.jobs.sweeps.plan import OPEN, best, changed, first_trials, next_rung
+from cellar.jobs.sweeps.plan import EXTERNAL, OPEN, best, changed, check_open, next_rung, objective_of, value_of
+from cellar.jobs.verdict import refusal_of
 from cellar.jobs.warnings import evaluation_of
 from cellar.models.registry import Registry
 from cellar.ports import BlobStore, Clock, Job, Sweep, SweepStore, Trial
@@ -39,8 +41,14 @@ TRIES = 20
 """Most repetitions of a change that other processes overtake."""
 
 
-SubmitTrial = Callable[[Sweep, Trial], Job]
-"""Submits the job of a trial; a repetition returns the same job. Raises a CellarError."""
+class TrialJobs(Protocol):
+    """Makes the jobs of trials."""
+
+    def submit(self, sweep: Sweep, trial: Trial) -> Job:
+        """Submit the job of a trial; a repetition returns the same job. Raise a CellarError."""
+
+    def check(self, sweep: Sweep, trial: Trial) -> None:
+        """Raise InvalidInput for a trial that cannot be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,33 +63,40 @@ class Sweeps:
     """The sweeps of all tenants. Synchronous and safe to call from several threads."""
 
     def __init__(
-        self, store: SweepStore, jobs: Jobs, blobs: BlobStore, registry: Registry, submit: SubmitTrial, clock: Clock
+        self, store: SweepStore, jobs: Jobs, blobs: BlobStore, registry: Registry, trials: TrialJobs, clock: Clock
     ) -> None:
         self._store = store
         self._jobs = jobs
         self._blobs = blobs
         self._registry = registry
-        self._submit = submit
+        self._trials = trials
         self._clock = clock
         self._failures = FailureLog(logger, "sweeps can be carried on again")
 
     def create(
-        self, tenant: str, spec: dict[str, Any], pack: Callable[[str], bytes], key: str | None = None
+        self,
+        tenant: str,
+        spec: dict[str, Any],
+        trials: tuple[Trial, ...],
+        pack: Callable[[str], bytes | None],
+        key: str | None = None,
     ) -> SweepSubmission:
-        """Store a sweep, and submit its first jobs. `pack` packs the data of its jobs under the name of the sweep.
+        """Store a sweep with its first trials, and submit their jobs.
 
-        A second call with the same `key` returns the sweep of the first. Raise FingerprintMismatch if the first was
-        another request, InvalidInput for parameters that are no search, or StoreUnavailable.
+        `pack` packs the data of the jobs under the name of the sweep, or pins their dataset and returns None. A second
+        call with the same `key` returns the sweep of the first. Raise FingerprintMismatch if the first was another
+        request, what `pack` raises, or StoreUnavailable.
         """
         name = uuid.uuid4().hex if key is None else hashlib.sha256(f"{tenant}\nsweep\n{key}".encode()).hexdigest()[:32]
         packed = pack(name)
-        spec = spec | {"blob": hashlib.sha256(packed).hexdigest()}
-        trials = first_trials(spec["search"], spec["parameters"], spec["epochs"])
+        if packed is not None:
+            spec = spec | {"blob": hashlib.sha256(packed).hexdigest()}
         sweep = Sweep(tenant, name, spec, self._clock.now_s(), trials=trials)
         if key is not None:
             with suppress(SweepUnknown):
                 return self._made(sweep)
-        self._blobs.put(packed)
+        if packed is not None:
+            self._blobs.put(packed)
         if not self._store.write(sweep, [("state", {"state": "running", "trials": len(trials)})]):
             return self._made(sweep)
         with suppress(CellarError):  # the next step begins its jobs
@@ -95,6 +110,42 @@ class Sweeps:
         if found.spec != asked:
             raise FingerprintMismatch("this Idempotency-Key was used for another sweep")
         return SweepSubmission(found, replayed=True)
+
+    def add_trial(
+        self, tenant: str, sweep: str, parameters: Mapping[str, Any], key: str | None = None
+    ) -> tuple[Trial, bool]:
+        """Add a trial of a client; return it, and whether the same key has added it before.
+
+        Raise SweepUnknown, SweepNotOpen, FingerprintMismatch, InvalidInput after MOST_TRIALS, or StoreUnavailable.
+        """
+        for _ in range(TRIES):
+            found = self.get(tenant, sweep)
+            for trial in found.trials:
+                if key is not None and trial.key == key:
+                    if trial.parameters != parameters:
+                        raise FingerprintMismatch("this Idempotency-Key was used for another trial")
+                    return trial, True
+            check_open(found)
+            added = Trial(len(found.trials) + 1, dict(parameters), key=key)
+            self._trials.check(found, added)
+            if self._store.write(replace(found, trials=(*found.trials, added))):
+                with suppress(CellarError):  # the next step begins its job
+                    self.carry_on(tenant, sweep)
+                found = self.get(tenant, sweep)
+                return found.trials[added.number - 1], False
+        raise Overloaded(f"the sweep {sweep!r} changes too often now: send the trial again")
+
+    def finish(self, tenant: str, sweep: str) -> Sweep:
+        """End a sweep of a client when its trials have ended. Raise SweepUnknown or SweepNotOpen."""
+        for _ in range(TRIES):
+            found = self.get(tenant, sweep)
+            if found.spec["search"]["type"] != EXTERNAL:
+                raise SweepNotOpen(f"the sweep {sweep!r} chooses its trials itself, and ends by itself")
+            if found.state != "running" or found.finishing or self._store.write(replace(found, finishing=True)):
+                break
+        with suppress(CellarError):  # the next step does it
+            self.carry_on(tenant, sweep)
+        return self.get(tenant, sweep)
 
     def get(self, tenant: str, sweep: str) -> Sweep:
         """Return a sweep. Raise SweepUnknown or StoreUnavailable."""
@@ -131,12 +182,19 @@ class Sweeps:
         """Carry on all sweeps that have not ended. Errors are logged: the next call tries again."""
         try:
             for tenant, sweep in self._store.active():
-                self.carry_on(tenant, sweep)
+                self._try_to_carry_on(tenant, sweep)
             self._failures.worked()
         except StoreUnavailable as error:
             self._failures.failed(f"sweeps cannot be carried on now: {error}")
+
+    def _try_to_carry_on(self, tenant: str, sweep: str) -> None:
+        """Carry on a sweep, and log a fault, so that others continue. Raise StoreUnavailable."""
+        try:
+            self.carry_on(tenant, sweep)
+        except StoreUnavailable:
+            raise
         except Exception:
-            logger.exception("a sweep cannot be carried on")
+            logger.exception("the sweep %s of tenant %s cannot be carried on", sweep, tenant)
 
     def carry_on(self, tenant: str, name: str) -> None:
         """Note which trials have ended, and begin the next ones, or end the sweep. Raise SweepUnknown."""
@@ -167,7 +225,10 @@ class Sweeps:
                 continue
             if job.state not in ("queued", "running"):
                 evaluation = evaluation_of(job)
-                value = None if evaluation is None or job.state != "succeeded" else evaluation.loss
+                if evaluation is None or job.state != "succeeded":
+                    value = None
+                else:
+                    value = value_of(evaluation, objective_of(sweep))
                 ended = {"state": job.state, "value": value, "error": job.error}
                 sweep = replace(sweep, trials=changed(sweep.trials, trial, **ended))
         return sweep
@@ -175,14 +236,15 @@ class Sweeps:
     def _begun(self, sweep: Sweep) -> Sweep:
         """Submit waiting trials, those of the next rung when the last has ended, or begin the end of the sweep."""
         if not any(trial.state in OPEN for trial in sweep.trials):
-            more = next_rung(sweep.spec["search"], sweep.trials, sweep.spec["epochs"])
+            more = next_rung(sweep.spec["search"], sweep.trials, sweep.spec["epochs"], objective_of(sweep))
             if not more:
-                return self._chosen(sweep)
+                is_open = sweep.spec["search"]["type"] == EXTERNAL and not sweep.finishing
+                return sweep if is_open else self._chosen(sweep)
             sweep = replace(sweep, trials=(*sweep.trials, *more))
         free = sweep.spec["max_parallel"] - sum(trial.state == "running" for trial in sweep.trials)
         for trial in [trial for trial in sweep.trials if trial.state == "waiting"][: max(0, free)]:
             try:
-                job = self._submit(sweep, trial)
+                job = self._trials.submit(sweep, trial)
             except (QuotaExceeded, Overloaded, StoreUnavailable) as error:
                 logger.info("sweep %s waits: %s", sweep.sweep, error)
                 break
@@ -195,7 +257,7 @@ class Sweeps:
 
     def _chosen(self, sweep: Sweep) -> Sweep:
         """Return the sweep at its end, or while the best result is published."""
-        found = best(sweep.trials)
+        found = best(sweep.trials, objective_of(sweep))
         if found is None or found.job is None:
             reasons = {trial.error for trial in sweep.trials if trial.error}
             return self._ended(sweep, "failed", error=f"no trial has succeeded: {min(reasons, default='no reason')}")
@@ -206,9 +268,13 @@ class Sweeps:
         except JobUnknown:
             return self._ended(sweep, "failed", error="the job of the best trial was deleted")
         evaluation = evaluation_of(job)
-        if publish_of(job) == "if_better" and evaluation is not None and evaluation.worse:
+        if publish_of(job) == "if_better" and evaluation is not None:
+            refusal = refusal_of(job, evaluation)
             error = f"no trial has made the model better than it was: the best one is {found.number}"
-            return self._ended(sweep, "failed", error=error)
+            if refusal is not None and not evaluation.worse:
+                error = f"the result of the best trial, {found.number}, is {refusal}"
+            if refusal is not None or evaluation.worse:
+                return self._ended(sweep, "failed", error=error)
         self._jobs.publish_result(job)
         return replace(sweep, publishing=job.job)
 

@@ -48,6 +48,8 @@ class Evaluation:
     """The loss of the forecast that is the mean of the training part; None if it is not known."""
     period: int | None = None
     """The period of the seasonal value, in steps."""
+    mae: float | None = None
+    """The mean absolute error in the units of the targets, of a forecast that was learnt from a dataset."""
 
     @property
     def naive(self) -> dict[str, float]:

@@ -24,6 +24,8 @@ class Trial:
     value: float | None = None
     """The loss that `evaluation` of the job has; None if it is not known or not finite."""
     error: str | None = None
+    key: str | None = None
+    """The Idempotency-Key of a trial that a client has added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Sweep:
     state: SweepState = "running"
     trials: tuple[Trial, ...] = field(default=())
     cancelling: bool = False
+    finishing: bool = False
+    """Clients add no further trials."""
     publishing: str | None = None
     """The job whose weights are published, once the best is known."""
     result: str | None = None

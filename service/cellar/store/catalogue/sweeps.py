@@ -18,7 +18,7 @@ from cellar.store.protocol.resp import text
 KEEP_S = 30 * 24 * 3600
 """How long an ended sweep can be read, seconds; as long as a job."""
 
-CHANGING = ("trials", "cancelling", "publishing", "ended_s")
+CHANGING = ("trials", "cancelling", "finishing", "publishing", "ended_s")
 """The members in the document of a record."""
 
 

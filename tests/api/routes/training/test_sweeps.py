@@ -1,6 +1,7 @@
 """Sweeps over HTTP: every search, failing trials, the best under an alias, and what is refused."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -127,6 +128,88 @@ async def test_the_end_of_a_sweep_leaves_equal_weights_of_another(
     assert (done["state"], done["error"]) == ("succeeded", None)
 
 
+def hourly() -> str:
+    """Return 160 hourly readings as CSV: a wave of a day."""
+    rows = (
+        f"2026-01-{1 + hour // 24:02}T{hour % 24:02}:00:00Z,{20 + 5 * math.sin(hour / 3.8):.2f}" for hour in range(160)
+    )
+    return "\n".join(["at,temp", *rows]) + "\n"
+
+
+@pytest.fixture(scope="module")
+async def dataset(service: tuple[httpx.AsyncClient, Settings]) -> dict[str, Any]:
+    """Return the job of a small recipe on a dataset."""
+    client, _ = service
+    headers = {"content-type": "text/csv"}
+    assert (await client.post("/v1/datasets?name=hours", content=hourly(), headers=headers)).status_code == 201
+    data = {"dataset": "hours", "targets": ["temp"], "hidden_size": 2}
+    return {"model": "temp", "data": data, "epochs": 2, "window": 8, "publish": "always"}
+
+
+async def test_a_sweep_on_a_dataset_publishes_a_model_that_takes_raw_readings(
+    service: tuple[httpx.AsyncClient, Settings], dataset: dict[str, Any]
+) -> None:
+    client, _ = service
+    parameters = {"data.horizon": [1, 400], "data.lags": [[], [24]], "optimiser.learning_rate": [0.01]}
+    body = {"job": dataset, "parameters": parameters, "objective": "skill", "publish": {"alias": "best"}}
+    made = (await client.post("/v1/sweeps", json=body)).json()
+    assert made["counts"] == {"running": 2, "failed": 2}
+    failed = [trial for trial in made["trials"] if trial["state"] == "failed"]
+    assert all("horizon of 400 needs more" in trial["error"] for trial in failed)
+    refused = (await client.delete("/v1/datasets/hours")).json()
+    assert refused["type"] == "urn:cellar:problem:dataset_in_use"
+
+    done = await work(client, made["sweep"])
+    assert (done["state"], done["result"], done["error"]) == ("succeeded", "temp@1", None)
+    jobs = [(await client.get(f"/v1/jobs/{trial['job']}")).json() for trial in done["trials"] if trial["job"]]
+    assert {job["training"]["optimiser"]["schedule"]["type"] for job in jobs} == {"cosine"}, "that of the recipe"
+    skills = [min(job["evaluation"]["better_by"].values()) for job in jobs]
+    assert [trial["value"] for trial in done["trials"][:2]] == skills == sorted(skills, reverse=True)
+    assert all(job["evaluation"]["mae"] > job["evaluation"]["loss"] for job in jobs), "in units of the readings"
+    session = (await client.post("/v1/sessions", json={"session": "room", "model": "temp@best"})).json()
+    assert session["model"] == "temp@1"
+    step = await client.post("/v1/sessions/room/step", json={"input": {"temp": 20.1}})
+    assert 0 < step.json()["output"][0] < 40, step.text
+
+
+async def test_trials_of_a_client_are_run_and_the_best_is_published_when_it_finishes(
+    service: tuple[httpx.AsyncClient, Settings],
+) -> None:
+    client, _ = service
+    body = {"job": JOB | {"model": "model@1"}, "search": {"type": "external"}, "publish": {"alias": "told"}}
+    path = (await client.post("/v1/sweeps", json=body)).headers["location"]
+    for rate in (0.001, 0.05):
+        body, headers = {"parameters": {"optimiser.learning_rate": rate}}, {"idempotency-key": f"{rate}"}
+        asked = await client.post(f"{path}/trials", json=body, headers=headers)
+        assert (asked.status_code, asked.json()["state"]) == (202, "running"), asked.text
+        again = await client.post(f"{path}/trials", json=body, headers=headers)
+        assert again.json().get("trial") == asked.json()["trial"], again.text
+        await asyncio.to_thread(run_job, "default", asked.json()["job"])
+    for change, status in (({"batch_size": 0}, 422), ({"model": "x"}, 422), ({"optimiser.none": 1}, 422)):
+        assert (await client.post(f"{path}/trials", json={"parameters": change})).status_code == status
+    assert (await client.get(path)).json()["state"] == "running", "the client may add more"
+    assert (await client.post(f"{path}/finish")).status_code == 200
+    done = await work(client, path.rpartition("/")[2])
+    assert (done["state"], done["best"]["trial"]) == ("succeeded", 2)
+    told = (await client.get("/v1/models/model@told")).json()
+    assert told["model"] == done["result"]
+    assert (await client.get(f"{path}/trials/2")).json() == done["best"]
+    assert (await client.get(f"{path}/trials/3")).status_code == 404
+    late = await client.post(f"{path}/trials", json={"parameters": {"seed": 1}})
+    assert late.json()["type"] == "urn:cellar:problem:sweep_not_open"
+
+
+async def test_values_that_a_job_cannot_have_fail_alone(service: tuple[httpx.AsyncClient, Settings]) -> None:
+    client, _ = service
+    body = {"job": JOB, "parameters": {"batch_size": [0, 1], "window": [1000]}}
+    refused = await client.post("/v1/sweeps", json=body)
+    assert (refused.status_code, refused.json()["pointer"]) == (422, "/parameters"), "all of them"
+    made = (await client.post("/v1/sweeps", json={"job": JOB, "parameters": {"batch_size": [0, 1]}})).json()
+    assert made["counts"] == {"failed": 1, "running": 1}
+    cancelled = await client.post(f"/v1/sweeps/{made['sweep']}/cancel")
+    assert (await work(client, cancelled.json()["sweep"]))["counts"] == {"failed": 1, "cancelled": 1}
+
+
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
@@ -141,6 +224,9 @@ async def test_the_end_of_a_sweep_leaves_equal_weights_of_another(
         ({"parameters": {"/model": ["model@1"]}}, "/parameters/~1model"),
         ({"parameters": {"epochs": [1, 2]}, "search": {"type": "halving"}}, "/parameters/epochs"),
         ({"search": {"type": "bayes"}}, "/search"),
+        ({"search": {"type": "random", "trials": 10_000}}, "/search/trials"),
+        ({"search": {"type": "external"}}, "/parameters"),
+        ({"objective": "mae"}, "/objective"),
         ({"job": JOB | {"model": "none"}}, None),
         ({"job": JOB | {"epochs": 0}}, "/job/epochs"),
         ({"job": JOB | {"data": DATA | {"inputs": [[1], [2, 3]]}}}, "/job/data/inputs"),

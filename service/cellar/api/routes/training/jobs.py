@@ -84,10 +84,8 @@ async def submit_job(
         asked: dict[str, Any] = {"publish": body.publish, "options": body.options(), "key": key}
         asked["resume_from"] = body.resume_from
         if named is not None:
-            layers = None if body.layers is None else [each.model_dump(mode="json") for each in body.layers]
-            made = services.jobs.submit_forecast(
-                caller.tenant, body.model, named, body.training(), layers=layers, **asked
-            )
+            asked["layers"] = body.layers_sent()
+            made = services.jobs.submit_forecast(caller.tenant, body.model, named, body.training(), **asked)
         else:
             assert data is not None
             made = services.jobs.submit(caller.tenant, body.model, data, body.training(), **asked)

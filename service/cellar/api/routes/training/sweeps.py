@@ -1,5 +1,6 @@
 """Routes that make, read, follow, cancel and delete sweeps."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
@@ -22,7 +23,7 @@ from cellar.api.http.parameters import (
 from cellar.api.routes.json_route import JsonRoute
 from cellar.api.routes.training.events import LastEventId, Ticket, event_answer, events_of
 from cellar.api.routes.training.jobs import JobCursor
-from cellar.api.routes.training.trials import check_trials
+from cellar.api.routes.training.trials import TrialCheck
 from cellar.api.schemas.names import MODEL_PATTERN
 from cellar.api.schemas.training.events import SWEEP_EVENT
 from cellar.api.schemas.training.sweeps import (
@@ -31,9 +32,13 @@ from cellar.api.schemas.training.sweeps import (
     SweepAnswer,
     SweepRequest,
     SweepsAnswer,
+    TrialAnswer,
+    TrialRequest,
 )
+from cellar.datasets.datasets import OF_SWEEP
 from cellar.errors import (
     CellarError,
+    DatasetUnknown,
     FingerprintMismatch,
     IdUnknown,
     InvalidInput,
@@ -42,13 +47,17 @@ from cellar.errors import (
     ModelUnknown,
     Overloaded,
     SweepActive,
+    SweepNotOpen,
     SweepUnknown,
 )
 from cellar.jobs.dataset import pack_dataset
-from cellar.jobs.sweeps.plan import first_trials, ranked
-from cellar.jobs.sweeps.space import FIXED, check_names
+from cellar.jobs.forecast_submission import existing
+from cellar.jobs.recipe.request import ForecastData
+from cellar.jobs.sweeps.plan import EXTERNAL, first_trials, objective_of, ranked
+from cellar.jobs.sweeps.space import FIXED, FIXED_OF_DATASETS, MOST_TRIALS, check_names
 from cellar.nn.training.data.dataset import Dataset
 from cellar.ports import JobPlace
+from cellar.ports.catalogue.datasets import StoredDataset
 
 SweepName = Annotated[str, Path(pattern=MODEL_PATTERN, description="The sweep.")]
 
@@ -63,7 +72,17 @@ router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], route_class=JsonRoute)
     status_code=202,
     response_description="Begun",
     responses={
-        **answers(*STORE, *PARAMETER, *BODY, *ARRAYS, IdUnknown, ModelUnknown, FingerprintMismatch, JobTooLarge),
+        **answers(
+            *STORE,
+            *PARAMETER,
+            *BODY,
+            *ARRAYS,
+            IdUnknown,
+            ModelUnknown,
+            DatasetUnknown,
+            FingerprintMismatch,
+            JobTooLarge,
+        ),
         202: {"headers": REPLAY_HEADERS | LOCATION_HEADERS},
     },
 )
@@ -74,26 +93,36 @@ async def create_sweep(
 
     A request with the same Idempotency-Key returns the sweep that was made first.
     """
-    if not body.has_arrays:
-        raise InvalidInput(
-            "a sweep needs the arrays of its job in the request",
-            pointer="/job/data",
-            expected="an object with inputs and targets",
-            actual="the name of a dataset",
-        )
-    data = await run_in_reader_thread(_dataset, body)
+    given = await run_in_reader_thread(_data, body)
 
     def create() -> tuple[SweepAnswer, bool]:
         """Check the trials and store the sweep, on a thread."""
-        template, search = body.template(), body.search.model_dump(mode="json")
-        template["model"] = services.registry.get(caller.tenant, body.job.model).ref
+        tenant, template, search = caller.tenant, body.template(), body.search.model_dump(mode="json")
         parameters = body.model_dump(mode="json", include={"parameters"})["parameters"]
-        check_names(parameters, (*FIXED, "epochs") if search["type"] == "halving" else FIXED)
+        if given is None:
+            named = body.job.data
+            assert isinstance(named, ForecastData)
+            version = existing(services.registry, tenant, body.job.model)
+            template["model"] = body.job.model if version is None else version.ref
+            data: Dataset | StoredDataset = services.datasets.get(tenant, named.dataset)
+        else:
+            template["model"], data = services.registry.get(tenant, body.job.model).ref, given
+        _check(body, template)
         trials = first_trials(search, parameters, body.job.epochs)
-        check_trials(services.jobs, caller.tenant, template, trials, data)
+        trials = TrialCheck(services.jobs, tenant, template, data).of_all(trials)
         others = body.model_dump(mode="json", include={"publish", "max_parallel"})
+        others |= {} if body.objective == "loss" else {"objective": body.objective}
         spec = {"job": template, "search": search, "parameters": parameters, "epochs": body.job.epochs, **others}
-        made = services.sweeps.create(caller.tenant, spec, lambda name: pack_dataset(name, data), key)
+
+        def keep(name: str) -> bytes | None:
+            """Pack the data of a sweep, or pin its dataset."""
+            if given is not None:
+                return pack_dataset(name, given)
+            assert isinstance(data, StoredDataset)
+            services.jobs.pin(tenant, data.dataset, OF_SWEEP + name)
+            return None
+
+        made = services.sweeps.create(tenant, spec, trials, keep, key)
         return SweepAnswer.of(made.sweep), made.replayed
 
     answer, replayed = await run_sync(create)
@@ -102,7 +131,42 @@ async def create_sweep(
     return answer
 
 
-def _dataset(body: SweepRequest) -> Dataset:
+def _check(body: SweepRequest, template: dict[str, Any]) -> None:
+    """Raise InvalidInput for parameters and settings that do not fit the search or the data."""
+    if (body.search.type == EXTERNAL) == bool(body.parameters):
+        raise InvalidInput(
+            "an external search sends its values with each trial; any other needs at least one parameter",
+            pointer="/parameters",
+            expected="an empty object" if body.parameters else "at least one field",
+            actual=f"{len(body.parameters)} fields",
+        )
+    if body.search.type == "halving" and "epochs" not in template and not body.has_arrays:
+        raise InvalidInput(
+            "a halving divides the epochs of the job: a job on a dataset needs them in the request",
+            pointer="/job/epochs",
+            expected="a number",
+            actual="nothing",
+        )
+    if body.objective == "mae" and body.has_arrays:
+        raise InvalidInput(
+            "the units of arrays are not known: the loss can be mae",
+            pointer="/objective",
+            expected="loss or skill",
+            actual="mae",
+        )
+    check_names(body.parameters, fixed_of(template, body.search.type))
+
+
+def fixed_of(template: Mapping[str, Any], search: str) -> tuple[str, ...]:
+    """Return the fields that all trials have in common."""
+    fixed = FIXED_OF_DATASETS if "data" in template else FIXED
+    return (*fixed, "epochs") if search == "halving" else fixed
+
+
+def _data(body: SweepRequest) -> Dataset | None:
+    """Return the arrays of the job, None for a dataset."""
+    if not body.has_arrays:
+        return None
     try:
         return body.job.arrays.dataset()
     except CellarError as error:
@@ -133,7 +197,8 @@ async def read_sweep_curves(
     def read() -> CurvesAnswer:
         """Read the histories of the jobs on a thread."""
         found: list[CurveAnswer] = []
-        for trial in ranked(services.sweeps.get(caller.tenant, sweep).trials):
+        stored = services.sweeps.get(caller.tenant, sweep)
+        for trial in ranked(stored.trials, objective_of(stored)):
             if trial.job is None or len(found) == limit:
                 continue
             try:
@@ -163,6 +228,62 @@ async def follow_sweep(
 ) -> Response:
     """Follow a sweep: its trials as they begin and end, and its end; as the events of a job."""
     return await event_answer(services.sweep_following, JobPlace(caller.tenant, sweep, last_event_id or ""))
+
+
+@router.post(
+    "/{sweep}/trials",
+    status_code=202,
+    response_description="Added",
+    responses={
+        **answers(*STORE, *PARAMETER, *BODY, SweepUnknown, SweepNotOpen, FingerprintMismatch, ModelUnknown),
+        202: {"headers": REPLAY_HEADERS | LOCATION_HEADERS},
+    },
+)
+async def add_trial(
+    sweep: SweepName,
+    body: TrialRequest,
+    caller: CallerOf,
+    services: Parts,
+    response: Response,
+    key: IdempotencyKey = None,
+) -> TrialAnswer:
+    """Add a trial to a sweep with an external search. Its value is that of the trial once its job has ended.
+
+    A request with the same Idempotency-Key returns the trial that was added first.
+    """
+
+    def add() -> tuple[TrialAnswer, bool]:
+        """Check the trial and add it, on a thread."""
+        tenant, found = caller.tenant, services.sweeps.get(caller.tenant, sweep)
+        check_names(body.parameters, fixed_of(found.spec["job"], EXTERNAL))
+        trial, replayed = services.sweeps.add_trial(tenant, sweep, body.parameters, key)
+        return TrialAnswer.of(trial), replayed
+
+    answer, replayed = await run_sync(add)
+    set_replayed(response, replayed=replayed)
+    response.headers["Location"] = f"/v1/sweeps/{sweep}/trials/{answer.trial}"
+    return answer
+
+
+@router.get("/{sweep}/trials/{trial}", responses=answers(*STORE, *PARAMETER, SweepUnknown))
+async def read_trial(
+    sweep: SweepName,
+    trial: Annotated[int, Path(ge=1, le=MOST_TRIALS, description="The number of the trial.")],
+    caller: CallerOf,
+    services: Parts,
+) -> TrialAnswer:
+    """Return a trial: of a halving that of the latest rung."""
+    found = await run_sync(services.sweeps.get, caller.tenant, sweep)
+    rungs = [each for each in found.trials if each.number == trial]
+    if not rungs:
+        raise SweepUnknown(f"the sweep {sweep!r} has no trial {trial}")
+    return TrialAnswer.of(rungs[-1])
+
+
+@router.post("/{sweep}/finish", responses=answers(*STORE, *PARAMETER, SweepUnknown, SweepNotOpen))
+async def finish_sweep(sweep: SweepName, caller: CallerOf, services: Parts) -> SweepAnswer:
+    """End a sweep with an external search: when its trials have ended, the best result is published."""
+    return SweepAnswer.of(await run_sync(services.sweeps.finish, caller.tenant, sweep))
 
 
 @router.post("/{sweep}/cancel", responses=answers(*STORE, *PARAMETER, SweepUnknown))

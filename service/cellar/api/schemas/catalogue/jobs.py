@@ -149,6 +149,10 @@ class JobRequest(TrainingSpec):
         """Return how the job is run."""
         return JobOptions(self.priority, self.max_seconds, self.max_memory_bytes)
 
+    def layers_sent(self) -> list[Any] | None:
+        """Return the layers of the request as JSON."""
+        return None if self.layers is None else [each.model_dump(mode="json") for each in self.layers]
+
     @property
     def arrays(self) -> DataRequest:
         """The data, if they are arrays."""
@@ -181,6 +185,7 @@ class EvaluationAnswer(Answer):
         description="Loss of the forecast that is the mean of the training part. null without a dataset."
     )
     period: int | None = Field(description="The period of the seasonal value, steps.")
+    mae: float | None = Field(description="Mean absolute error in the units of the targets. null without a dataset.")
     better_by: dict[str, float] | None = Field(
         description="By which share `loss` is below that of each naive forecast: 0.2 is 20% less. Negative: above it."
     )

@@ -1,6 +1,6 @@
 """Requests for sweeps, and answers about their trials."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -9,13 +9,17 @@ from pydantic import Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from cellar.api.schemas.catalogue.jobs import DataRequest, JobRequest
 from cellar.api.schemas.names import ALIAS_PATTERN, Answer, time_of
-from cellar.jobs.sweeps.plan import ranked
-from cellar.jobs.sweeps.space import MOST_TRIALS, applied
+from cellar.jobs.recipe.settings import OPTIMISER
+from cellar.jobs.sweeps.plan import Objective, objective_of, ranked
+from cellar.jobs.sweeps.space import MOST_TRIALS, applied, path_of
 from cellar.nn.spec.base import Frozen
 from cellar.ports import Sweep, SweepState, Trial, TrialState
 
 STAND_IN: dict[str, Any] = {"layout": "T", "inputs": [0.0], "targets": [0.0]}
 """Data with which the fields of a trial are checked; its arrays are stored elsewhere."""
+
+
+MOST_PARAMETERS = 32
 
 
 class RangeRequest(Frozen):
@@ -78,7 +82,13 @@ class HalvingSearch(Frozen):
     )
 
 
-Search = Annotated[GridSearch | RandomSearch | HalvingSearch, Discriminator("type")]
+class ExternalSearch(Frozen):
+    """Trials that a client adds, one after the other, such as those of an Optuna study."""
+
+    type: Literal["external"]
+
+
+Search = Annotated[GridSearch | RandomSearch | HalvingSearch | ExternalSearch, Discriminator("type")]
 
 
 class SweepPublish(Frozen):
@@ -92,10 +102,10 @@ class SweepRequest(Frozen):
 
     job: JobRequest = Field(description="The job, as for `POST /v1/jobs`. Each trial is this job with other values.")
     parameters: dict[str, Values] = Field(
-        min_length=1,
-        max_length=32,
+        default_factory=dict,
+        max_length=MOST_PARAMETERS,
         description="The values of fields of the job that are tried, by dotted name (`optimiser.learning_rate`) or JSON"
-        " pointer (`/optimiser/learning_rate`): a list, or a range.",
+        " pointer (`/optimiser/learning_rate`): a list, or a range. At least one, and none with an external search.",
         examples=[{"optimiser.learning_rate": {"min": 0.0001, "max": 0.1, "scale": "log"}, "batch_size": [16, 32]}],
     )
     search: Search = Field(GridSearch(), description="How values are chosen.")
@@ -105,16 +115,16 @@ class SweepRequest(Frozen):
         " null: it is not published.",
     )
     max_parallel: int = Field(8, ge=1, le=256, description="Most trials that are queued or running at a time.")
+    objective: Objective = Field(
+        "loss",
+        description="The compared measure of the evaluation of each job: `loss` or `mae`, of which the lowest is the"
+        " best, or `skill`, the share by which the loss is below that of the best naive forecast. `mae` needs a"
+        " dataset.",
+    )
 
     def template(self) -> dict[str, Any]:
-        """Return the members of the job that were sent, without arrays, and the types of those that are varied."""
-        found = self.job.model_dump(mode="json", exclude_unset=True, exclude={"data"} if self.has_arrays else None)
-        for name in self.parameters:
-            top = name.removeprefix("/").replace("/", ".").partition(".")[0]
-            kind = getattr(getattr(self.job, top, None), "type", None)
-            if top not in found and kind is not None:
-                found[top] = {"type": kind}
-        return found
+        """Return the members of the job that were sent, without arrays."""
+        return self.job.model_dump(mode="json", exclude_unset=True, exclude={"data"} if self.has_arrays else None)
 
     @property
     def has_arrays(self) -> bool:
@@ -124,8 +134,33 @@ class SweepRequest(Frozen):
 
 def trial_request(template: Mapping[str, Any], trial: Trial) -> JobRequest:
     """Return the job of a trial. Raise InvalidInput or pydantic's ValidationError for values that it cannot have."""
-    given = applied(template, trial.parameters) | ({} if trial.epochs is None else {"epochs": trial.epochs})
-    return JobRequest.model_validate({"data": STAND_IN, **given})
+    given = {"data": STAND_IN, **applied(_with_defaults(template, trial.parameters), trial.parameters)}
+    return JobRequest.model_validate(given | ({} if trial.epochs is None else {"epochs": trial.epochs}))
+
+
+def _with_defaults(template: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return the members of a job with the defaults of those whose members are varied."""
+    defaults = RECIPE if "data" in template else ARRAYS
+    tops = {path[0] for path in map(path_of, names) if len(path) > 1}
+    return {top: defaults[top] for top in sorted(tops) if top in defaults} | dict(template)
+
+
+ARRAYS: dict[str, Any] = {"loss": {"type": "mse"}, "optimiser": {"type": "adam"}}
+"""The defaults of a job on arrays."""
+
+RECIPE: dict[str, Any] = {"loss": {"type": "mae"}, "optimiser": OPTIMISER}
+"""The defaults of a job on a dataset."""
+
+
+class TrialRequest(Frozen):
+    """A trial of an external search."""
+
+    parameters: dict[str, Value] = Field(
+        min_length=1,
+        max_length=MOST_PARAMETERS,
+        description="The values of fields of the job, by dotted name or JSON pointer.",
+        examples=[{"optimiser.learning_rate": 0.01}],
+    )
 
 
 class TrialAnswer(Answer):
@@ -137,13 +172,15 @@ class TrialAnswer(Answer):
     parameters: dict[str, Any]
     job: str | None = Field(description="Its job; null as long as it waits.")
     state: TrialState
-    value: float | None = Field(description="Loss of the result, as in `evaluation` of the job; null without one.")
+    value: float | None = Field(
+        description="Loss of the result, or what else is the objective, from `evaluation` of the job; null without one."
+    )
     error: str | None
 
     @classmethod
     def of(cls, trial: Trial) -> Self:
         """Return the answer for a trial."""
-        found = asdict(trial)
+        found = {name: value for name, value in asdict(trial).items() if name != "key"}
         return cls(trial=found.pop("number"), **found)
 
 
@@ -157,6 +194,7 @@ class SweepAnswer(Answer):
     parameters: dict[str, Values]
     publish: SweepPublish | None
     max_parallel: int
+    objective: Objective
     counts: dict[TrialState, int] = Field(description="Number of trials in each state.")
     trials: list[TrialAnswer] = Field(description="The best first: later rungs, then lower losses. Empty in lists.")
     best: TrialAnswer | None = Field(description="The best trial that has succeeded so far.")
@@ -168,7 +206,8 @@ class SweepAnswer(Answer):
     @classmethod
     def of(cls, sweep: Sweep, *, with_trials: bool = True) -> Self:
         """Return the answer for a stored sweep."""
-        order = [TrialAnswer.of(trial) for trial in ranked(sweep.trials)]
+        objective = objective_of(sweep)
+        order = [TrialAnswer.of(trial) for trial in ranked(sweep.trials, objective)]
         states: dict[TrialState, int] = {}
         for trial in sweep.trials:
             states[trial.state] = states.get(trial.state, 0) + 1
@@ -178,6 +217,7 @@ class SweepAnswer(Answer):
             state=sweep.state,
             model=sweep.spec["job"]["model"],
             **{name: sweep.spec[name] for name in ("search", "parameters", "publish", "max_parallel")},
+            objective=objective,
             counts=states,
             trials=order if with_trials else [],
             best=succeeded[0] if succeeded else None,

@@ -8,6 +8,7 @@ import typer
 
 from cellar.cli.console import Mistake, confirm, say, show_json, show_members, show_table
 from cellar.cli.options import ApiKey, Json, Url, Yes
+from cellar.cli.plots import text_plot
 from cellar.cli.remote.connection import Service, pages, path_of
 from cellar.cli.remote.training.job_events import events
 from cellar.cli.remote.training.train import File, fields_of, job_body
@@ -19,15 +20,20 @@ Name = Annotated[str, typer.Argument(metavar="SWEEP", help="The name of the swee
 
 @app.command()
 def start(
-    model: Annotated[str, typer.Argument(help="The model or version that each trial trains.")],
-    inputs: Annotated[Path, File],
-    targets: Annotated[Path, File],
+    model: Annotated[
+        str, typer.Argument(help="The model or version that each trial trains; a new name with --dataset.")
+    ],
     parameters: Annotated[
         list[str],
         typer.Option(
             "--try", metavar="FIELD=VALUES", help="As batch_size=16,32 or optimiser.learning_rate=1e-4..0.1:log."
         ),
     ],
+    inputs: Annotated[Path | None, File] = None,
+    targets: Annotated[Path | None, File] = None,
+    dataset: Annotated[str | None, typer.Option(help="A dataset, in place of files.")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="A column of the dataset to forecast.")] = None,
+    horizon: Annotated[int | None, typer.Option(min=1, help="Steps ahead that are forecast.")] = None,
     layout: Annotated[str | None, typer.Option(help="Axes of both, as BTF; default: T, TF or TBF.")] = None,
     validation: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="Fraction of the data to hold out.")
@@ -37,6 +43,7 @@ def start(
     ] = None,
     search: Annotated[str, typer.Option(help="grid, random or halving.")] = "grid",
     trials: Annotated[int | None, typer.Option(min=1, help="Trials of a random search or a halving.")] = None,
+    objective: Annotated[str, typer.Option(help="The compared measure: loss, mae or skill.")] = "loss",
     alias: Annotated[str | None, typer.Option(help="An alias that is moved to the best version.")] = None,
     url: Url = None,
     api_key: ApiKey = None,
@@ -44,22 +51,16 @@ def start(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Show the trials until the sweep has ended.")] = True,
     as_json: Json = False,
 ) -> int:
-    """Begin a sweep with data from files. The exit code is 1 if it has not succeeded.
+    """Begin a sweep with a dataset or data from files. The exit code is 1 if it has not succeeded.
 
     The values of a field are a list, or a range MIN..MAX with :log, :int or the number of values in a grid behind it.
     """
-    body: dict[str, Any] = {
-        "job": job_body(model, inputs, targets, layout, fields_of(settings, validation)),
-        "parameters": dict(map(_parameter, parameters)),
-        "search": {"type": search} | ({} if trials is None else {"trials": trials}),
-        "publish": {"alias": alias},
-    }
+    columns, fields = _columns(dataset, target, horizon), fields_of(settings, validation)
+    job = _job(model, columns, inputs, targets, layout, fields)
+    body: dict[str, Any] = {"job": job, "parameters": dict(map(_parameter, parameters)), "publish": {"alias": alias}}
+    body |= {"search": {"type": search} | ({} if trials is None else {"trials": trials}), "objective": objective}
     with Service(url, api_key) as service:
-        sweep = service.send("POST", "/v1/sweeps", json=body)
-        if wait:
-            return _follow(service, sweep["sweep"], as_json=as_json)
-    show_json(sweep) if as_json else say(sweep["sweep"])
-    return 0
+        return _begin(service, body, wait=wait, as_json=as_json)
 
 
 @app.command(name="list")
@@ -81,9 +82,9 @@ def list_sweeps(
 
 @app.command()
 def show(sweep: Name, url: Url = None, api_key: ApiKey = None, *, as_json: Json = False) -> None:
-    """Show a sweep with its trials, the best first."""
+    """Show a sweep with its trials, the best first, and a plot of the losses of the best."""
     with Service(url, api_key) as service:
-        _show(service.get(path_of("sweeps", sweep)), as_json=as_json)
+        _show(service, service.get(path_of("sweeps", sweep)), as_json=as_json)
 
 
 @app.command()
@@ -97,7 +98,7 @@ def follow(sweep: Name, url: Url = None, api_key: ApiKey = None, *, as_json: Jso
 def cancel(sweep: Name, url: Url = None, api_key: ApiKey = None, *, as_json: Json = False) -> None:
     """Cancel a sweep with its jobs."""
     with Service(url, api_key) as service:
-        _show(service.send("POST", path_of("sweeps", sweep, "cancel")), as_json=as_json)
+        _show(service, service.send("POST", path_of("sweeps", sweep, "cancel")), as_json=as_json)
 
 
 @app.command()
@@ -107,6 +108,37 @@ def delete(sweep: Name, url: Url = None, api_key: ApiKey = None, *, yes: Yes = F
         confirm(f"Delete the sweep {sweep} and its jobs?", yes=yes)
         service.send("DELETE", path_of("sweeps", sweep))
     show_json({"sweep": sweep, "deleted": True}) if as_json else say(f"{sweep} is deleted")
+
+
+def _begin(service: Service, body: dict[str, Any], *, wait: bool, as_json: bool) -> int:
+    """Begin a sweep, and show its trials if it is waited for."""
+    sweep = service.send("POST", "/v1/sweeps", json=body)
+    if wait:
+        return _follow(service, sweep["sweep"], as_json=as_json)
+    show_json(sweep) if as_json else say(sweep["sweep"])
+    return 0
+
+
+def _columns(dataset: str | None, target: list[str] | None, horizon: int | None) -> dict[str, Any]:
+    """Return the data of a job on a dataset, as far as options have it."""
+    found = {"dataset": dataset, "targets": target, "horizon": horizon}
+    return {name: value for name, value in found.items() if value}
+
+
+def _job(
+    model: str,
+    columns: dict[str, Any],
+    inputs: Path | None,
+    targets: Path | None,
+    layout: str | None,
+    fields: dict[str, Any],
+) -> dict[str, Any]:
+    """Return the job of a sweep, on a dataset or on files. Raise Mistake for a mixture."""
+    if "dataset" in columns and inputs is None and targets is None and layout is None:
+        return {"model": model, "data": columns, **fields}
+    if columns or inputs is None or targets is None:
+        raise Mistake("expected --dataset, with --target and --horizon, or --inputs and --targets")
+    return job_body(model, inputs, targets, layout, fields)
 
 
 def _parameter(text: str) -> tuple[str, Any]:
@@ -147,14 +179,14 @@ def _follow(service: Service, sweep: str, *, as_json: bool) -> int:
     for kind, data in events(service, f"{path}/events"):
         if not as_json and kind == "trial" and data["state"] not in ("waiting", "running"):
             values = ", ".join(f"{name}={value}" for name, value in data["parameters"].items())
-            loss = "" if data["value"] is None else f", loss {data['value']:.6g}"
-            say(f"trial {data['number']} {data['state']}{loss}: {values}")
+            value = "" if data["value"] is None else f", {data['value']:.6g}"
+            say(f"trial {data['number']} {data['state']}{value}: {values}")
     found = service.get(path)
-    _show(found, as_json=as_json)
+    _show(service, found, as_json=as_json)
     return 0 if found["state"] == "succeeded" else 1
 
 
-def _show(sweep: dict[str, Any], *, as_json: bool) -> None:
+def _show(service: Service, sweep: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         return show_json(sweep)
     show_members({name: value for name, value in sweep.items() if name not in ("trials", "parameters", "best")})
@@ -168,4 +200,10 @@ def _show(sweep: dict[str, Any], *, as_json: bool) -> None:
         )
         for each in sweep["trials"]
     ]
-    return show_table(("TRIAL", "EPOCHS", "STATE", "LOSS", "PARAMETERS"), rows)
+    show_table(("TRIAL", "EPOCHS", "STATE", sweep["objective"].upper(), "PARAMETERS"), rows)
+    for curve in service.get(path_of("sweeps", sweep["sweep"], "curves") + "?limit=1")["curves"]:
+        losses = [value for value in curve["validation_loss"] if value is not None] or curve["loss"]
+        if len(losses) > 1:
+            say(f"\nloss of trial {curve['trial']} by epoch")
+            say("\n".join(text_plot(losses)))
+    return None
