@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from benchmarks.frames import pack_steps
 from cellar.api.bulk import requests
-from cellar.api.bulk.requests import MOST_FAULTS, BulkStep, FrameReader, LineReader
+from cellar.api.bulk.requests import MOST_FAULTS, FrameReader, LineReader
+from cellar.api.bulk.steps import BulkStep
 from cellar.api.limits.round_robin import RoundRobin
 from cellar.errors import TooManyFaults
 from cellar.ports import ANYBODY
@@ -64,6 +65,32 @@ def by_models(lines: Iterable[bytes]) -> list[Any]:
 @given(st.lists(documents, min_size=1, max_size=4))
 async def test_lines_ask_for_what_the_models_say(given: list[dict[str, Any]]) -> None:
     lines = [json.dumps(document).encode() for document in given]
+    found = await read(LineReader(ANYBODY, MOST_BYTES), b"".join([line + b"\n" for line in lines]))
+    assert [*map(told, found)] == by_models(lines)
+
+
+PLAIN = b'{"session":"s","input":[1]}'
+
+TOGETHER = [
+    [b'{"session":"s","input":[16777217,1e-46]}', b'{"input":[-0.0,1],"session":"t","step":3,"reset":true}'],
+    [PLAIN, b'{"session":"s","input":[1,2]}'],
+    [PLAIN, b'{"session":"s","input":[1e39]}'],
+    [PLAIN, b'{"session":"s","input":[[1]]}'],
+    [PLAIN, b'{"session":"a:b","input":[1]}'],
+    [PLAIN, b'{"session":"s","input":[1],"session":"t"}'],
+    [PLAIN, b'{"session":"s}","input":[1]}', b'{"session":"{s","input":[1]}'],
+    [PLAIN + b"," + PLAIN, b'{"session":"s"', b'"input":[1]}'],
+    [PLAIN + b"," + PLAIN, b'{"session":"s","input":[{}', b"{}]}"],
+    [b'{"session":"s', b't","input":[1]}', PLAIN],
+    [PLAIN, b"\xef\xbb\xbf" + PLAIN, b'{"session":"\xff","input":[1]}', PLAIN + b" \r"],
+    [b"[", PLAIN, b"]"],
+    [PLAIN, b'{"session":"s","input":[%s]}' % b",".join([b"0.125"] * 20_000)],
+]
+"""Lines that are read together, or must not be."""
+
+
+@pytest.mark.parametrize("lines", TOGETHER)
+async def test_lines_that_are_read_together_ask_for_what_each_does(lines: list[bytes]) -> None:
     found = await read(LineReader(ANYBODY, MOST_BYTES), b"".join([line + b"\n" for line in lines]))
     assert [*map(told, found)] == by_models(lines)
 

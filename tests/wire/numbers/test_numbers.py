@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cellar.errors import CellarError, InvalidInput, NotFinite, ShapeMismatch
-from cellar.wire.numbers.numbers import parse_array, plain_row
+from cellar.wire.numbers.numbers import parse_array
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 ROUNDS_TO_INFINITY = float(2**128 - 2**103)
@@ -46,21 +46,6 @@ def test_numbers_become_what_a_cast_makes_of_them(data: st.DataObject, shape: li
         assert parsed.dtype == np.float32
         assert parsed.flags.c_contiguous
         assert parsed.tobytes() == expected.tobytes()
-
-
-@given(st.lists(numbers, max_size=6) | st.lists(numbers | faulty | st.lists(numbers, max_size=2), max_size=4))
-def test_a_row_is_what_any_array_is_and_nothing_where_that_is_refused(values: list[Any]) -> None:
-    assume(not any(isinstance(value, float) and not math.isfinite(value) for value in values))  # nor has JSON
-    row = plain_row(values)
-    try:
-        parsed = parse_array(values, ndim=1)
-    except InvalidInput:
-        assert row is None
-    else:
-        assert row is not None
-        assert (row.shape, row.tobytes()) == ((1, 1, len(values)), parsed.tobytes())
-        assert row.flags.c_contiguous
-        assert not row.flags.writeable
 
 
 @given(st.data(), sizes)

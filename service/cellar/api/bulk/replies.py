@@ -1,20 +1,24 @@
 """The answers to a bulk request, written as lines of JSON or as frames."""
 
 import logging
-from collections.abc import Sequence
+from asyncio import CancelledError
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import orjson
 
-from cellar.api.bulk.requests import BulkStep
+from cellar.api.bulk.failed_lines import FailedLines
+from cellar.api.bulk.steps import BulkStep
 from cellar.api.decoding.steps.frame_answers import packed_answers
 from cellar.api.decoding.steps.step_input import pointing
 from cellar.api.decoding.steps.step_output import document_of
 from cellar.api.errors.problems import INTERNAL, embedded
 from cellar.api.errors.step_counts import count_answer
+from cellar.api.http.body import PROMPT_BYTES
 from cellar.errors import CellarError
 from cellar.metrics.counts import COUNTS
-from cellar.ports import StepResult
+from cellar.ports import ROW, StepResult
 from cellar.sessions.requests.request import PendingResult, PendingSteps
 from cellar.wire.frames import frames
 from cellar.wire.json.encoding import PART_NUMBERS, dump_json
@@ -25,12 +29,82 @@ LINES, FRAMES = COUNTS.transports["bulk_lines"], COUNTS.transports["bulk_frames"
 
 Result = StepResult | Exception
 
+SEND_BYTES = 64 * 1024
+"""Bytes of outputs that are sent at a time, unless they must be sent sooner."""
+
+PlainAnswer = tuple[BulkStep, StepResult]
+
+_FLOAT32, _FLOAT64 = np.dtype("<f4"), np.dtype(np.float64)
+
 
 class LineAnswers:
     """Writes newline-delimited JSON. Each line can be sent by itself."""
 
     def __init__(self) -> None:
         self._lines: list[bytes] = []
+
+    def add_ready(
+        self,
+        steps: Sequence[BulkStep],
+        pending: Sequence[PendingSteps | Exception],
+        at: int,
+        error_for: Callable[[BulkStep, Exception], Exception],
+        failed: FailedLines,
+    ) -> int:
+        """Add the answers from an index on, and return the index of the first that is left.
+
+        That one is not known yet, or is long, or SEND_BYTES were added. `error_for` returns the error of the answer to
+        a failed step. An answer that cannot be written is counted in `failed`. Raise the CancelledError of a step that
+        was cancelled.
+        """
+        plain: list[PlainAnswer] = []
+        written = width = 0
+        while at < len(steps) and written < SEND_BYTES:
+            step, one = steps[at], pending[at]
+            if isinstance(one, PendingResult) and not one.done():
+                break
+            outcome = one.outcome if isinstance(one, PendingResult) else one
+            result = outcome if isinstance(outcome, StepResult) else None
+            size = 0 if result is None else size_of_output(result)
+            if size > PROMPT_BYTES:
+                break
+            is_plain = result is not None and _is_plain(result)
+            if plain and not (is_plain and size == width):
+                self._add_plain(plain, failed)
+                plain = []
+            if result is None:
+                if not isinstance(outcome, Exception):
+                    raise CancelledError
+                self.add(step, error_for(step, outcome))
+            elif is_plain:
+                width = size
+                plain.append((step, result))
+            else:
+                self.add_or_fail(step, result, failed)
+            written += size
+            at += 1
+        if plain:
+            self._add_plain(plain, failed)
+        return at
+
+    def _add_plain(self, some: list[PlainAnswer], failed: FailedLines) -> None:
+        """Add plain answers with as many outputs each. One that cannot be written becomes a problem."""
+        try:
+            self._lines.append(_plain_lines(some))
+        except Exception:
+            for step, result in some:
+                self.add_or_fail(step, result, failed)
+            return
+        LINES.committed += len(some)
+        LINES.committed_steps += len(some)
+
+    def add_or_fail(self, step: BulkStep, result: StepResult, failed: FailedLines) -> None:
+        """Add the next answer, or a problem if it cannot be written."""
+        try:
+            self.add(step, result)
+        except Exception as error:  # of this answer only; the next ones are written
+            failed.add(step.session, error)
+            self.add(step, error)
 
     def add(self, step: BulkStep, result: Result) -> None:
         """Add the next answer."""
@@ -57,6 +131,33 @@ class LineAnswers:
         """Return the line of an error that is not one of a step."""
         COUNTS.refuse(error.slug)
         return _line(embedded(error))
+
+
+def size_of_output(result: StepResult) -> int:
+    """Return the bytes of the outputs of a result."""
+    return len(result.output or b"")
+
+
+def _is_plain(result: StepResult) -> bool:
+    """Return whether an answer has the outputs of one row and the position, and nothing else."""
+    command = result.command
+    is_row = command.layout == ROW and command.kind == "step" and result.output is not None
+    return is_row and result.model is None and not (result.replayed or command.scored)
+
+
+def _plain_lines(some: Sequence[PlainAnswer]) -> bytes:
+    """Return the lines of plain answers with as many outputs each, as `LineAnswers.add` writes them.
+
+    All numbers are converted and written by one call, so that a line takes a third of the time.
+    """
+    outputs = np.frombuffer(b"".join([result.output or b"" for _, result in some]), _FLOAT32)
+    rows = outputs.astype(_FLOAT64).reshape(len(some), -1)
+    texts = orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY).decode("ascii")[2:-2].split("],[")
+    lines: list[str] = []
+    for (step, result), text in zip(some, texts, strict=True):
+        name, position = orjson.dumps(step.session).decode(), result.position
+        lines.append(f'{{"session":{name},"output":[{text}],"step":{position.step},"position":"{position}"}}\n')
+    return "".join(lines).encode()
 
 
 class FrameAnswers:

@@ -1,26 +1,24 @@
 """The steps of a bulk request, read from lines of JSON or from frames."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from itertools import repeat
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
+from cellar.api.bulk.plain_lines import PlainLines
+from cellar.api.bulk.steps import BulkStep
 from cellar.api.decoding.steps.frame_record import command_of, identity_of
-from cellar.api.decoding.steps.step_fast_json import plain_object, plain_step
 from cellar.api.decoding.steps.step_input import sequence_of_json, session_key, step_of_json
-from cellar.api.http.body import PROMPT_BYTES, decode_in_thread, validated
+from cellar.api.http.body import decode_in_thread, validated
 from cellar.api.limits.round_robin import RoundRobin
 from cellar.api.schemas.session.steps import SequenceLine, StepLine
 from cellar.errors import BodyTooLarge, CellarError, InvalidInput, Overloaded, TooManyFaults
 from cellar.memory.request_memory import FRAME_TIMES, LEAST_MEMORY_BYTES, RequestMemory
-from cellar.ports import APPEND, ROWS, Caller, Identity, StepCommand, is_name
+from cellar.ports import APPEND, ROWS, Caller, Identity, StepCommand
 from cellar.wire.frames import columns, frames
 from cellar.wire.frames.splitter import FrameSplitter
 from cellar.wire.json.document import decode
-from cellar.wire.json.lines import LineSplitter, is_blank
 from cellar.wire.json.outline import outline
-
-_TAGS = 2**32
 
 MOST_LINES = 256
 """Most lines of a part. A faulty line takes 50 microseconds, and a piece of a body may have a hundred thousand."""
@@ -32,82 +30,64 @@ MOST_FAULTS = 256
 """Faulty lines in a row that end the request, because an error is many times longer than a short line."""
 
 
-class BulkStep(NamedTuple):
-    """Steps of one session, or the error that prevents them.
-
-    `session` is the name in the answer, None if it could not be read.
-    """
-
-    session: str | None
-    tag: int
-    command: StepCommand | None
-    fault: CellarError | None = None
-
-
 class LineReader:
     """Reads newline-delimited JSON. A faulty line is an error of its own step only."""
 
     def __init__(self, caller: Caller, max_bytes: int, memory: RequestMemory | None = None) -> None:
         self._tenant = caller.tenant
         self._memory = memory or RequestMemory(LEAST_MEMORY_BYTES)
-        self._splitter = LineSplitter(max_bytes)
-        self._count = 0
+        self._plain = PlainLines(caller.tenant, max_bytes)
         self._faults = 0
         """Faulty lines in a row."""
 
     @property
     def held_bytes(self) -> int:
         """Return the bytes of a line that is not complete."""
-        return self._splitter.held_bytes
+        return self._plain.held_bytes
 
     async def feed(self, data: bytes, turns: RoundRobin) -> AsyncIterator[list[BulkStep]]:
         """Yield complete lines in parts: at most MOST_LINES, and at most those that are read in one turn."""
-        part: list[BulkStep] = []
-        until_s = turns.until_s()
-        try:
-            for line in self._lines_of(data):
-                if line is not None and not is_blank(line):
-                    part.append(self._plain(line) or await self._read(line))
-                if len(part) == MOST_LINES or monotonic() >= until_s or self._faults >= MOST_FAULTS:
+        plain, part, until_s = self._plain, list[BulkStep](), turns.until_s()
+        for start in range(0, len(data), PIECE_BYTES):
+            plain.split(data[start : start + PIECE_BYTES])
+            while True:
+                if len(part) == MOST_LINES or monotonic() >= until_s:
                     if part:
                         yield part
                         part = []
-                    if self._faults >= MOST_FAULTS:
-                        raise TooManyFaults(
-                            f"{MOST_FAULTS} lines in a row could not be read; those behind them are not"
-                        )
                     until_s = await turns.turn()
-        except BodyTooLarge:
-            if part:
-                yield part
-            raise
+                if plain.is_read:
+                    break
+                await self._read_into(part)
+                if self._faults >= MOST_FAULTS:
+                    yield part
+                    raise TooManyFaults(f"{MOST_FAULTS} lines in a row could not be read; those behind them are not")
+            if plain.too_long is not None:
+                break
         if part:
             yield part
+        if plain.too_long is not None:
+            raise plain.too_long
 
     async def end(self) -> list[BulkStep]:
         """Return the last line, if it has no newline."""
-        return [self._plain(line) or await self._read(line) for line in self._splitter.end()]
+        part: list[BulkStep] = []
+        self._plain.end()
+        if not self._plain.is_read:
+            await self._read_into(part)
+        return part
 
-    def _lines_of(self, data: bytes) -> Iterator[bytes | None]:
-        """Yield the complete lines, and None after each piece of the body, which may complete no line."""
-        for start in range(0, len(data), PIECE_BYTES):
-            yield from self._splitter.feed(data[start : start + PIECE_BYTES])
-            yield None
-
-    def _plain(self, line: bytes) -> BulkStep | None:
-        """Return the step of a plain line, None for any other line."""
-        document = plain_object(line) if len(line) <= PROMPT_BYTES else None
-        session = None if document is None else document.get("session")
-        if document is None or type(session) is not str or not is_name(session):
-            return None
-        command = plain_step(document, session_key(self._tenant, session), None, None, others=1)
-        if command is None:
-            return None
-        self._faults = 0
-        return BulkStep(session, self._next_tag(), command)
+    async def _read_into(self, part: list[BulkStep]) -> None:
+        """Add the steps of lines up to one that is not plain to a part, which has room."""
+        before = len(part)
+        line = self._plain.read(part, MOST_LINES)
+        if len(part) > before:
+            self._faults = 0
+        if line is not None:
+            part.append(await self._read(line))
 
     async def _read(self, line: bytes) -> BulkStep:
-        tag = self._next_tag()
+        tag = self._plain.next_tag()
         try:
             async with self._memory.room_for(len(line)):
                 step = await decode_in_thread(len(line), _of_line, line, self._tenant, tag)
@@ -115,10 +95,6 @@ class LineReader:
             step = await decode_in_thread(len(line), _faulty, line, tag, fault)
         self._faults = 0 if step.fault is None else self._faults + 1
         return step
-
-    def _next_tag(self) -> int:
-        tag, self._count = self._count % _TAGS, self._count + 1
-        return tag
 
 
 class FrameReader:

@@ -3,20 +3,22 @@
 The reader is ahead of the writer by a limited number of steps and bytes. A client that does not read its answers is not
 read any further, and does not delay others. If a client disconnects, its steps that have not run are cancelled."""
 
+from contextlib import suppress
 from time import monotonic
 
 from anyio.to_thread import run_sync
 from starlette.types import Receive, Scope, Send
 
 from cellar.api.bulk.failed_lines import FailedLines
-from cellar.api.bulk.replies import AnswerWriter, FrameAnswers, LineAnswers
-from cellar.api.bulk.requests import BulkStep, Reader
+from cellar.api.bulk.replies import AnswerWriter, FrameAnswers, LineAnswers, size_of_output
+from cellar.api.bulk.requests import Reader
+from cellar.api.bulk.steps import BulkStep, size_of, submit, submit_while_room
 from cellar.api.bulk.window import Group, Window
 from cellar.api.decoding.steps.step_order import MOST_FAILURES, Chain, Place, behind, place_of
 from cellar.api.http.body import PROMPT_BYTES
 from cellar.api.http.full_duplex import Duplex, parts_of
-from cellar.errors import CellarError, Overloaded, PositionConflict, Regressed, WriterUnknown
-from cellar.sessions.requests.request import PendingSteps
+from cellar.errors import CellarError, PositionConflict, Regressed, WriterUnknown
+from cellar.sessions.requests.request import PendingResult, PendingSteps
 from cellar.sessions.service.steps import Steps
 
 
@@ -42,9 +44,6 @@ class FailedChains:
 
 GROUP = 256
 """Steps that are begun without other work in between, in some milliseconds. The store commits one group meanwhile."""
-
-SEND_BYTES = 64 * 1024
-"""Bytes of outputs that are sent at a time, unless they must be sent sooner."""
 
 
 class BulkResponse(Duplex):
@@ -90,31 +89,17 @@ class BulkResponse(Duplex):
     async def _begin_group(self, steps: list[BulkStep], *, last: bool) -> None:
         came_s = monotonic()
         self._failed.lines += len(steps)
-        size = sum([step.command.inputs.nbytes for step in steps if step.command is not None])
+        size = size_of(steps)
         await self.window.room(len(steps), size)
         pending: list[PendingSteps | Exception] = []
-        for step in steps:
-            begun = self._submit(step, came_s)
-            if isinstance(begun, Overloaded):  # the queue may be full of this request, and have room soon
-                done = len(pending)
-                self.window.put(Group(steps[:done], pending, 0, last=False))
-                steps, pending = steps[done:], []
-                await self.window.settled()
-                begun = self._submit(step, came_s)
-            pending.append(begun)
+        submit_while_room(self._steps, steps, pending, came_s)
+        while (done := len(pending)) < len(steps):  # the queue may be full of this request, and have room soon
+            self.window.put(Group(steps[:done], pending, 0, last=False))
+            steps = steps[done:]
+            await self.window.settled()
+            pending = [submit(self._steps, steps[0], came_s)]
+            submit_while_room(self._steps, steps, pending, came_s)
         self.window.put(Group(steps, pending, size, last))
-
-    def _submit(self, step: BulkStep, came_s: float) -> PendingSteps | Exception:
-        """Submit a step. Return the error of one that cannot be submitted, which is its answer."""
-        command = step.command
-        if command is None:
-            return step.fault or AssertionError("a step without a fault has a command")
-        if command.deadline_s is not None:
-            command.came_s = came_s
-        try:
-            return self._steps.submit(command)
-        except Exception as error:
-            return error
 
     # --- the writer -------------------------------------------------------------------------------------------------
 
@@ -148,26 +133,14 @@ class BulkResponse(Duplex):
 
     async def _answer_lines(self, writer: LineAnswers, group: Group, send: Send) -> None:
         """Write answers as lines. Before a wait, send those that are ready; a thread encodes long ones."""
-        written = 0
-        for step, pending in zip(group.steps, group.pending, strict=True):
-            if isinstance(pending, Exception):
-                writer.add(step, self._error_for(step, pending))
-                continue
-            if written >= SEND_BYTES or not pending.done():
-                written = 0
-                await self._send(send, writer.ready())
-            try:
-                result = pending.result() if pending.done() else await pending
-            except Exception as error:
-                writer.add(step, self._error_for(step, error))
-                continue
-            size = len(result.output or b"")
-            written += size
-            try:
-                if size > PROMPT_BYTES:
-                    await run_sync(writer.add, step, result)
-                else:
-                    writer.add(step, result)
-            except Exception as error:  # of this answer only; the next ones are written
-                self._failed.add(step.session, error)
-                writer.add(step, error)
+        at, failed = 0, self._failed
+        while (at := writer.add_ready(group.steps, group.pending, at, self._error_for, failed)) < len(group.steps):
+            await self._send(send, writer.ready())
+            pending = group.pending[at]
+            assert isinstance(pending, PendingResult), "an error is always written at once"
+            if not pending.done():
+                with suppress(Exception):  # the writer handles it
+                    await pending
+            elif size_of_output(result := pending.result()) > PROMPT_BYTES:
+                await run_sync(writer.add_or_fail, group.steps[at], result, failed)
+                at += 1

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from cellar.api.bulk.requests import BulkStep
+from cellar.api.bulk.steps import BulkStep
 from cellar.sessions.requests.request import PendingResult, PendingSteps
 
 MOST_STEPS = 2048

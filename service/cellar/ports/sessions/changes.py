@@ -1,7 +1,7 @@
 """A change of a session, the identity of the request that makes it, and the positions before and after it.
 
-The values that every step makes have slots and are not frozen: making one costs 0.2 us, a named tuple 0.35 us and a
-frozen dataclass 1 us. Each keyword argument adds 0.05 us. No code changes them after they are made.
+The values that every step makes have slots, are not frozen, and have an `__init__` of their own: it is compiled, and
+takes a seventh of the time of one that a dataclass generates. No code changes them after they are made.
 """
 
 from collections.abc import Iterator, Sequence
@@ -61,7 +61,7 @@ UNMARKED = bytes(MARK_BYTES)
 """The fingerprint of a request that is not recognised when it is repeated."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Change:
     """The change that one request makes to a session.
 
@@ -78,11 +78,29 @@ class Change:
     fingerprint: bytes
     nonce: bytes
     output: bytes
-    inputs: bytes = b""
-    row_flags: bytes = b""
+    inputs: bytes
+    row_flags: bytes
     """A byte for each row of the first steps: `cellar.ports.RowFlags`; empty if no row is reset or left out."""
-    layout: str | None = None
+    layout: str | None
     """Layout of the new state, of a change whose state does not follow from its inputs."""
+
+    def __init__(
+        self,
+        kind: str,
+        before: Position,
+        after: Position,
+        steps: int,
+        identity: Identity,
+        fingerprint: bytes,
+        nonce: bytes,
+        output: bytes,
+        inputs: bytes = b"",
+        row_flags: bytes = b"",
+        layout: str | None = None,
+    ) -> None:
+        self.kind, self.before, self.after, self.steps = kind, before, after, steps
+        self.identity, self.fingerprint, self.nonce, self.output = identity, fingerprint, nonce, output
+        self.inputs, self.row_flags, self.layout = inputs, row_flags, layout
 
 
 class StepChanges:

@@ -11,7 +11,7 @@ from cellar.ports.sessions.record import RedoEntry, SessionMeta, SessionRecord
 from cellar.ports.sessions.writers import Writers
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, init=False)
 class Commit:
     """A compare-and-set: if the stored session is still `before`, all changes are applied and its state is `state`.
 
@@ -23,11 +23,23 @@ class Commit:
     before: SessionRecord
     changes: Changes
     state: bytes
-    meta: SessionMeta | None = None
-    wanted_pause_s: float = 0.0
-    redo: RedoEntry | None = None
+    meta: SessionMeta | None
+    wanted_pause_s: float
+    redo: RedoEntry | None
     """The steps of the commit, if they are stored in place of the state."""
-    _after: SessionRecord | None = field(default=None, init=False, repr=False)
+    _after: SessionRecord | None = field(init=False, repr=False)
+
+    def __init__(
+        self,
+        before: SessionRecord,
+        changes: Changes,
+        state: bytes,
+        meta: SessionMeta | None = None,
+        wanted_pause_s: float = 0.0,
+        redo: RedoEntry | None = None,
+    ) -> None:
+        self.before, self.changes, self.state, self.meta = before, changes, state, meta
+        self.wanted_pause_s, self.redo, self._after = wanted_pause_s, redo, None
 
     @property
     def after(self) -> SessionRecord:

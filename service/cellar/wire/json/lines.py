@@ -34,27 +34,30 @@ class LineSplitter:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Add bytes and yield the lines that are complete now. Raise BodyTooLarge at a line that is too long."""
-        *lines, rest = data.split(b"\n")
-        for line in lines:
-            yield self._whole(line)
-        self._size += len(rest)
+        lines, error = self.split(data)
+        yield from lines
+        if error is not None:
+            raise error
+
+    def split(self, data: bytes) -> tuple[list[bytes], BodyTooLarge | None]:
+        """Add bytes, and return the lines that are complete now, with the error of one behind them that is too long."""
+        lines = data.split(b"\n")
+        rest = lines.pop()
+        if lines and self._held:
+            lines[0] = b"".join((*self._held, lines[0]))
+            self._held, self._size = [], 0
+        for at, line in enumerate(lines):
+            if len(line) > self._max:
+                return lines[:at], self._too_long()
         if rest:
+            self._size += len(rest)
             self._held.append(rest)
-        if self._size > self._max:
-            raise self._too_long()
+        return lines, self._too_long() if self._size > self._max else None
 
     def end(self) -> list[bytes]:
         """End the stream, and return the last line if it has no newline."""
         rest, self._held = b"".join(self._held), []
         return [] if is_blank(rest) else [rest]
-
-    def _whole(self, line: bytes) -> bytes:
-        if self._held:
-            line = b"".join((*self._held, line))
-            self._held, self._size = [], 0
-        if len(line) > self._max:
-            raise self._too_long()
-        return line
 
     def _too_long(self) -> BodyTooLarge:
         return BodyTooLarge(f"a line may have {self._max} bytes (CELLAR_MAX_BODY_BYTES), this one has more")

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from cellar.wire.numbers.faults import Size
 from cellar.wire.numbers.text import NumberText
 
-_NUMBERS = frozenset((float, int))
+NUMBER_TYPES = frozenset((float, int))
+"""The types of numbers in a document; true and false are none."""
 _LISTS = frozenset((list,))
 _FLOAT32 = np.dtype("<f4")
 
@@ -28,7 +29,7 @@ class _Packers(dict[int, Callable[..., bytes]]):
         return struct.Struct(f"<{count}f").pack
 
 
-_PACKERS = _Packers((count, struct.Struct(f"<{count}f").pack) for count in range(257))
+PACKERS = _Packers((count, struct.Struct(f"<{count}f").pack) for count in range(257))
 
 
 def parse_array(
@@ -67,21 +68,6 @@ def plain_array(value: Any, ndim: int) -> NDArray[np.float32] | None:
     return None if found is None or packed is None else np.frombuffer(packed, _FLOAT32).reshape(found[1])
 
 
-def plain_row(values: list[Any]) -> NDArray[np.float32] | None:
-    """Return a list of a JSON document as one row of one step, (1, 1, F), None if it is empty or has other elements.
-
-    Nearly all steps have this form. `parse_array` takes three times as long, and checks for infinite numbers, which
-    JSON does not have; numbers beyond float32 are refused when they are packed.
-    """
-    if not values or not _NUMBERS.issuperset(map(type, values)):
-        return None
-    count = len(values)
-    try:
-        return np.ndarray((1, 1, count), _FLOAT32, _PACKERS[count](*values))
-    except (OverflowError, struct.error):
-        return None
-
-
 def _flatten(value: Any, ndim: int) -> tuple[list[Any], tuple[int, ...]] | None:
     """Return the leaves and the shape of lists nested `ndim` deep, None if they are ragged or not lists."""
     level = [value]
@@ -99,10 +85,10 @@ def _flatten(value: Any, ndim: int) -> tuple[list[Any], tuple[int, ...]] | None:
 
 def _pack(flat: list[Any]) -> bytes | None:
     """Return the numbers as little-endian float32, None if one of them is not a finite float32 number."""
-    if not _NUMBERS.issuperset(map(type, flat)):
+    if not NUMBER_TYPES.issuperset(map(type, flat)):
         return None
     try:
-        packed = _PACKERS[len(flat)](*flat)
+        packed = PACKERS[len(flat)](*flat)
     except (OverflowError, struct.error):
         return None
     return packed if math.isfinite(sum(flat)) else None

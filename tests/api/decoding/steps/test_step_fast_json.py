@@ -1,21 +1,23 @@
 """Plain steps are read by hand to what the models make of them, and everything else is left to the models."""
 
 import json
+import math
 from dataclasses import fields
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cellar.api.decoding.steps.step_fast_json import plain_object, plain_step, read_step
+from cellar.api.decoding.steps.step_fast_json import plain_object, plain_row, plain_rows, plain_step, read_step
 from cellar.api.decoding.steps.step_input import step_of_json
 from cellar.api.http.body import validated
 from cellar.api.schemas.session.steps import StepRequest
-from cellar.errors import CellarError
+from cellar.errors import CellarError, InvalidInput
 from cellar.ports import SessionKey, StepCommand
 from cellar.sessions.values.position import MAX_STEP
 from cellar.wire.json.document import decode
+from cellar.wire.numbers.numbers import parse_array
 
 SESSION = SessionKey("default", "s")
 
@@ -97,3 +99,34 @@ def test_members_that_somebody_else_reads_are_left_alone() -> None:
     command = plain_step(document, SESSION, None, None, others=1)
     assert command is not None
     assert command.identity.step == 7
+
+
+any_numbers = numbers | st.sampled_from([0, 5e-324, 1e-45, 2**127])
+faulty: st.SearchStrategy[Any] = st.sampled_from([True, None, "1", {}, 1e39, 10**400, -(2**128)])
+
+
+@given(
+    st.lists(any_numbers, max_size=6) | st.lists(any_numbers | faulty | st.lists(any_numbers, max_size=2), max_size=4)
+)
+def test_a_row_is_what_any_array_is_and_nothing_where_that_is_refused(values: list[Any]) -> None:
+    assume(not any(isinstance(value, float) and not math.isfinite(value) for value in values))  # nor has JSON
+    row = plain_row(values)
+    try:
+        parsed = parse_array(values, ndim=1)
+    except InvalidInput:
+        assert row is None
+    else:
+        assert row is not None
+        assert (row.shape, row.tobytes()) == ((1, 1, len(values)), parsed.tobytes())
+        assert row.flags.c_contiguous
+        assert not row.flags.writeable
+
+
+@given(st.lists(st.lists(any_numbers | faulty, max_size=2), max_size=3))
+def test_rows_that_are_converted_together_have_the_bits_of_each(lists: list[list[Any]]) -> None:
+    found, each = plain_rows(lists), [plain_row(values) for values in lists]
+    known = [(row.shape, row.tobytes()) for row in each if row is not None]
+    if found is not None:
+        assert [(row.shape, row.tobytes()) for row in found] == known
+    else:
+        assert len(known) < len(lists) or len({len(values) for values in lists}) != 1
