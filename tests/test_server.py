@@ -1,5 +1,7 @@
 """A process says that it is ready only once it is, and ends if its Redis can never be used."""
 
+import gc
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +10,9 @@ import pytest
 from cellar import server
 from cellar.errors import StartupError, StoreUnavailable
 from cellar.server import report
+from cellar.settings import Settings
+from tests.api.conftest import with_own_keys
+from tests.api.websocket.conftest import serving
 
 pytestmark = pytest.mark.anyio
 
@@ -40,3 +45,13 @@ async def test_an_old_redis_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StartupError, match=r"6\.0\.16 is too old.*CELLAR_REDIS_URL"):
         await report(services(StoreUnavailable("Redis is not answering"), old), sent.append)
     assert sent == [{"waiting": "Redis is not answering"}]
+
+
+async def test_a_server_that_has_started_collects_garbage(redis_url: str, kernel_directory: Path) -> None:
+    settings = with_own_keys(Settings(redis_url=redis_url, cache_dir=kernel_directory))
+    gc.disable()  # as the process does while it starts
+    try:
+        async with serving(settings):
+            assert gc.isenabled()
+    finally:
+        gc.enable()

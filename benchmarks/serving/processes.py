@@ -57,10 +57,7 @@ class Process:
 
     def family(self) -> list[int]:
         """Return the ids of the process and of all that descend from it."""
-        found = [self.popen.pid]
-        for pid in found:  # the list grows during the loop
-            found += _children(pid)
-        return found
+        return family_of(self.popen.pid)
 
     def pin(self, core: int) -> None:
         """Put all threads on one core; threads that they start inherit it."""
@@ -91,6 +88,14 @@ class Process:
     def cpu_s(self) -> float:
         """Return the CPU time that it has used so far, children included, in seconds."""
         return sum(cpu_s_of(pid) for pid in self.family())
+
+
+def family_of(parent: int) -> list[int]:
+    """Return the ids of a process and of all that descend from it."""
+    found = [parent]
+    for pid in found:  # the list grows during the loop
+        found += _children(pid)
+    return found
 
 
 def _children(pid: int) -> list[int]:

@@ -3,6 +3,7 @@
 Together with `cellar.assembly.service`, which creates and connects the parts, this is the composition root.
 """
 
+import gc
 import resource
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
@@ -116,6 +117,8 @@ def work(settings: Settings) -> None:
     """Run training jobs until SIGTERM."""
     allow_all_files()
     parts = Parts(settings)
+    gc.freeze()
+    gc.enable()
     worker.run(
         lambda: sync_client(parts.queue_url),
         parts.queue_name,

@@ -101,6 +101,7 @@ class ApiServer(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(GARBAGE)
+        gc.enable()
         self._tasks = [asyncio.create_task(self._announce_or_stop(), name="announce")]
         if self._supervision is not None:
             self._tasks.append(asyncio.create_task(self._supervision.run(), name="supervision"))

@@ -3,6 +3,7 @@
 The commands that people call are declared in `process_commands`; this module is imported without typer.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -70,6 +71,7 @@ def _settings_with(given: Mapping[str, str]) -> "Settings":
 
 def run_api(settings: "Settings", place_text: str) -> int:
     """Run an api process, as a child of `serve`."""
+    gc.disable()  # until the server has started: what is imported stays, and a sixth of the start went into collections
     from cellar import machine, process
     from cellar.embedded.place import Place
 
@@ -84,6 +86,7 @@ def run_api(settings: "Settings", place_text: str) -> int:
 
 def run_worker(settings: "Settings", parent: int | None = None) -> int:
     """Run training jobs until a signal stops the process, or its parent ends."""
+    gc.disable()  # until the worker begins
     from cellar import main, process
 
     if parent is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cellar.api.fast_http import bounded
 from cellar.api.fast_http.bounded import PIECE_BYTES, BoundedProtocol
 from cellar.api.fast_http.protocol import StepProtocol
 from cellar.api.limits.limits import MOST_HEADERS, MOST_TRAILER_BYTES
@@ -247,6 +248,24 @@ async def test_a_body_that_comes_too_slowly_is_given_up(served: Served, path: by
         assert await slug(client) == (408, "request_timeout")
         assert await client.ended()
     assert (await served.http.get(f"/v1/sessions/{session}")).json()["step"] == 0
+
+
+async def test_many_late_requests_are_refused_one_after_the_other(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refusal has a time of its own, and a body that is complete before it is answered."""
+    monkeypatch.setattr(bounded, "MOST_SPREAD_S", 1000)
+    session, refused_at_s = await served.begin(), set[float]()
+    data = request(session, step(1, 2))
+    async with begun(served, data[:-1]) as (client, service, clock), begun(served, data[:-1]) as (_, other, its_clock):
+        clock.forward(21)
+        its_clock.forward(21)
+        for late in (service, other):
+            assert late._progress_timer is not None
+            refused_at_s.add(round(late._progress_timer.when()))
+        assert len(refused_at_s) == 2
+        client.writer.write(data[-1:])
+        assert (await client.answer()).status == 200
 
 
 @pytest.mark.parametrize("path", [b"/v1/steps", b"/v1/steps/"])

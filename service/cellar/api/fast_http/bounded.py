@@ -8,9 +8,11 @@ from asyncio import TimerHandle, Transport
 from time import monotonic
 from typing import Any
 
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
 from cellar.api.errors.problems import Problem
 from cellar.api.fast_http.flow_control import HoldingFlow
-from cellar.api.fast_http.keep_alive import KeepAliveProtocol
+from cellar.api.fast_http.late_start import LateStartProtocol
 from cellar.api.http.body import STREAMS
 from cellar.api.http.conventions import path_of
 from cellar.api.limits.limits import BODY_BYTES_A_S, MOST_HEADERS, MOST_TRAILER_BYTES, Load
@@ -30,6 +32,10 @@ CHUNKED_PIECE_BYTES, BODY_PIECE_BYTES = 4 * 1024, 64 * 1024
 PROBE_S = 1.0
 """Interval at which the service checks whether a client that sends nothing more is still connected."""
 
+MOST_SPREAD_S = 0.5
+"""Requests that arrive too slowly are refused within this time, one after the other: a thousand clients may have begun
+at the same moment, and all others would wait for their refusals."""
+
 LINGER_PAUSE_S = 0.01
 """Pause between two reads of a connection whose request was refused. The bytes that are read are dropped."""
 
@@ -37,7 +43,7 @@ MOST_LINGERING = 256
 """Connections over the limit that get an answer with the reason. Any more are closed without one."""
 
 
-class BoundedProtocol(KeepAliveProtocol):
+class BoundedProtocol(LateStartProtocol):
     """One connection."""
 
     flow: HoldingFlow
@@ -47,6 +53,7 @@ class BoundedProtocol(KeepAliveProtocol):
         self.outcomes: Outcomes = config.app.state.outcomes
         self._load: Load = config.app.state.load
         self._limits = self._load.limits
+        self._most_bytes: int = config.app.state.max_body_bytes
         self._head_bytes = self._trailer_bytes = 0
         """Size of the head, and of the trailers, of the request that the parser reads."""
         self.body_bytes = 0
@@ -285,20 +292,25 @@ class BoundedProtocol(KeepAliveProtocol):
         """Refuse a request that arrives too slowly, else check again later. Time without reading does not count."""
         self._progress_timer = None
         if not self.reading or self.transport.is_closing():
-            return None
+            return
         now_s = self.loop.time()
         if self.flow.read_paused or self.flow.holding:
             self._since_s, self._window_bytes = now_s, self.body_bytes
         patience_s, least_bytes = self._patience()
         if now_s - self._since_s >= patience_s:
             if self.body_bytes - self._window_bytes < least_bytes:
-                return self._give_up(patience_s)
+                late_s = self._load.spread() * MOST_SPREAD_S
+                self._progress_timer = self.loop.call_later(late_s, self._give_up, self._since_s, patience_s)
+                return
             self._since_s, self._window_bytes = now_s, self.body_bytes
         left_s = max(0.001, self._since_s + patience_s - now_s)
         self._progress_timer = self.loop.call_later(left_s, self._look_at_progress)
-        return None
 
-    def _give_up(self, patience_s: float) -> None:
+    def _give_up(self, since_s: float, patience_s: float) -> None:
+        """Refuse the request, unless it was completed meanwhile and another one has begun."""
+        self._progress_timer = None
+        if not self.reading or self.transport.is_closing() or self._since_s != since_s:
+            return self._watch_progress()
         if self.head_read and self.has_cycle and self.cycle.response_complete:
             return self.transport.close()
         what, setting = "head", "CELLAR_HEAD_TIMEOUT_S"
@@ -313,6 +325,11 @@ class BoundedProtocol(KeepAliveProtocol):
         if not self.head_read:
             return self._limits.head_timeout_s, 1
         return self._pace(in_parts=_is_read_in_parts(self.scope))
+
+    def may_start_late(self, cycle: RequestResponseCycle) -> bool:
+        """Return whether the application answers nothing before it has the body."""
+        announced = next((value for name, value in cycle.scope["headers"] if name == b"content-length"), b"0")
+        return int(announced) <= self._most_bytes and not _is_read_in_parts(cycle.scope)
 
     def _pace(self, *, in_parts: bool) -> tuple[float, float]:
         """Return the window, seconds, and the bytes of a body that must arrive, or of an answer be read, in it."""

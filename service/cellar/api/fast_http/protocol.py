@@ -39,7 +39,6 @@ class StepProtocol(BoundedProtocol):
     def __init__(self, config: Any, *arguments: Any, **more: Any) -> None:
         super().__init__(config, *arguments, **more)
         self.services: Services = config.app.state.services
-        self._most_bytes: int = config.app.state.max_body_bytes
         self._access: Access = config.app.state.access
         self._authenticator: Authenticator = config.app.state.authenticator
         self._credentials = self._authenticator.credentials

@@ -17,6 +17,9 @@ BODY_BYTES_A_S = 1024
 """Lowest rate, bytes a second over each `body_timeout_s`, at which a body must arrive or an answer be read."""
 
 
+GOLDEN_RATIO = 0.6180339887
+"""Multiples of it, without their integral part, are spread evenly, however many there are."""
+
 UPLOADS = 4
 """Files of the largest size that may be on the disk at a time."""
 
@@ -47,7 +50,18 @@ class Load:
     memory: RequestMemory = field(default_factory=lambda: RequestMemory(LEAST_MEMORY_BYTES))
     """The memory that requests hold."""
     uploads: UploadSpace = field(init=False)
+    _spread: float = 0.0
 
     def __post_init__(self) -> None:
         """Create the space for uploads."""
         self.uploads = UploadSpace(UPLOADS * self.limits.max_weights_bytes)
+
+    def spread(self) -> float:
+        """Return a number from 0 to 1, far from those before it, by which connections do the same at different times.
+
+        >>> load = Load(Limits())
+        >>> [round(load.spread(), 2) for _ in range(5)]
+        [0.62, 0.24, 0.85, 0.47, 0.09]
+        """
+        self._spread = (self._spread + GOLDEN_RATIO) % 1.0
+        return self._spread
