@@ -61,13 +61,12 @@ def table() -> str:
 
 
 def take_forecast(page: Operated, service: Furnished) -> None:
-    """Train a forecast on a table, and write the pictures of the dataset, the job and the session."""
+    """Train a forecast on a table, and write the pictures of the job and the session."""
     query = {"name": "harbour", "targets": "water"}
     sent = service.api.post("/v1/datasets", params=query, content=table(), headers={"Content-Type": "text/csv"})
     sent.raise_for_status()
     page.visit("datasets/harbour", "harbour")
     expect(page.card("Columns")).to_contain_text("half of them")
-    shoot(page, "dataset")
     page.page.get_by_role("link", name="Train a forecast").click()
     expect(page.page.get_by_label("Target")).to_have_value("water")
     page.button("Train")

@@ -34,7 +34,7 @@ class ColumnStatistics:
     quantiles: dict[float, float] | None = None
     """Of each of QUANTILES the smallest value that is not below that share of the values."""
     categories: dict[str, int] | None = None
-    """Rows of the most frequent categories."""
+    """Rows of the most frequent categories; of the column that names series, of the longest series."""
 
 
 def column_statistics(table: Table, column: Column) -> ColumnStatistics:
@@ -44,7 +44,7 @@ def column_statistics(table: Table, column: Column) -> ColumnStatistics:
         if column.role == "time" and times is not None:
             ends = [(float(part.min()), float(part.max())) for part in parts(times)]
             return ColumnStatistics(column, table.rows, 0, min(low for low, _ in ends), max(high for _, high in ends))
-        return ColumnStatistics(column, table.rows, 0)
+        return ColumnStatistics(column, table.rows, 0, categories=_of_series(table))
     values = table.values[column.name]
     return _of_codes(column, values) if column.type == "category" else _of_numbers(column, values)
 
@@ -55,6 +55,11 @@ def parts(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
     for begin in range(0, len(array), count):
         yield array[begin : begin + count]
         release_pages(array)
+
+
+def _of_series(table: Table) -> dict[str, int]:
+    counts = np.diff(table.bounds)
+    return {table.series_ids[place]: int(counts[place]) for place in np.argsort(-counts, kind="stable")[:MOST_SHOWN]}
 
 
 def _of_codes(column: Column, codes: NDArray[np.int32]) -> ColumnStatistics:

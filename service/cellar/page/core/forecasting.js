@@ -7,6 +7,26 @@ const layersOf = (model) => model?.network?.layers ?? [];
 /** The columns of the layer of readings in the order of a row, `null` for a model whose inputs are plain numbers. */
 export const readingsOf = (model) => layersOf(model).find((layer) => layer.type === "readings")?.columns ?? null;
 
+/** The numbers of a column in a row of the log: a time is the day since 1970 and the second of the day. */
+const widthOf = (column) => (column.kind === "time" ? 2 : 1);
+
+/** Columns with the place of their first number in a row of the log. */
+export function placed(columns) {
+  let next = 0;
+  return columns.map((column) => {
+    const place = next;
+    next += widthOf(column);
+    return { ...column, place };
+  });
+}
+
+/** A row of the log from readings by column. Times, which the page does not convert, are `null`. */
+export const loggedRow = (columns, reading) => columns.flatMap((column) => {
+  const value = reading[column.name] ?? null;
+  if (column.kind === "time") return [null, null];
+  return [column.kind === "category" && value !== null ? column.categories.indexOf(value) : value];
+});
+
 /** The forecast layer, `null` for a model without one. */
 export const forecastOf = (model) => layersOf(model).find((layer) => layer.type === "forecast") ?? null;
 

@@ -14,6 +14,9 @@ export const colour = (name) => getComputedStyle(document.documentElement).getPr
 
 const lineColour = (index) => `--line-${(index % PALETTE) + 1}`;
 
+/** Whether a line has so few values that each is marked; a single one could not be seen otherwise. */
+const isSparse = (line) => !line.isEdge && line.values.filter((value) => value !== null).length < 40;
+
 const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
 
 function options(element, latest, isLog, onCursor) {
@@ -31,7 +34,7 @@ function options(element, latest, isLog, onCursor) {
       y: { distr: isLog ? 3 : 1, ...(props.isFromZero && { range: (_, least, most) => [0, most > 0 ? most * 1.1 : 1] }) },
     },
     axes: [
-      { ...axis, label: props.xLabel, labelSize: 20, labelFont: axis.font, size: 36, space: props.hasTimes || props.hasDates ? 90 : 50, incrs: props.hasDates ? undefined : WHOLE, values: names },
+      { ...axis, label: props.xLabel, labelSize: 20, labelFont: axis.font, size: 36, space: props.hasDates ? 115 : props.hasTimes ? 90 : 50, incrs: props.hasDates ? undefined : WHOLE, values: names },
       { ...axis, size: 58, values: (_, values) => values.map((value) => (value === null ? "" : number(value, 3))) },
     ],
     series: [
@@ -42,7 +45,7 @@ function options(element, latest, isLog, onCursor) {
         width: line.isEdge ? 0.5 : 1.75,
         dash: line.isDashed ? [6, 4] : undefined,
         spanGaps: !props.hasGaps,
-        points: { show: line.values.length < 40 && !line.isEdge },
+        points: { show: isSparse(line) },
       })),
     ],
     bands: (props.bands || []).map(({ low, high }) => ({
@@ -74,7 +77,7 @@ export function Chart(props) {
   const [cursor, setCursor] = useState(null);
   const [theme, setTheme] = useState(document.documentElement.dataset.theme);
   const canLog = isLog && series.every((line) => line.values.every((value) => value === null || value > 0));
-  const form = JSON.stringify([series.map((line) => [line.label, line.colour, line.isDashed, line.values.length < 40]), canLog, theme, height, props.xLabel, props.isFromZero, props.hasDates, props.bands]);
+  const form = JSON.stringify([series.map((line) => [line.label, line.colour, line.isDashed, isSparse(line)]), canLog, theme, height, props.xLabel, props.isFromZero, props.hasDates, props.bands]);
   useEffect(() => {
     const change = () => setTheme(document.documentElement.dataset.theme);
     addEventListener("theme", change);

@@ -53,6 +53,7 @@ async def test_a_file_becomes_rows_statistics_and_points(served: Served) -> None
     assert made.status_code == 201, made.text
     assert made.headers["location"] == "/v1/datasets/readings"
     assert (made.json()["rows"], made.json()["series"], made.json()["interval_s"]) == (3, 2, 86400)
+    assert (made.json()["column_count"], made.json()["missing"]) == (len(made.json()["columns"]), 1)
     again = await served.add(series="room", targets="temp")
     assert (again.status_code, again.json()) == (200, made.json())
     assert (await served.add(READINGS.replace("20.5", "21"), series="room")).status_code == 409
@@ -61,7 +62,8 @@ async def test_a_file_becomes_rows_statistics_and_points(served: Served) -> None
     more = {"series": "hall", "cursor": rows["cursor"]}
     rest = (await served.client.get("/v1/datasets/readings/rows", params=more)).json()
     assert (rest["rows"], rest["cursor"]) == ([["2024-01-02T00:00:00Z", "hall", None]], "")
-    statistics = (await served.client.get("/v1/datasets/readings/statistics")).json()["columns"][2]
+    _, series, statistics = (await served.client.get("/v1/datasets/readings/statistics")).json()["columns"][:3]
+    assert (series["name"], series["categories"]) == ("room", {"hall": 2, "attic": 1})
     assert [statistics[name] for name in ("count", "missing", "min", "max", "mean")] == [2, 1, -3, 20.5, 8.75]
     points = {"column": "temp", "series": "attic"}
     assert (await served.client.get("/v1/datasets/readings/series", params=points)).json()["values"] == [-3]

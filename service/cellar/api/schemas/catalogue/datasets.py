@@ -265,7 +265,10 @@ class StatisticsLine(Answer):
     quantiles: dict[str, float] | None = Field(
         description="By share: the smallest value that is not below that share of the values."
     )
-    categories: dict[str, int] | None = Field(description=f"Rows of each of the {MOST_SHOWN} most frequent categories.")
+    categories: dict[str, int] | None = Field(
+        description=f"Rows of each of the {MOST_SHOWN} most frequent categories; of the column that names series, of"
+        " the longest series."
+    )
 
     @classmethod
     def of(cls, found: ColumnStatistics) -> Self:

@@ -32,14 +32,14 @@ function Values({ line }) {
   return line.quantiles ? `half of them from ${number(line.quantiles["0.25"])} to ${number(line.quantiles["0.75"])}` : "–";
 }
 
-function Columns({ name, columns }) {
-  const target = path`/v1/datasets/${name}/statistics`;
-  const { data, error } = usePoll((signal) => read(target, signal), 0, [name]);
+const statisticsOf = (name) => path`/v1/datasets/${name}/statistics`;
+
+function Columns({ name, columns, statistics: { data, error } }) {
   const lines = data ? data.columns : columns;
   const roles = Object.fromEntries(columns.map((each) => [each.name, each.role]));
   const isNumber = (line) => line.type === "number" && data;
   return html`
-    <${Card} title="Columns" actions=${html`<${CopyAs} request=${{ method: "GET", path: target }} />`}>
+    <${Card} title="Columns" actions=${html`<${CopyAs} request=${{ method: "GET", path: statisticsOf(name) }} />`}>
       <${Failure} error=${error} />
       <div class="wide-table" tabindex="0" role="group" aria-label="Columns"><table>
         <thead><tr><th scope="col">Column</th><th scope="col">Type</th><th scope="col" class="number">Missing</th><th scope="col" class="number">Minimum</th>
@@ -54,15 +54,12 @@ function Columns({ name, columns }) {
     <//>`;
 }
 
-/** The ids of the first series, as many as the answer has. */
-const seriesOf = (dataset) => dataset.columns.find((each) => each.role === "series")?.categories ?? [];
-
-function Plot({ dataset }) {
+/** A plot of one column of one series. `ids` are the longest series, in alphabetical order. */
+function Plot({ dataset, ids }) {
   const columns = dataset.columns.filter((each) => each.role !== "series" && each.type !== "time");
   const first = columns.find((each) => each.role === "target") || columns.find((each) => each.type === "number") || columns[0];
   const [column, setColumn] = useState(first?.name);
   const [series, setSeries] = useState("");
-  const ids = seriesOf(dataset);
   const query = new URLSearchParams({ column, points: POINTS, ...(series && { series }) });
   const target = `${path`/v1/datasets/${dataset.dataset}/series`}?${query}`;
   const { data, error } = usePoll((signal) => (column ? read(target, signal) : null), 0, [target]);
@@ -73,8 +70,8 @@ function Plot({ dataset }) {
   return html`
     <${Card} title="Plot" actions=${html`<${CopyAs} request=${{ method: "GET", path: target }} />`}>
       <div class="bar">${choice("Column", columns.map((each) => each.name), column, setColumn)}
-        ${ids.length > 1 && choice("Series", ids, series || ids[0], setSeries)}
-        ${ids.length > 0 && ids.length < dataset.series && html`<span class="soft">the first ${ids.length} of ${integer(dataset.series)} series</span>`}</div>
+        ${ids.length > 1 && choice("Series", ids, series || (data?.series ?? ids[0]), setSeries)}
+        ${ids.length > 0 && ids.length < dataset.series && html`<span class="soft">the longest ${ids.length} of ${integer(dataset.series)} series</span>`}</div>
       <${Failure} error=${error} />
       ${!data && !error && html`<${Loading} />`}
       ${data && html`
@@ -109,9 +106,12 @@ function Rows({ dataset }) {
 export function Dataset({ name }) {
   const target = path`/v1/datasets/${name}`;
   const { data, error } = usePoll((signal) => read(target, signal), 0, [name]);
+  const statistics = usePoll((signal) => read(statisticsOf(name), signal), 0, [name]);
   const [isDeleting, setDeleting] = useState(false);
   const above = html`<a href="#/datasets">Datasets</a>`;
   if (!data) return html`<${Title} above=${above}>${name}<//><${Failure} error=${error} />${!error && html`<${Loading} />`}`;
+  const series = data.columns.find((each) => each.role === "series")?.name;
+  const ids = Object.keys(statistics.data?.columns.find((each) => each.name === series)?.categories ?? {}).sort();
   return html`
     <${Title} above=${above} actions=${html`<${CopyAs} request=${{ method: "GET", path: target }} />
       <${Button} onClick=${() => setDeleting(true)}>Delete<//>
@@ -127,7 +127,7 @@ export function Dataset({ name }) {
       ["Size", bytes(data.size_bytes)],
       ["Added", utc(data.created)],
     ]} />
-    <${Plot} dataset=${data} />
-    <${Columns} name=${name} columns=${data.columns} />
+    <${Plot} dataset=${data} ids=${ids} />
+    <${Columns} name=${name} columns=${data.columns} statistics=${statistics} />
     <${Rows} dataset=${data} />`;
 }

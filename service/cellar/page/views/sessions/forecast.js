@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "../../vendor/hooks.js";
 import { change, path } from "../../core/api.js";
-import { forecastOf, outputNames, readingsOf } from "../../core/forecasting.js";
+import { forecastOf, outputNames, placed, readingsOf } from "../../core/forecasting.js";
 import { number, utc } from "../../core/format.js";
 import { useAction } from "../../core/hooks.js";
 import { Button, Card, Failure, html } from "../../parts/basics.js";
@@ -13,12 +13,17 @@ const SHARES = ["50", "80", "90", "95"];
 const ROLLED = 12;
 const LEAST_SHOWN = 48;
 
-/** Steps and values of a target that were seen: its readings, or forecasts of the next step where these are not kept. */
+/** Steps, values and times of a target that were seen: its readings, or forecasts of the next step where these are not kept. */
 function seen(points, model, target, row) {
-  const place = readingsOf(model)?.findIndex((column) => column.name === target) ?? -1;
-  if (place >= 0 && points.some((point) => point.input)) return { label: target, steps: points.map((point) => point.step), values: points.map((point) => point.input?.[row]?.[place] ?? null) };
+  const columns = placed(readingsOf(model) ?? []);
+  const column = columns.find((each) => each.name === target);
+  if (column && points.some((point) => point.input)) {
+    const time = columns.find((each) => each.kind === "time")?.place;
+    const at = (values) => (typeof values?.[time] === "number" ? values[time] * 86_400 + values[time + 1] : null);
+    return { label: target, steps: points.map((point) => ({ step: point.step, value: point.input?.[row]?.[column.place] ?? null, time: at(point.input?.[row]) })) };
+  }
   const output = outputNames(model).findIndex((name) => name.startsWith(`${target} +1`));
-  return { label: `${target}, forecast one step before`, steps: points.map((point) => point.step + 1), values: points.map((point) => point.output?.[row]?.[output] ?? null) };
+  return { label: `${target}, forecast one step before`, steps: points.map((point) => ({ step: point.step + 1, value: point.output?.[row]?.[output] ?? null, time: null })) };
 }
 
 /** Lines over the steps before and after the present one. The forecast is the median, which lies within every interval. */
@@ -29,13 +34,17 @@ function plot(answer, target, row, isBatch, past, position) {
   const edges = found.quantiles ? Object.keys(found.quantiles).sort((one, other) => one - other) : [];
   const low = edges.length && of(found.quantiles[edges[0]]);
   const high = edges.length && of(found.quantiles[edges[edges.length - 1]]);
-  const kept = past.steps.map((step, place) => [step, past.values[place]]).filter(([step]) => step <= position).slice(-Math.max(LEAST_SHOWN, 2 * point.length));
+  const kept = past.steps.filter(({ step }) => step <= position).slice(-Math.max(LEAST_SHOWN, 2 * point.length));
   const none = kept.map(() => null);
-  const series = [{ label: past.label, values: [...kept.map(([, value]) => (typeof value === "number" ? value : null)), ...point.map(() => null)] }, { label: "forecast", values: [...none, ...point] }];
+  const series = [{ label: past.label, values: [...kept.map(({ value }) => (typeof value === "number" ? value : null)), ...point.map(() => null)] }, { label: "forecast", values: [...none, ...point] }];
   if (low) series.push({ label: "low", values: [...none, ...low], colour: 1, isEdge: true }, { label: "high", values: [...none, ...high], colour: 1, isEdge: true });
   const times = answer.times && of(answer.times);
   const lines = point.map((value, ahead) => ({ ahead: ahead + 1, time: times?.[ahead], value, low: low?.[ahead], high: high?.[ahead] }));
-  return { x: [...kept.map(([step]) => step), ...point.map((_, ahead) => position + ahead + 1)], series, lines, hasBand: Boolean(low) };
+  const hasDates = Boolean(times) && kept.every(({ time }) => time !== null);
+  const x = hasDates
+    ? [...kept.map(({ time }) => time), ...times.map((time) => Date.parse(time) / 1000)]
+    : [...kept.map(({ step }) => step), ...point.map((_, ahead) => position + ahead + 1)];
+  return { x, series, lines, hasDates, hasBand: Boolean(low) };
 }
 
 const Numbers = ({ lines }) => html`
@@ -48,11 +57,11 @@ const Numbers = ({ lines }) => html`
 
 function Found({ answer, session, model, points, target, row, share }) {
   const step = Number(answer.position.split(".")[1]);
-  const { x, series, lines, hasBand } = plot(answer, target, row, session.batch_size > 1, seen(points, model, target, row), step);
+  const { x, series, lines, hasDates, hasBand } = plot(answer, target, row, session.batch_size > 1, seen(points, model, target, row), step);
   const last = lines[lines.length - 1];
   const interval = (line) => (hasBand ? `, within ${number(line.low)} and ${number(line.high)} with a probability of ${share}%` : "");
   return html`
-    <${Chart} x=${x} series=${series} bands=${hasBand ? [{ low: 2, high: 3 }] : []} label=${`Forecast of ${target}`} xLabel="Step" height=${240} />
+    <${Chart} x=${x} series=${series} bands=${hasBand ? [{ low: 2, high: 3 }] : []} label=${`Forecast of ${target}`} hasDates=${hasDates} xLabel=${hasDates ? "Time" : "Step"} height=${240} />
     <p>${target} ${lines.length === 1 ? "at the next step" : `in ${lines.length} steps`}: <b>${number(last.value)}</b>${interval(last)}.</p>
     <p class="help">Made after step ${step} by ${answer.model}. The session has not moved.${hasBand ? "" : " The model has no interval."}</p>
     <${Numbers} lines=${lines} />`;

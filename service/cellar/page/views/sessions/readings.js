@@ -2,7 +2,7 @@
 
 import { useState } from "../../vendor/hooks.js";
 import { change, path } from "../../core/api.js";
-import { forecastOf, readingsOf } from "../../core/forecasting.js";
+import { forecastOf, loggedRow, placed, readingsOf } from "../../core/forecasting.js";
 import { number } from "../../core/format.js";
 import { useAction } from "../../core/hooks.js";
 import { announce, Button, Card, Failure, Field, html } from "../../parts/basics.js";
@@ -33,10 +33,19 @@ function Reading({ column, value, error, onChange }) {
       : html`<input ...${attributes} type="text" inputmode=${column.kind === "number" ? "decimal" : undefined} value=${value} placeholder="missing" autocomplete="off" spellcheck="false" onInput=${change_} />`} />`;
 }
 
-/** The last readings that the session has, as texts: a value to begin with. */
+/** The text of a column in a row of the log: a value to begin with, and the time after the last one. */
+function textOf(column, row) {
+  const value = row[column.place];
+  if (typeof value !== "number") return "";
+  if (column.kind === "category") return column.categories?.[value] ?? "";
+  if (column.kind !== "time") return column.kind === "number" ? String(Number(value.toPrecision(6))) : "";
+  return new Date((value * 86_400 + row[column.place + 1] + (column.interval_s ?? 0)) * 1000).toISOString().replace(".000Z", "Z");
+}
+
+/** The last readings that the session has, as texts. */
 function lastReadings(points, columns) {
-  const last = [...points].reverse().find((point) => point.input)?.input[0];
-  return Object.fromEntries(columns.map((column, place) => [column.name, typeof last?.[place] === "number" && column.kind === "number" ? String(Number(last[place].toPrecision(6))) : ""]));
+  const row = [...points].reverse().find((point) => point.input)?.input[0] ?? [];
+  return Object.fromEntries(placed(columns).map((column) => [column.name, textOf(column, row)]));
 }
 
 /** The output of a step as text. */
@@ -67,7 +76,7 @@ export function TakeReadings({ session, model, points, onStep }) {
     setLast(answer);
     announce(`Step ${answer.step} was taken.`);
     const rows = isOne ? [sent.body.input] : sent.body.input;
-    onStep(rows.map((row) => (Array.isArray(row) ? row : columns.map((column) => row[column.name] ?? null))), answer);
+    onStep(rows.map((row) => (Array.isArray(row) ? row : loggedRow(columns, row))), answer);
   });
   const submit = (event) => {
     event.preventDefault();

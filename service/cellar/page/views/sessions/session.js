@@ -3,7 +3,7 @@
 import { useState } from "../../vendor/hooks.js";
 import { ago, instant, plural } from "../../core/format.js";
 import { path, read } from "../../core/api.js";
-import { forecastOf, outputNames, readingsOf } from "../../core/forecasting.js";
+import { forecastOf, outputNames, placed, readingsOf } from "../../core/forecasting.js";
 import { usePoll } from "../../core/hooks.js";
 import { go, link } from "../../core/router.js";
 import { useSessionFeed } from "../../core/session_feed.js";
@@ -22,19 +22,24 @@ const LINES = 8;
 
 const plotted = (value) => (typeof value === "number" ? value : null);
 
-/** The values of one row as lines of a chart, one for each of the first features. Texts, as categories are, are not drawn. */
-function lines(points, name, row, names) {
-  const first = points.find((point) => point[name]);
-  const count = first ? first[name][row]?.length ?? 0 : 0;
-  return Array.from({ length: Math.min(count, LINES) }, (_, feature) => ({
-    label: names?.[feature] ?? `${name} ${feature}`,
-    values: points.map((point) => plotted(point[name]?.[row]?.[feature])),
-  }));
+/** The values of one row as lines of a chart, one for each of the first features, which have a `label` and a `place`. */
+const lines = (points, name, row, features) => features.slice(0, LINES).map(({ label, place }) => ({
+  label, values: points.map((point) => plotted(point[name]?.[row]?.[place])),
+}));
+
+/** The features that can be drawn: columns of readings but times, outputs by their names, or else all by number. */
+function featuresOf(points, name, model, row) {
+  const columns = readingsOf(model);
+  if (name === "input" && columns) return placed(columns).filter((column) => column.kind !== "time").map((column) => ({ label: column.name, place: column.place }));
+  const names = name === "output" ? outputNames(model) : null;
+  const count = points.find((point) => point[name])?.[name][row]?.length ?? 0;
+  return Array.from({ length: count }, (_, place) => ({ label: names?.[place] ?? `${name} ${place}`, place }));
 }
 
-function Series({ points, name, names, title, row, missing }) {
-  const series = lines(points, name, row, names);
-  const more = (points.find((point) => point[name])?.[name][row]?.length ?? 0) - series.length;
+function Series({ points, name, model, title, row, missing }) {
+  const features = points.some((point) => point[name]) ? featuresOf(points, name, model, row) : [];
+  const series = lines(points, name, row, features);
+  const more = features.length - series.length;
   return html`
     <${Card} title=${title} actions=${more > 0 && html`<span class="soft">the first ${LINES} of ${LINES + more}</span>`}>
       ${series.length ? html`<${Chart} x=${points.map((_, index) => index + 1)} names=${points.map((point) => point.step)} series=${series} label=${title} xLabel="Step" height=${170} />` : html`<${Empty} title=${`No ${name} to show yet.`}>${missing}<//>`}
@@ -51,8 +56,8 @@ function Live({ session, model, points }) {
     ${session.batch_size > 1 && html`
       <div class="bar"><label>Row <input type="number" min="0" max=${session.batch_size - 1} value=${row} onInput=${(event) => setRow(Math.min(session.batch_size - 1, Math.max(0, Number(event.target.value))))} /></label>
         <span class="soft">of ${plural(session.batch_size, "row")}, counted from 0</span></div>`}
-    <${Series} points=${points} name="output" names=${outputNames(model)} title="Outputs" row=${row} missing=${outputs} />
-    <${Series} points=${points} name="input" names=${readingsOf(model)?.map((column) => column.name)} title="Inputs" row=${row} missing=${inputs} />`;
+    <${Series} points=${points} name="output" model=${model} title="Outputs" row=${row} missing=${outputs} />
+    <${Series} points=${points} name="input" model=${model} title="Inputs" row=${row} missing=${inputs} />`;
 }
 
 const DIALOGS = { reset: Reset, fork: Fork, remove: DeleteSession };

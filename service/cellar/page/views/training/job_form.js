@@ -17,6 +17,8 @@ const FIRST = ["epochs", "optimiser", "loss", "batch_size", "validation", "windo
 const DATASET = "a dataset: forecast its columns";
 const FORECAST = "a series: forecast its next values";
 const PAIRS = "inputs and targets";
+/** Settings that a job on a dataset does not have: it cuts windows itself. */
+const OF_ARRAYS = ["state", "warmup"];
 const LAYOUTS = ["TBF", "TFB", "BTF", "BFT", "FTB", "FBT", "TB", "TF", "BT", "BF", "FT", "FB", "T"];
 
 const INITIAL = { kind: FORECAST, dataset: "", target: "", more: null, left: null, horizon: "", series: "", ahead: "1", inputs: "", targets: "", layout: "TBF" };
@@ -113,7 +115,7 @@ function Form({ api, models, datasets, model, chosen, onDone, onClose }) {
         <${Data} form=${data} faultAt=${faultAt} datasets=${datasets} dataset=${dataset} error=${error} />
         ${isDataset
           ? html`<p class="help">Everything else is chosen from the data, and the job says why.</p>
-            <details><summary>More settings</summary><div class="form"><${SchemaFields} fields=${fields} ...${shared} /></div></details>`
+            <details><summary>More settings</summary><div class="form"><${SchemaFields} fields=${fields.filter((field) => !OF_ARRAYS.includes(field.name))} ...${shared} /></div></details>`
           : html`<fieldset><legend>Settings</legend><div class="form"><${SchemaFields} fields=${FIRST.map((name) => fields.find((field) => field.name === name)).filter(Boolean)} ...${shared} /></div>
             <details><summary>More settings</summary><div class="form"><${SchemaFields} fields=${fields.filter((field) => !FIRST.includes(field.name))} ...${shared} /></div></details></fieldset>`}
         <${Failure} error=${send.error} />

@@ -23,16 +23,18 @@ export const NAIVE = {
   mean: "the mean of the readings before",
 };
 
+const HARDLY = 0.02;
+
 /** Whether a result is better than the best of the naive forecasts, as a sentence. `better` has the share by name. */
 export function verdict(better, noun = "errors") {
   const all = Object.entries(better || {}).filter(([, share]) => share !== null);
   if (!all.length) return null;
   const [name, share] = all.reduce((one, other) => (other[1] < one[1] ? other : one));
-  if (share > 0) return { isBetter: true, text: `Better than doing nothing: its ${noun} are ${percent(share)} below those of the best naive forecast, ${NAIVE[name]}.` };
-  return { isBetter: false, text: `Not better than doing nothing: its ${noun} are ${share < 0 ? `${percent(-share)} above` : "equal to"} those of ${NAIVE[name]}.` };
+  if (share > 0) return { kind: share < HARDLY ? "warning" : "good", text: `${share < HARDLY ? "Hardly better" : "Better"} than doing nothing: its ${noun} are ${percent(share)} below those of the best naive forecast, ${NAIVE[name]}.` };
+  return { kind: "bad", text: `Not better than doing nothing: its ${noun} are ${share < 0 ? `${percent(-share)} above` : "equal to"} those of ${NAIVE[name]}.` };
 }
 
-export const Verdict = ({ found }) => found && html`<p class=${`verdict ${found.isBetter ? "good" : "bad"}`}>${found.text}</p>`;
+export const Verdict = ({ found }) => found && html`<p class=${`verdict ${found.kind}`}>${found.text}</p>`;
 
 /** The buttons that cancel, retry and delete a job. */
 export function JobActions({ job, onChange, onDelete }) {
