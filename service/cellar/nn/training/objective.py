@@ -84,6 +84,8 @@ class Objective:
 
     def mean(self, sums: Sequence[float], counts: Sequence[float]) -> float:
         """Return the objective for the sums of the losses of each part, and of their weights."""
+        if len(sums) == 1:
+            return self.parts[0].factor * (sums[0] / counts[0]) if counts[0] else 0.0
         parts = zip(self.parts, sums, counts, strict=True)
         found = [part.factor * (total / count) for part, total, count in parts if count]
         return sum(found[1:], start=found[0]) if found else 0.0

@@ -8,6 +8,7 @@ import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,33 +178,34 @@ class _Trainer:
             learnt = self.gradient.of(batch, before, masks, self._scales(batch, counts), begins=begins)
         except ForwardFault as error:
             raise fault(error.kind, f"{self._place(state)}, {error.place}", self._named(state.weights)) from None
-        if any(counts):
-            state = self._update(state, learnt)
-        state = replace(
+        changed = self._update(state, learnt) if any(counts) else {}
+        state = replace(  # once, because its time is seen in updates of small networks
             state,
             update=state.update + 1,
             carried=learnt.state if self.spec.state == "carry" else None,
             sums=_added(state.sums, learnt.losses),
             counts=_added(state.counts, counts),
+            **changed,
         )
         return self._end_epoch(state) if state.update == self.plan.updates else state
 
-    def _update(self, state: RunState, learnt: Learnt) -> RunState:
-        """Return the state with the weights after an update with a gradient."""
+    def _update(self, state: RunState, learnt: Learnt) -> dict[str, Any]:
+        """Return the members of the state that an update with a gradient changes, weights among them."""
         trained, gradient = self.trained.of(state.weights), self.trained.of(learnt.gradient)
+        changed = dict[str, Any]()
         if self.spec.accumulate is not None:
-            state = gathered(state, gradient)
-            if state.batches < self.spec.accumulate and state.update + 1 < self.plan.updates:
-                return state
-            assert state.gathered is not None
-            gradient = state.gathered / np.float32(state.batches)
-            state = replace(state, gathered=None, batches=0)
+            total, batches = gathered(state, gradient), state.batches + 1
+            if batches < self.spec.accumulate and state.update + 1 < self.plan.updates:
+                return {"gathered": total, "batches": batches}
+            gradient = total / np.float32(batches)
+            changed = {"gathered": None, "batches": 0}
         update = self.optimiser.update(trained, gradient, state.optimiser, self._rate(state, state.update))
         weights = self.trained.replaced(state.weights, update.weights)
         if not update.finite or not all(map(math.isfinite, learnt.losses)):
             raise self._not_finite(state, learnt.gradient, weights)
-        averaged = None if self.spec.average is None else self._averaged(state, weights, self.spec.average.decay)
-        return replace(state, weights=weights, optimiser=update.state, averaged=averaged)
+        if self.spec.average is not None:
+            changed["averaged"] = self._averaged(state, weights, self.spec.average.decay)
+        return changed | {"weights": weights, "optimiser": update.state}
 
     def _averaged(self, state: RunState, weights: Floats, decay: float) -> Floats:
         """Return the moving average of the weights, which begins with those after the first update."""
@@ -325,15 +327,14 @@ class _Trainer:
         )
 
 
-def gathered(state: RunState, gradient: Floats) -> RunState:
-    """Return the state with a gradient added to those since the last update of the weights."""
-    total = gradient.copy() if state.gathered is None else state.gathered + gradient
-    return replace(state, gathered=total, batches=state.batches + 1)
+def gathered(state: RunState, gradient: Floats) -> Floats:
+    """Return the sum of a gradient and those since the last update of the weights."""
+    return gradient.copy() if state.gathered is None else state.gathered + gradient
 
 
 def _added(before: tuple[float, ...], more: Sequence[float]) -> tuple[float, ...]:
     """Return sums of pairs; there is nothing before at the begin of an epoch."""
-    return tuple(a + b for a, b in zip(before or (0,) * len(more), more, strict=True))
+    return tuple([a + b for a, b in zip(before, more, strict=True)]) if before else tuple(more)
 
 
 def _kept(state: RunState) -> EpochRecord | None:

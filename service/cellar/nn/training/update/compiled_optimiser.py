@@ -4,7 +4,7 @@ All weights of a network are one vector. The state of the optimiser is the state
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class CompiledOptimiser:
         self._arithmetic = arithmetic
         self._kernel = arithmetic.kernel(spec.equations, {"x": size, "w": size})
         self._scalars: Floats = np.zeros(len(self._kernel.cell.params), np.float32)
+        self._names = [param.name for param in self._kernel.cell.params]
         views = {param.name: self._scalars[i : i + 1].reshape(()) for i, param in enumerate(self._kernel.cell.params)}
         self._packed = self._kernel.pack(views)
         self._packed.adopt(views)
@@ -52,15 +53,14 @@ class CompiledOptimiser:
     def step(self, weights: Floats, gradient: Floats, state: OptimiserState, rate: float, scale: float) -> Update:
         """Return the weights after an update with a gradient that is clipped, except for the factor `scale`."""
         decay1, decay2 = self.spec.decays
-        state = replace(state, power1=state.power1 * decay1, power2=state.power2 * decay2)
-        params = {"scale": scale, **self.spec.scalars(rate, (state.power1, state.power2))}
-        for index, param in enumerate(self._kernel.cell.params):
-            self._scalars[index] = params[param.name]
+        powers = state.power1 * decay1, state.power2 * decay2
+        params = {"scale": scale, **self.spec.scalars(rate, powers)}
+        self._scalars[:] = [params[name] for name in self._names]
         np.copyto(self._gradient[0, 0], gradient)
         np.copyto(self._weights[0, 0], weights)
         np.copyto(self._slots, state.slots)
         finite = self._recording.run()
-        return Update(self._after[0, 0].copy(), replace(state, slots=self._slots_after.copy()), finite)
+        return Update(self._after[0, 0].copy(), OptimiserState(self._slots_after.copy(), *powers), finite)
 
     def _record(self) -> CommandList:
         """Return the native call of an update, which copies the scalars and runs the kernel."""
