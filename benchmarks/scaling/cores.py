@@ -34,15 +34,16 @@ STEPS = 64
 def measure(scene: Scene) -> Row:
     """Step sessions, one for each connection, in a service of one process and in one of two."""
     both = (scene.cores.service, scene.cores.outside)
-    sessions.create(scene, 2 * CLIENTS)
+    sessions.create(scene, 3 * CLIENTS)
     for process in (scene.redis.process, scene.generator.process):
         process.allow(both)
     with ExitStack() as stack:
         ways: dict[str, Callable[[], float]] = {}
         shares: dict[str, list[tuple[float, ...]]] = {}
-        for index, processes in enumerate((1, 2)):
-            (cellar,) = contestants.start_cellars(stack, both, scene.redis, 1, processes=str(processes))
-            names = [sessions.name_of(index * CLIENTS + client) for client in range(CLIENTS)]
+        counts = (1, 2)
+        cellars = contestants.start_each(stack, both, scene.redis, [{"processes": str(count)} for count in counts])
+        for processes, cellar in zip(counts, cellars, strict=True):
+            names = [sessions.name_of(processes * CLIENTS + client) for client in range(CLIENTS)]
             ways |= _ways(scene, cellar, names, processes, shares)
         found = scene.interleaved(ways)
     for process in (scene.redis.process, scene.generator.process):

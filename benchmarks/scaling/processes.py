@@ -11,7 +11,7 @@ from statistics import median
 
 from benchmarks.scaling.scene import Row, Scene
 from benchmarks.serving.bars import Bar
-from benchmarks.serving.contestants import Contestant, create_sessions, start_cellars
+from benchmarks.serving.contestants import Contestant, create_sessions, start_each
 from benchmarks.serving.http import post
 from benchmarks.serving.load import Job, once
 from benchmarks.serving.model import CASE
@@ -54,9 +54,11 @@ def measure(scene: Scene) -> Row:
     found = Row([], [])
     for count in [2] if scene.extent.quick else [2, 3]:
         with ExitStack() as stack:
-            core = (scene.cores.service,)
-            routed = start_cellars(stack, core, scene.redis, count)
-            (several,) = start_cellars(stack, core, scene.redis, 1, processes=str(count))
+            cores = (scene.cores.service, scene.cores.outside)
+            settings = [*count * [{"processes": "1"}], {"processes": str(count)}]
+            *routed, several = started = start_each(stack, cores, scene.redis, settings)
+            for service in started:
+                service.process.pin(scene.cores.service)
             ways = {
                 name: Way(
                     scene,

@@ -27,7 +27,7 @@ class Extent:
     """Requests of a sample."""
 
 
-QUICK = Extent(quick=True, rounds=3, requests=2_000)
+QUICK = Extent(quick=True, rounds=2, requests=2_000)
 THOROUGH = Extent(quick=False, rounds=7, requests=10_000)
 
 

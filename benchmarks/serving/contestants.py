@@ -111,11 +111,23 @@ def start_cellars(
     **settings: str,
 ) -> list[Contestant]:
     """Start `cellar serve`, of another checkout if one is given, on free ports, and wait until they are ready."""
+    return start_each(stack, cores, redis, count * [settings], checkout)
+
+
+def start_each(
+    stack: ExitStack,
+    cores: Collection[int],
+    redis: RedisServer,
+    settings: Sequence[Mapping[str, str]],
+    checkout: Path | None = None,
+) -> list[Contestant]:
+    """Start `cellar serve` with each of the settings, all at once, and wait until they are ready."""
     command = [sys.executable, "-P", "-m", "cellar.cli", "serve"]
-    environment = service_environment(redis, **settings)
-    if checkout:
-        environment["PYTHONPATH"] = str(checkout / "service")
-    processes = [Process(command, cores, environment=environment, output=subprocess.PIPE) for _ in range(count)]
+    found = {"PYTHONPATH": str(checkout / "service")} if checkout else {}
+    processes = [
+        Process(command, cores, environment=service_environment(redis, **each) | found, output=subprocess.PIPE)
+        for each in settings
+    ]
     for process in processes:
         stack.enter_context(process)
     return [Contestant("cellar", process, ready_port(process), _step_path, _step_body) for process in processes]
