@@ -92,7 +92,10 @@ class SessionCreator:
         for at, each in enumerate(waiting):
             group = each.new.record.key.tenant if self._is_one_server([each.new]) else str(at)
             groups.setdefault(group, []).append(each)
+        if len(groups) == 1:  # nearly always: one task less
+            return await self._create_and_answer(waiting)
         await asyncio.gather(*map(self._create_and_answer, groups.values()))
+        return None
 
     async def _create_and_answer(self, waiting: Sequence[_Waiting]) -> None:
         try:
