@@ -2,6 +2,8 @@
 
 import io
 import json
+import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,16 @@ def saved(function: Any, *arrays: Any, **named: Any) -> bytes:
     return file.getvalue()
 
 
+def twice(name: str) -> bytes:
+    """Return an npz file that has two arrays of the same name."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for number in range(2):
+            archive.writestr(name, saved(np.save, np.full(3, number)))
+    return file.getvalue()
+
+
 def structured() -> Any:
     """Return the columns as one array with fields."""
     rows = np.zeros(3, [("at", "f8"), ("temp", "f4"), ("count", "i8")])
@@ -87,7 +99,7 @@ def arrow(kind: str, columns: dict[str, Any], rows: int | None = None) -> bytes:
     ("kind", "data"),
     [
         *((kind, arrow(kind, COLUMNS, 2)) for kind in (PARQUET, ARROW, ARROW_STREAM)),
-        (NDJSON, LINES.encode()),
+        (NDJSON, LINES.encode("utf-8-sig")),
         (NPY, saved(np.save, structured())),
         (NPZ, saved(np.savez, **COLUMNS)),
         (NPZ, saved(np.savez_compressed, **COLUMNS)),
@@ -144,6 +156,9 @@ def test_columns_of_a_matrix_are_numbered(tmp_path: Path) -> None:
         (NPY, saved(np.save, np.ones(2, complex)), "complex128"),
         (NPZ, saved(np.savez, a=np.ones(3), b=np.ones(2)), 'column "b"'),
         (NPZ, saved(np.savez_compressed, a=np.zeros(9_000_000)), "packed too densely"),
+        (NPZ, twice("a.npy"), "the file has the name 'a' twice"),
+        (NPZ, saved(np.savez, at=np.array([2**62], "M8[s]"), x=np.ones(1)), 'row 1, column "at": \'1461385142'),
+        (NDJSON, b'{"a": 1, "": 2}\n', "the file has no name for column 2"),
         (NPZ, b"PK\x03\x04nothing", "not an npz file"),
         (SAFETENSORS, b"\xff" * 64, "not a safetensors file"),
         (SAFETENSORS, save({"a": np.ones(2)})[:-8], "outside of the file"),

@@ -12,8 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cellar.datasets.formats import CSV, NDJSON, open_source
+from cellar.datasets.options import ReadOptions
+from cellar.datasets.preview import place_of
 from cellar.datasets.storage import ordered_columns, row_order
+from cellar.datasets.text import json_lines, rows
 from cellar.errors import DatasetInvalid, InvalidInput
+from cellar.memory.temporary_files import TemporaryFiles
 from tests.datasets.files import build, read
 
 NAN = float("nan")
@@ -31,6 +36,9 @@ JANUARY = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
         ("temp,x\n-999,1\n3,1\n", {"missing": ("-999",)}, [NAN, 3]),
         ("temp,x\n1,é\n2,b\n".encode("utf-16"), {}, [1, 2]),
         ("temp,x\n1,é\n2,b\n".encode("latin-1"), {"encoding": "latin-1"}, [1, 2]),
+        ("temp,x\n1,é\n2,b\n".encode("utf-16-le"), {"encoding": "utf-16"}, [1, 2]),
+        ("temp,x\n1,é\n2,b\n".encode("utf-16-be"), {"encoding": "utf-16"}, [1, 2]),
+        ("temp,x\n-nan,1\n<NA>,1\n2,1\n", {}, [NAN, NAN, 2]),
         ("temp|date\n1|2024-01-02\n2|2024-01-01\n", {}, [2, 1]),
     ],
 )  # fmt: skip
@@ -99,6 +107,17 @@ def test_the_hour_that_occurs_twice_comes_twice(tmp_path: Path) -> None:
         ("at,x\n2024-01-01,1\n\"\",2\n", {"time": "at"}, "row 3, column \"at\": the row has no time"),
         ("at,x\n2023-02-29,1\n", {"time": "at"}, "row 2, column \"at\": there is no such day"),
         ("at,x\n2023-02-28 25:00,1\n", {"time": "at"}, "row 2, column \"at\": '2023-02-28 25:00' is not a time"),
+        ("at,x\n2023-02-28 24:30,1\n", {"time": "at"}, "row 2, column \"at\": '2023-02-28 24:30' is not a time"),
+        ("at,x\n24:30 2/28/23,1\n", {"time": "at"}, "row 2, column \"at\""),
+        ("at,x\n0001-01-01,1\n0000-12-31,1\n", {}, "row 3, column \"at\": '0000-12-31' is not in the years 1 to 9999"),
+        ("at,x\n9999-12-31 23:59,1\n", {"timezone": "America/New_York"}, "is not in the years 1 to 9999"),
+        ("at,x\n1e30,1\n", {"time": "at"}, "row 2, column \"at\": '1e30' is not in the years 1 to 9999"),
+        ("temp,x\n" + "1,a\n" * 1500 + "1,\0\n", {}, "row 1,502, column \"x\": the text has a zero byte"),
+        ("temp,x\n" + "1," * 2_000_000, {}, "row 2: the line has more than 2,097,152 characters"),
+        ("temp,x\n" + "1,2\n" * 2000 + "1," * 2_000_000, {}, "row 2,002: the row has "),
+        (",".join(map(str, range(600_000))), {}, "row 1: the line has more than"),
+        (",".join(f"c{number}" for number in range(9000)) + "\n", {}, "row 1: the header has 9,000 columns"),
+        ("x" * 1_500_000 + "\n1\n", {}, "row 1: not a row of separated values"),
         ("at,x\n1/2/2024,1\n2/3/2024,1\n", {}, "date_order=DMY or date_order=MDY"),
         ("at,x\n13/2/2024,1\n2/13/2024,1\n", {}, "row 3, column \"at\""),
         ("at,x\n2024-01-01T00:00+01:00,1\n2024-01-02T00:00+05:00,1\n", {}, "row 3, column \"at\": '2024-01-02T00"),
@@ -184,8 +203,30 @@ def test_a_million_series_are_ragged(tmp_path: Path) -> None:
     table = read(tmp_path, text, series="s")
     assert len(table.series_ids) == count
     assert table.series_ids[5] == "device-5"
+    assert [place_of(table, name) for name in ("device-99999", "device-0", "device-", "", "é")] == [
+        99999,
+        0,
+        *[None] * 3,
+    ]
     assert table.bounds[6] - table.bounds[5] == 2
     assert table.values["x"][table.bounds[5] : table.bounds[6]].tolist() == [5, 1]
+
+
+def test_long_rows_come_in_shorter_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chunk of 65,536 rows of a megabyte would not fit in memory."""
+    files = TemporaryFiles(tmp_path)
+    for module, kind, line in ((rows, CSV, '{},"{}"\n'), (json_lines, NDJSON, '{{"x":{},"text":"{}"}}\n')):
+        monkeypatch.setattr(module, "CHUNK_BYTES", 100_000)
+        monkeypatch.setattr(rows, "SAMPLE_BYTES", 10_000)
+        text = "".join(line.format(number, "y" * 200) for number in range(5000))
+        with files.open() as file:
+            file.write(("x,text\n" if kind == CSV else "").encode() + text.encode())
+            file.flush()
+            chunks = list(open_source(file, kind, ReadOptions(), files).chunks())
+        assert len(chunks) > 5
+        first = 2 if kind == CSV else 1
+        assert [row for chunk in chunks for row in chunk.rows] == list(range(first, first + 5000))
+        assert [cell for chunk in chunks for cell in chunk.columns[0]] == [str(number) for number in range(5000)]
 
 
 def test_time_zones_need_no_database_of_the_machine() -> None:

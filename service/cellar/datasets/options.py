@@ -9,7 +9,25 @@ from cellar.table import ColumnType
 DateOrder = Literal["DMY", "MDY", "YMD"]
 Duplicates = Literal["error", "first", "last", "mean"]
 
-MISSING = ("", "NA", "N/A", "n/a", "na", "?", "NaN", "nan", "NAN", "-NaN", "null", "NULL", "None", "-", "#N/A")
+MISSING = (
+    "",
+    "NA",
+    "N/A",
+    "n/a",
+    "na",
+    "?",
+    "NaN",
+    "nan",
+    "NAN",
+    "-NaN",
+    "-nan",
+    "<NA>",
+    "null",
+    "NULL",
+    "None",
+    "-",
+    "#N/A",
+)
 """Cells that stand for a missing reading in every file."""
 
 

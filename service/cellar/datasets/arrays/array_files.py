@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cellar.datasets.arrays.array_columns import ArrayColumns, named
 from cellar.datasets.faults import fault
+from cellar.datasets.source import check_names
 from cellar.memory.file_mapping import PIECE_BYTES, FileMapping
 from cellar.memory.temporary_files import TemporaryFiles, file_errors
 
@@ -40,6 +41,7 @@ def open_npz(file: IO[bytes], files: TemporaryFiles) -> ArrayColumns:
             if sum(entry.file_size for entry in entries) > MOST_TIMES * file.tell():
                 raise fault("the file is packed too densely", remedy="save it with numpy.savez, without compression")
             columns = {}
+            check_names([entry.filename.removesuffix(".npy") for entry in entries])
             for entry in entries:
                 with archive.open(entry) as packed, files.open() as unpacked, file_errors():
                     unpacked.writelines(iter(lambda: packed.read(PIECE_BYTES), b""))

@@ -49,6 +49,8 @@ class CodeReader:
             if self._is_series:
                 raise fault("the series has no name", row=row, column=self._name)
             return -1
+        if "\0" in text:
+            raise fault("the text has a zero byte", row=row, column=self._name, remedy="send text without it")
         if len(text) > LONGEST:
             raise fault(f"a text of {len(text)} characters; at most {LONGEST} are allowed", row=row, column=self._name)
         if (code := self.codes.get(text)) is not None:

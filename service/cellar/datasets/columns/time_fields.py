@@ -31,6 +31,8 @@ _DATES = (
 )
 _FORMS = tuple(re.compile(date + _TIME + _ZONE).fullmatch for date in _DATES)
 
+DAY_S = 24 * 60 * 60
+
 _NUMBERS = ("Y", "M", "D", "h", "m", "s", "f")
 
 
@@ -130,6 +132,7 @@ def _fields(
     _check_below(get("m", zero), 60)
     _check_below(get("s", zero), 61)
     seconds = (get("h", zero) * 60 + get("m", zero)) * 60 + get("s", zero)
+    _check_below(seconds, DAY_S + 1)  # 24:00 is the end of a day, 23:59:60 a leap second
     offset = np.full(count, _offset(groups["zone"]), np.int32)
     first, second = (get("a"), get("b")) if form.has_open_order else (get("D", one), get("M", one))
     assert first is not None
@@ -172,7 +175,7 @@ def _parts(groups: dict[str, str | None], index: int) -> tuple[int, int, int, in
         if not 1 <= hour <= 12:
             raise NoTime(index)
         hour = hour % 12 + (12 if groups["half"] in "pP" else 0)
-    if hour > 24 or minute > 59 or second_of_minute > 60:
+    if hour > 24 or minute > 59 or second_of_minute > 60 or (hour == 24 and (minute or second_of_minute)):
         raise NoTime(index)
     fraction = int((groups["f"] or "0")[:6].ljust(6, "0"))
     microseconds = ((hour * 60 + minute) * 60 + second_of_minute) * 1_000_000 + fraction

@@ -1,6 +1,7 @@
 """Reads times from cells, as seconds since the Unix epoch."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ YEARS = 1000.0, 3000.0
 """Numbers in this range are years; a fraction is that of the year."""
 
 HOUR = 60
+
+FIRST_S, END_S = -62_135_596_800.0, 253_402_300_800.0
+"""The years 1 to 9999, in which programs can write times."""
 
 
 class WrongOrder(Exception):
@@ -49,6 +53,16 @@ class TimeReader:
 
     def read(self, cells: Cells, rows: Sequence[int]) -> NDArray[np.float64]:
         """Return the times of cells. Raise DatasetInvalid, or WrongOrder."""
+        found = self._read(cells, rows)
+        self._check_years(found, cells, rows)
+        return found
+
+    def _check_years(self, seconds: NDArray[Any], cells: Cells, rows: Sequence[int]) -> None:
+        if seconds.size and not (seconds.min() >= FIRST_S and seconds.max() < END_S):
+            at = int(np.flatnonzero(~((seconds >= FIRST_S) & (seconds < END_S)))[0])
+            raise fault(f"{shown(str(cells[at]))} is not in the years 1 to 9999", row=rows[at], column=self._name)
+
+    def _read(self, cells: Cells, rows: Sequence[int]) -> NDArray[np.float64]:
         if isinstance(cells, np.ndarray):
             if cells.dtype.kind == "M":
                 return self._of_instants(cells, rows)
@@ -108,7 +122,9 @@ class TimeReader:
     def _of_instants(self, cells: NDArray[np.datetime64], rows: Sequence[int]) -> NDArray[np.float64]:
         if (bad := np.flatnonzero(np.isnat(cells))).size:
             raise fault("the row has no time", row=rows[int(bad[0])], column=self._name)
-        return self._local(cells.astype("datetime64[us]").astype(np.int64) / 1e6, rows)
+        days = cells.astype("datetime64[D]")  # microseconds of 64 bits end in the year 294,246
+        self._check_years(days.astype(np.int64) * 86400.0, cells, rows)
+        return self._local(cells.astype("datetime64[us]").astype(np.int64) / 1e6, rows, cells)
 
     def _of_numbers(self, numbers: NDArray[np.float64], rows: Sequence[int]) -> NDArray[np.float64]:
         if (bad := np.flatnonzero(~np.isfinite(numbers))).size:
@@ -167,11 +183,13 @@ class TimeReader:
             self._check_offset(offset, float(local[at]), cells[at], rows[at])
         if offsets[0] != NO_OFFSET:
             return local - offsets * 60.0
-        return self._local(local, rows)
+        return self._local(local, rows, cells)
 
-    def _local(self, local: NDArray[np.float64], rows: Sequence[int]) -> NDArray[np.float64]:
+    def _local(self, local: NDArray[np.float64], rows: Sequence[int], cells: Cells) -> NDArray[np.float64]:
         if self._zone is None:
             return local
+        day = 86400.0  # more than any offset
+        self._check_years(np.where(local < 0, local - day, local + day), cells, rows)
         found, skipped = self._zone.to_utc(local)
         if skipped is not None:
             raise fault(

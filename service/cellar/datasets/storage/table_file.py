@@ -21,6 +21,9 @@ from cellar.table import Column, Table
 
 NONCE_BYTES = 16
 
+IDS_AT_ONCE = 65_536
+"""Ids of series that are bytes at a time: there may be millions."""
+
 _NAMES: dict[np.dtype[Any], str] = {
     np.dtype(np.float64): "F64",
     np.dtype(np.int64): "I64",
@@ -99,13 +102,28 @@ class SeriesIds(Sequence[str]):
         place = index % len(self)
         return self._texts[self._at[place] : self._at[place + 1]].tobytes().decode()
 
+    def index(self, value: str, start: int = 0, stop: int | None = None) -> int:
+        """Return the place of an id without making texts of the others. Raise ValueError if there is none."""
+        wanted = np.frombuffer(value.encode("utf-8", "surrogatepass"), np.uint8)
+        found = np.flatnonzero(np.diff(self._at) == len(wanted))
+        for offset, byte in enumerate(wanted):
+            found = found[self._texts[self._at[found] + offset] == byte]
+        for place in found.tolist()[:1]:
+            if place in range(*slice(start, stop).indices(len(self))):
+                return int(place)
+        raise ValueError(f"no series {value!r}")
+
 
 def series_tensors(ids: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Return the tensors of the ids of series."""
-    encoded = [each.encode() for each in ids]
-    at = np.zeros(len(encoded) + 1, np.int64)
-    np.cumsum([len(each) for each in encoded], out=at[1:])
-    texts = np.frombuffer(b"".join(encoded), np.uint8)
+    at = np.zeros(len(ids) + 1, np.int64)
+    parts = []
+    for begin in range(0, len(ids), IDS_AT_ONCE):
+        encoded = [each.encode() for each in ids[begin : begin + IDS_AT_ONCE]]
+        at[begin + 1 : begin + 1 + len(encoded)] = [len(each) for each in encoded]
+        parts.append(b"".join(encoded))
+    np.cumsum(at, out=at)
+    texts = np.frombuffer(b"".join(parts), np.uint8)
     return Tensor("series_at", np.int64, len(at), [at]), Tensor("series", np.uint8, len(texts), [texts])
 
 

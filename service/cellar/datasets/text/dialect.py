@@ -35,6 +35,8 @@ def find_dialect(lines: Sequence[str], options: ReadOptions) -> Dialect:
         raise fault("the file has no rows", remedy="send a header and at least one row")
     delimiter = options.delimiter or _delimiter(lines)
     rows = split(lines, delimiter)
+    if not rows:
+        raise fault("not a row of separated values", row=1, remedy="send the delimiter as `delimiter`")
     decimal = options.decimal or _decimal(rows, delimiter)
     first = [cell.strip() for cell in rows[0]]
     has_header = _has_header(rows, options)
@@ -57,7 +59,7 @@ def _delimiter(lines: Sequence[str]) -> str:
     best = ","
     for delimiter in DELIMITERS:
         counts = Counter(len(row) for row in split(lines, delimiter))
-        width, _ = counts.most_common(1)[0]
+        width, _ = counts.most_common(1)[0] if counts else (0, 0)
         if width > 1 and len(counts) == 1:
             return delimiter
         if delimiter in lines[0] and best == ",":

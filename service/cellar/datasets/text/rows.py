@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import IO, Literal
 
@@ -15,6 +16,15 @@ from cellar.errors import InvalidInput
 
 SAMPLE_LINES = 1000
 SAMPLE_BYTES = 1024 * 1024
+
+MOST_LINE = 2 * SAMPLE_BYTES
+"""Most characters of a line; the rest of a longer one is read as another line."""
+
+CHUNK_BYTES = 16 * 1024 * 1024
+"""Bytes of the file after which a chunk ends, if its rows are long."""
+
+AT_ONCE = 64
+"""Rows that are read before their size is known."""
 
 ENCODINGS = ("utf-8", "utf-16", "latin-1", "cp1252")
 """UTF-16 is also found by its byte order mark."""
@@ -35,7 +45,7 @@ class CsvFile:
         file.seek(0)
         try:
             with self._text() as text:
-                lines = [line for line in islice(text, SAMPLE_LINES) if line.strip()]
+                lines = _sample(text)
         except UnicodeDecodeError as error:
             raise self._undecodable(error) from None
         if any("\0" in line for line in lines):
@@ -47,27 +57,32 @@ class CsvFile:
     def chunks(self) -> Iterator[Chunk]:
         """Yield the rows. Raise DatasetInvalid."""
         with self._text() as text:
-            reader = csv.reader(text, delimiter=self._dialect.delimiter, strict=True)
+            reader = csv.reader(_lines(text), delimiter=self._dialect.delimiter, strict=True)
             self._rows_read = 0
             try:
                 if self._dialect.has_header:
                     while not next(reader):
                         self._rows_read += 1
                     self._rows_read += 1
-                yield from self._chunks(reader)
+                yield from self._chunks(reader, text)
             except csv.Error as error:
                 raise fault(f"not a row of separated values ({error})", row=self._rows_read + 1) from None
             except UnicodeDecodeError as error:
                 raise self._undecodable(error) from None
 
-    def _chunks(self, reader: Iterator[list[str]]) -> Iterator[Chunk]:
+    def _chunks(self, reader: Iterator[list[str]], text: io.TextIOWrapper) -> Iterator[Chunk]:
         width = len(self.names)
         at_once = rows_at_once(width)
         while True:
             records: list[list[str]] = []
             first = self._rows_read + 1
+            end = _read_bytes(text) + CHUNK_BYTES
             try:
-                records.extend(islice(reader, at_once))
+                while len(records) < at_once and _read_bytes(text) < end:
+                    before = len(records)
+                    records.extend(islice(reader, min(AT_ONCE, at_once - before)))
+                    if len(records) == before:
+                        break
             finally:
                 self._rows_read += len(records)
             if not records:
@@ -111,6 +126,32 @@ class CsvFile:
         )
 
 
+def _lines(text: io.TextIOWrapper) -> Iterator[str]:
+    """Yield lines, and what is beyond MOST_LINE as another line, which has too many or too few cells."""
+    return iter(partial(text.readline, MOST_LINE), "")
+
+
+def _sample(text: io.TextIOWrapper) -> list[str]:
+    """Return the first lines that are not blank. Raise DatasetInvalid for one that is too long."""
+    found: list[str] = []
+    size = 0
+    for row, line in enumerate(islice(_lines(text), SAMPLE_LINES), 1):
+        if len(line) == MOST_LINE:
+            raise fault(f"the line has more than {MOST_LINE:,} characters", row=row)
+        size += len(line)
+        if line.strip():
+            found.append(line)
+        if size > MOST_LINE:
+            break
+    return found
+
+
+def _read_bytes(text: io.TextIOWrapper) -> int:
+    """Return how many bytes of the file were read."""
+    place: int = text.buffer.raw.tell()  # type: ignore[attr-defined]  # it is a BufferedReader
+    return place
+
+
 def _encoding(file: IO[bytes], given: str | None) -> str:
     """Return the encoding for a file, without its byte order mark. Raise InvalidInput."""
     file.seek(0)
@@ -121,4 +162,6 @@ def _encoding(file: IO[bytes], given: str | None) -> str:
         )
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
+    if given == "utf-16":
+        return "utf-16-be" if head[:1] == b"\0" else "utf-16-le"
     return "utf-8-sig" if given in (None, "utf-8") else str(given)
