@@ -54,6 +54,8 @@ def test_numbers_of_any_dialect(
     ("cells", "options", "expected"),
     [
         (["2024-01-01", "2024-01-02"], {}, [0, DAY]),
+        (["2024-01-01T00", "2024-01-01T01"], {}, [0, 3600]),
+        (["2023-12-31T23:59:60Z", "2024-01-01T00:00:01Z"], {}, [0, 1]),
         (["2024-01-01T00:00:00.250Z", "2024-01-01 00:00:01.5Z"], {}, [0.25, 1.5]),
         (["2024-01-01 01:00+01:00", "2024-01-01 02:00+01:00"], {}, [0, 3600]),
         (["31.12.2023 23:00", "01.01.2024 01:00"], {}, [-3600, 3600]),
@@ -108,6 +110,7 @@ def test_the_hour_that_occurs_twice_comes_twice(tmp_path: Path) -> None:
         ("at,x\n2023-02-29,1\n", {"time": "at"}, "row 2, column \"at\": there is no such day"),
         ("at,x\n2023-02-28 25:00,1\n", {"time": "at"}, "row 2, column \"at\": '2023-02-28 25:00' is not a time"),
         ("at,x\n2023-02-28 24:30,1\n", {"time": "at"}, "row 2, column \"at\": '2023-02-28 24:30' is not a time"),
+        ("at,x\n2023-02-28 24,1\n", {"time": "at"}, "row 2, column \"at\": '2023-02-28 24' is not a time"),
         ("at,x\n24:30 2/28/23,1\n", {"time": "at"}, "row 2, column \"at\""),
         ("at,x\n0001-01-01,1\n0000-12-31,1\n", {}, "row 3, column \"at\": '0000-12-31' is not in the years 1 to 9999"),
         ("at,x\n9999-12-31 23:59,1\n", {"timezone": "America/New_York"}, "is not in the years 1 to 9999"),

@@ -314,6 +314,7 @@ class JobDocument(TypedDict):
     max_memory_bytes: int | None
     updates_total: int | None
     memory_bytes: int | None
+    chosen: list[Document]
     warnings: list[str]
     attempt: int
     progress: Document

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 from cellar_client.arrays.inputs import Inputs
-from cellar_client.catalogue.jobs import Dataset, JobCore, Pair, body_of, submit
+from cellar_client.catalogue.jobs import Dataset, JobCore, Pair, body_of, submit, submit_body
 from cellar_client.catalogue.sweeps import SweepCore
 from cellar_client.core.effects import ConnectionLost, Emission, Emit, Operation, Reply, Request
 from cellar_client.core.exchange import call, given, new_key
@@ -136,6 +136,29 @@ class ClientCore:
         """
         data = Dataset(inputs, targets, layout, lengths, weights)
         return (yield from submit(model, data, validation, key, settings, self.give_up_s))
+
+    def train_dataset(
+        self,
+        model: str,
+        dataset: str,
+        *,
+        targets: Sequence[str] | None = None,
+        inputs: Sequence[str] | None = None,
+        horizon: int | None = None,
+        key: str | None = None,
+        **settings: Unpack[TrainingSettings],
+    ) -> Operation[JobCore]:
+        """Train forecasts of columns of a dataset, and return the job. `model` may be a new name.
+
+        `targets` are the columns to forecast, by default those with that role, `inputs` those that are read besides, by
+        default all others, and `horizon` is how many steps ahead is forecast, 1 by default. What `settings` do not give
+        is chosen from the data; `job.document["chosen"]` says what, and why.
+        """
+        lists = {
+            name: None if names is None else list(names) for name, names in (("targets", targets), ("inputs", inputs))
+        }
+        body: Document = {"model": model, "data": {"dataset": dataset, **given(horizon=horizon, **lists)}, **settings}
+        return (yield from submit_body(body, key, self.give_up_s))
 
     def job(self, job: str) -> Operation[JobCore]:
         """Return a training job by its name."""

@@ -53,9 +53,29 @@ def test_a_copy_of_the_target_is_told() -> None:
     assert "'fahrenheit' is the target 'temp' at the same time" in plan.warnings[0]
 
 
+def test_an_input_that_is_a_later_target_is_told() -> None:
+    temp = hourly(20).values["temp"].astype(np.float64)
+    ahead, beyond, past = -2 * np.roll(temp, -3) + 7, np.roll(temp, -7), np.roll(temp, 1)
+    plan = planned(hourly(20, ahead=np.where(np.arange(STEPS) % 9, ahead, np.nan), beyond=beyond, past=past))
+    assert len(plan.warnings) == 1
+    assert "'ahead' is the target 'temp' 3 steps later" in plan.warnings[0]
+
+
+@pytest.mark.parametrize("loss", ["poisson", "negative_binomial", "quantile", "binary_cross_entropy", "cross_entropy"])
+def test_a_loss_that_cannot_compare_scaled_targets_is_refused(loss: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        make_plan(hourly(20), ForecastData(dataset="readings", targets=("temp",)), {"loss": loss})
+    assert (raised.value.pointer, raised.value.actual) == ("/loss", loss)
+    assert make_plan(hourly(20), ForecastData(dataset="readings", targets=("temp",)), {"loss": "huber"}).updates
+
+
 def test_a_constant_target_is_told() -> None:
-    plan = planned(table({"temp": np.full(STEPS, 7.0)}, [STEPS]))
+    plan = planned(table({"temp": np.full(STEPS, 7.0), "other": np.arange(STEPS, dtype=np.float64) % 7}, [STEPS]))
+    assert len(plan.warnings) == 1
     assert "there is nothing to forecast" in plan.warnings[0]
+    with pytest.raises(InvalidInput) as raised:
+        planned(table({"temp": np.full(STEPS, np.nan)}, [STEPS]))
+    assert raised.value.pointer == "/data/targets/0"
 
 
 @pytest.mark.parametrize(

@@ -349,6 +349,7 @@ class AsyncClient(AsyncPerformer):
     step_many = awaiting(ClientCore.step_many)
     sequence_many = awaiting(ClientCore.sequence_many)
     train = opening(ClientCore.train, AsyncJob)
+    train_dataset = opening(ClientCore.train_dataset, AsyncJob)
     job = opening(ClientCore.job, AsyncJob)
     jobs = opening(ClientCore.jobs, _jobs)
     sweep = opening(ClientCore.sweep, AsyncSweep)

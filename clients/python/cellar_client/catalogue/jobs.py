@@ -87,7 +87,11 @@ def submit(
     give_up_s: float,
 ) -> Operation[JobCore]:
     """Submit a job, once."""
-    body = body_of(model, data, validation, settings)
+    return (yield from submit_body(body_of(model, data, validation, settings), key, give_up_s))
+
+
+def submit_body(body: Document, key: str | None, give_up_s: float) -> Operation[JobCore]:
+    """Submit a job, once."""
     headers = new_key() if key is None else {"Idempotency-Key": key}
     return JobCore((yield from call("POST", "/v1/jobs", body, headers=headers, give_up_s=give_up_s)), give_up_s)
 

@@ -290,6 +290,7 @@ class Client(Performer):
     step_many = blocking(ClientCore.step_many)
     sequence_many = blocking(ClientCore.sequence_many)
     train = opening(ClientCore.train, Job)
+    train_dataset = opening(ClientCore.train_dataset, Job)
     job = opening(ClientCore.job, Job)
     jobs = opening(ClientCore.jobs, _jobs)
     sweep = opening(ClientCore.sweep, Sweep)

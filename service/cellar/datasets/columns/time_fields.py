@@ -17,7 +17,8 @@ _MONTHS = {
     )
 }
 _TIME = (
-    r"(?:[T ,]+(?P<h>\d{1,2}):(?P<m>\d{2})(?::(?P<s>\d{2})(?:[.,](?P<f>\d{1,9}))?)?(?:\s?(?P<half>[AaPp])\.?[Mm]\.?)?)?"
+    r"(?:[T ,]+(?P<h>\d{1,2})(?:(?<=T\d\d)|(?=:))"  # the hour alone after a T, as NumPy writes it
+    r"(?::(?P<m>\d{2})(?::(?P<s>\d{2})(?:[.,](?P<f>\d{1,9}))?)?(?:\s?(?P<half>[AaPp])\.?[Mm]\.?)?)?)?"
 )
 _ZONE = r"\s?(?P<zone>Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?"
 _DATES = (

@@ -22,6 +22,15 @@ MOST_CATEGORIES = 64
 LEAKING = 1e-6
 """An input that differs from the target by less than this share of its scale is a copy of it."""
 
+MOST_LEADS = 24
+"""The most steps ahead at which an input is compared with a target."""
+
+LEAST_PAIRS = 8
+"""A straight line passes through two points, and nearly through a few."""
+
+FEW = 64
+"""Steps that show of most inputs that they are no copies."""
+
 SAMPLE = 20_000
 """Steps of the longest series that are looked at."""
 
@@ -80,6 +89,13 @@ def choose_columns(
         if column.type == "category":
             columns += fit([CategoryColumn(name=column.name)], table, trained)
             continue
+        if is_target and _unreadable(table, column, trained) == _NOTHING:
+            raise InvalidInput(
+                f"the target {column.name!r} has no reading in training: send readings, or name another target",
+                pointer=f"/data/targets/{targets.index(column.name)}",
+                expected="a column with readings in the first part of the series",
+                actual=column.name,
+            )
         spec = NumberColumn(
             name=column.name,
             role="target" if is_target else "input",
@@ -97,7 +113,7 @@ def choose_columns(
         some = table.values[column.name][longest][-SAMPLE:].astype(np.float64)
         if not is_target or returns(some, data.horizon):
             levels.add(column.name)
-    warnings += _leaks(table, targets, columns, longest)
+    warnings += _leaks(table, targets, columns, longest, data.horizon)
     # Times are no column: of their calendar nothing is read, and a step is then the readings alone.
     choices = _choices([column.name for column in columns], targets, differences, levels)
     return ChosenColumns(tuple(columns), choices, tuple(warnings), frozenset(levels))
@@ -140,6 +156,9 @@ def _read(table: Table, data: ForecastData, targets: Sequence[str], warnings: li
             yield column
 
 
+_NOTHING = "has no reading in training"
+
+
 def _unreadable(table: Table, column: Column, trained: Sequence[slice]) -> str | None:
     """Return why the training part of a column says nothing, None if it does."""
     lowest, highest = math.inf, -math.inf
@@ -150,7 +169,7 @@ def _unreadable(table: Table, column: Column, trained: Sequence[slice]) -> str |
             if present.size:
                 lowest, highest = min(lowest, float(present.min())), max(highest, float(present.max()))
     if lowest > highest:
-        return "has no reading in training"
+        return _NOTHING
     return "is constant in training" if lowest == highest else None
 
 
@@ -169,27 +188,44 @@ def _widened(fitted: NumberFit) -> NumberFit:
     return fitted.model_copy(update={"scale": fitted.scale / QUARTILES, "fill": fitted.fill * QUARTILES})
 
 
-def _leaks(table: Table, targets: Sequence[str], columns: Sequence[Any], longest: slice) -> Iterator[str]:
-    """Yield a warning for each input that is a copy of a target at the same step."""
+def _leaks(table: Table, targets: Sequence[str], columns: Sequence[Any], longest: slice, horizon: int) -> Iterator[str]:
+    """Yield a warning for each input that is a copy of a target, at the same step or at one that is forecast."""
     for target in targets:
         y = table.values[target][longest][-SAMPLE:].astype(np.float64)
         for column in columns:
             if not isinstance(column, NumberColumn) or column.name in targets or column.fitted is None:
                 continue
             x = table.values[column.name][longest][-SAMPLE:].astype(np.float64)
-            both = ~np.isnan(x) & ~np.isnan(y)
-            if both.sum() > 2 and _is_copy(x[both], y[both]):
+            most = min(horizon, MOST_LEADS, len(x) - 1)
+            lead = next((lead for lead in range(most + 1) if _is_copy(x[: len(x) - lead], y[lead:])), None)
+            if lead == 0:
                 yield (
                     f"the input {column.name!r} is the target {target!r} at the same time, up to scale: it cannot help"
                     " to forecast it, and may be missing when forecasts are needed"
                 )
+            elif lead is not None:
+                steps = "step" if lead == 1 else "steps"
+                yield (
+                    f"the input {column.name!r} is the target {target!r} {lead} {steps} later, up to scale:"
+                    " leave it out of `inputs`, unless it is known when forecasts are needed"
+                )
 
 
 def _is_copy(x: Any, y: Any) -> bool:
-    """Return whether y = a x + b."""
+    """Return whether y = a x + b, where both have readings."""
+    some = slice(-FEW, None)
+    return (len(x) <= FEW or _is_line(x[some], y[some]) is not False) and _is_line(x, y) is True
+
+
+def _is_line(x: Any, y: Any) -> bool | None:
+    """Return whether y = a x + b, None if there are too few readings, or all are the same."""
+    both = ~np.isnan(x) & ~np.isnan(y)
+    if both.sum() < LEAST_PAIRS:
+        return None
+    x, y = x[both], y[both]
     dx, dy = x - x.mean(), y - y.mean()
     spread = float((dx * dx).sum())
-    if spread == 0:
-        return False
+    if spread == 0 or not dy.any():
+        return None
     rest = dy - (dx * dy).sum() / spread * dx
     return bool(np.abs(rest).max() <= LEAKING * max(np.abs(dy).max(), 1e-300))

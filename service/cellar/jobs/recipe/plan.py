@@ -17,7 +17,7 @@ from cellar.jobs.recipe.columns import ChosenColumns, choose_columns, targets_of
 from cellar.jobs.recipe.period import period_of
 from cellar.jobs.recipe.request import ForecastData
 from cellar.jobs.recipe.series import trained_steps
-from cellar.jobs.recipe.settings import run_of, shape_of
+from cellar.jobs.recipe.settings import check_loss, run_of, shape_of
 from cellar.jobs.recipe.trunk import FROZEN, Trunk, numbered
 from cellar.jobs.recipe.widths import choice_of
 from cellar.jobs.recipe.windows import Shape, count_windows
@@ -184,6 +184,7 @@ def _plan(divided: _Divided, network: NetworkSpec, trunk: Trunk | None, sent: Ma
     shape = _within_memory(steps, divided.shape, len(readings.features), forecast.out_size)
     windows = count_windows(steps, shape)
     run, choices = run_of(windows, dict(sent))
+    check_loss(run["loss"], forecast.out_size)
     if shape.every > 1:
         choices.append(Choice("windows", windows, f"Every {shape.every}th of the windows is trained on: {WHY_EVERY}"))
     if "validation" not in sent:

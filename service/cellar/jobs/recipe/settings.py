@@ -1,12 +1,16 @@
 """Chooses window, batches, updates, learning rate and clipping from the length of the data."""
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from cellar.errors import InvalidInput
 from cellar.jobs.recipe.choices import Choice
 from cellar.jobs.recipe.windows import Shape
+from cellar.nn.training.spec import TrainingSpec
 
 WINDOW = 64
 """Steps of a window: 32 forecasts the series of `benchmarks.forecasting` worse, and 128 no better."""
@@ -77,6 +81,23 @@ def shape_of(
         Choice("window", chosen, f"Steps that are learnt from at once: {reason}."),
         Choice("skip", shape.skip, "The first steps of a window prepare the state and are not scored."),
     ]
+
+
+def check_loss(loss: Any, outputs: int) -> None:
+    """Raise InvalidInput for a loss that does not compare numbers of any sign: targets are in units of their scale."""
+    scaled = np.full((1, 1, outputs), -0.5, np.float32)
+    for head in TrainingSpec.model_validate_json(json.dumps({"loss": loss})).loss.heads(outputs):
+        each = head.loss
+        rules = [fault.expected for fault in each.faults(scaled, outputs) if fault.places.any()]
+        if rules or each.outputs_per_target > 1:
+            why = f"takes {rules[0]}" if rules else f"reads {each.outputs_per_target} outputs for each target"
+            raise InvalidInput(
+                f"the loss {each.type} {why}, and a job on a dataset has one output for each target and step ahead, in"
+                " units of the target's scale: send another loss, or the data as arrays",
+                pointer="/loss",
+                expected="a loss such as mae, mse, huber or log_cosh",
+                actual=each.type,
+            )
 
 
 def run_of(windows: int, sent: dict[str, Any]) -> tuple[dict[str, Any], list[Choice]]:

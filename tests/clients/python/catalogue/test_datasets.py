@@ -29,6 +29,23 @@ def test_a_file_becomes_a_dataset(client: Client, tmp_path: Path) -> None:
         client.datasets.get("readings")
 
 
+def test_a_job_reads_columns_of_a_dataset(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "waves.csv"
+    path.write_text("temp,volts\n" + "".join(f"{step % 7},{step * step % 5}\n" for step in range(90)))
+    client.datasets.add("waves", path)
+    job = client.train_dataset("waves", "waves", targets=["temp"], inputs=[], horizon=2, epochs=1, key="waves")
+    chosen = {choice["field"]: choice["value"] for choice in job.document["chosen"]}
+    assert (chosen["data.targets"], chosen["data.inputs"]) == (["temp"], [])
+    assert (
+        client.train_dataset("waves", "waves", targets=["temp"], inputs=[], horizon=2, epochs=1, key="waves").id
+        == job.id
+    )
+    with pytest.raises(client_errors.InvalidInput) as caught:
+        client.train_dataset("waves", "waves", targets=["tmp"])
+    assert caught.value.document["pointer"] == "/data/targets/0"
+    job.cancel()
+
+
 def test_logged_steps_of_sessions_become_a_dataset(client: Client) -> None:
     name = f"logged-{uuid.uuid4().hex}"
     session = client.session(name, model="exact", log=9)
