@@ -190,7 +190,7 @@ class Probes:
         yield self._probe("POST", "/v1/jobs/{}/retry", job)
         yield self._probe("DELETE", "/v1/jobs/{}", job)
         dataset = self._owned.dataset
-        for part in ("", "/rows", "/statistics"):
+        for part in ("", "/rows", "/statistics", "/export"):
             yield self._probe("GET", f"/v1/datasets/{{}}{part}", dataset)
         yield self._probe("GET", "/v1/datasets/{}/series", dataset, params={"column": "a"})
         yield self._probe("DELETE", "/v1/datasets/{}", dataset)

@@ -12,11 +12,12 @@ Value = float | str | None
 def rows_of(table: Table, first: int, count: int) -> list[list[Value]]:
     """Return rows from `first` on, each with a value for every column."""
     here = slice(first, min(table.rows, first + count))
-    columns = [_values(table, column, here) for column in table.columns]
+    columns = [values_of(table, column, here) for column in table.columns]
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def _values(table: Table, column: Column, here: slice) -> list[Value]:
+def values_of(table: Table, column: Column, here: slice) -> list[Value]:
+    """Return the values of a column in some rows; None is missing."""
     if column.role == "time" and table.times is not None:
         return [_text(seconds) for seconds in table.times[here].tolist()]
     if column.role == "series":

@@ -32,6 +32,7 @@ pytestmark = pytest.mark.anyio
 
 COMMITTED = Path(__file__).parents[3] / "openapi" / "openapi.json"
 CONTENTS = {
+    "text/csv",
     *(JSON, events.MEDIA_TYPE, npy.MEDIA_TYPE, tensors.MEDIA_TYPE, lines.MEDIA_TYPE, frames.MEDIA_TYPE),
     ONNX_MEDIA_TYPE,
     *("text/plain", "application/openmetrics-text"),

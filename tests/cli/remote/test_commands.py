@@ -123,6 +123,9 @@ def test_a_dataset_is_added_shown_and_deleted(
     assert (run(*asked)["rows"], run(*asked)["series"]) == (2, 1)
     assert run("datasets", "show", model)["statistics"][2]["missing"] == 1
     assert model in [each["dataset"] for each in run("datasets", "list")["datasets"]]
+    assert main(["datasets", "export", model]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == ["2024-03-01T00:00:00Z,hall,20.5", "2024-03-02T00:00:00Z,hall,"]
+    assert "query parameter format" in refused(capsys, "datasets", "export", model, "--format", "xls")
     file.write_text("temp\n1\n2\nwarm\n")
     assert "row 4, column \"temp\": 'warm' is not a number" in refused(capsys, "datasets", "add", str(file))
     assert "did you mean" in refused(capsys, *asked, "--set", "timezon=UTC")

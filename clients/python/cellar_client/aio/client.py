@@ -235,6 +235,7 @@ class AsyncDatasets(AsyncPerformer):
     add_sessions = awaiting(DatasetsCore.add_sessions)
     get = awaiting(DatasetsCore.get)
     statistics = awaiting(DatasetsCore.statistics)
+    export = awaiting(DatasetsCore.export)
     rows = iterating(DatasetsCore.rows)
     delete = awaiting(DatasetsCore.delete)
 

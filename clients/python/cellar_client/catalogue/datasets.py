@@ -103,6 +103,11 @@ class DatasetsCore:
                 return
             params["cursor"] = page["cursor"]
 
+    def export(self, name: str, format: str = "csv") -> Operation[bytes]:  # noqa: A002 - the API's parameter
+        """Return all rows of a dataset as a file of CSV, or with `ndjson` of JSON objects."""
+        request = Request("GET", f"{_path(name)}/export", params={"format": format})
+        return (yield from exchange(request, self.give_up_s)).content
+
     def delete(self, name: str) -> Operation[None]:
         """Delete a dataset. Raise DatasetInUse if a job that has not ended needs it."""
         yield from call("DELETE", _path(name), give_up_s=self.give_up_s)

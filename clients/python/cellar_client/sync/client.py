@@ -177,6 +177,7 @@ class Datasets(Performer):
     add_sessions = blocking(DatasetsCore.add_sessions)
     get = blocking(DatasetsCore.get)
     statistics = blocking(DatasetsCore.statistics)
+    export = blocking(DatasetsCore.export)
     rows = iterating(DatasetsCore.rows)
     delete = blocking(DatasetsCore.delete)
 

@@ -72,6 +72,26 @@ async def test_a_file_becomes_rows_statistics_and_points(served: Served) -> None
     assert not served.files()
 
 
+async def test_an_exported_file_is_the_same_dataset(served: Served) -> None:
+    text = "at,room,temp,note\n" + "".join(
+        f"2024-01-0{day},{room},{temp},{note}\n"
+        for room, day, temp, note in (("hall", 1, 20.1, '"a, ""b"""'), ("hall", 2, "", "é"), ("attic", 1, -3e-30, ""))
+    )
+    query = {"series": "room", "targets": "temp", "types": "note:category"}
+    made = (await served.add(text, **query)).json()
+    for form, kind in (("csv", "text/csv; charset=utf-8"), ("ndjson", "application/x-ndjson")):
+        file = await served.client.get("/v1/datasets/readings/export", params={"format": form})
+        assert (file.status_code, file.headers["content-type"]) == (200, kind)
+        assert file.headers["content-disposition"] == f'attachment; filename="readings.{form}"'
+        assert (file.text.count("20.1"), file.text.count("\n")) == (1, 4 if form == "csv" else 3)
+        again = await served.client.post(
+            "/v1/datasets", params={"name": form, **query}, content=file.content, headers={"Content-Type": kind}
+        )
+        assert (again.status_code, again.json()["digest"]) == (201, made["digest"])
+    assert (await served.client.get("/v1/datasets/unknown/export")).status_code == 404
+    assert (await served.client.get("/v1/datasets/readings/export?format=xls")).status_code == 422
+
+
 async def test_a_large_file_is_read_by_a_process_of_its_own(served: Served) -> None:
     draw = np.random.default_rng(7)
     numbers = draw.normal(20, 8, 60_000).astype(np.float32)

@@ -17,6 +17,9 @@ def test_a_file_becomes_a_dataset(client: Client, tmp_path: Path) -> None:
     assert client.datasets.get("readings") == made
     assert [row[2] for row in client.datasets.rows("readings", series="hall")] == [20.5, None]
     assert client.datasets.statistics("readings")["columns"][2]["missing"] == 1
+    assert client.datasets.export("readings", "ndjson").splitlines()[2] == (
+        b'{"time":"2024-03-01T00:00:00Z","room":"attic","temp":3.0}'
+    )
     assert "readings" in [each["dataset"] for each in client.datasets.list()]
     path.write_text("temp\n1\n2\nwarm\n")
     with pytest.raises(client_errors.DatasetInvalid) as caught:

@@ -1,5 +1,6 @@
 """Routes that add, read, list and delete datasets."""
 
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import IO, Annotated, Any
 
@@ -7,6 +8,7 @@ from anyio import CapacityLimiter
 from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
 from cellar.api.decoding.dataset_body import receive_file
 from cellar.api.decoding.session_table import session_file
@@ -28,6 +30,7 @@ from cellar.api.schemas.catalogue.datasets import (
 )
 from cellar.api.schemas.names import MODEL_PATTERN, MODEL_PREFIX_PATTERN, NUMBER_CURSOR_PATTERN
 from cellar.datasets.chart import chart
+from cellar.datasets.export import MEDIA_TYPES, FileFormat, exported
 from cellar.datasets.formats import CSV, TYPES, check_readable
 from cellar.datasets.options import ReadOptions
 from cellar.datasets.preview import place_of, rows_of
@@ -64,6 +67,7 @@ SeriesId = Annotated[
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=JsonRoute)
 
 UPLOAD = (*STORE, *PARAMETER, *BODY, *MODEL, DatasetInvalid, AlreadyExists, NotKept, Overloaded)
+FILE = bytes_of("A file of readings.")
 SESSIONS = "sessions"
 """The source of a dataset that was made of logged steps."""
 SAME = "There is a dataset of that name with the same readings: it is answered, and nothing is made."
@@ -181,6 +185,33 @@ async def read_rows(
         return RowsAnswer(columns=names, rows=rows_of(table, first, last - first), cursor=after)
 
     return await run_sync(read)
+
+
+@router.get(
+    "/{dataset}/export",
+    response_class=StreamingResponse,
+    responses=answers(*STORE, *PARAMETER, DatasetUnknown)
+    | {200: {"description": "The file", "content": {kind.partition(";")[0]: FILE for kind in MEDIA_TYPES.values()}}},
+)
+async def export_dataset(
+    dataset: DatasetName,
+    caller: CallerOf,
+    services: Parts,
+    form: Annotated[FileFormat, Query(alias="format", description="The form of the file.")] = "csv",
+) -> Response:
+    """Return all rows as a file, in the order of series and time: CSV, or a JSON object in each line.
+
+    Missing readings are empty cells or null, and times are in UTC. Sent again, it is the same dataset.
+    """
+    table = await run_sync(services.datasets.open, caller.tenant, dataset)
+    headers = {"Content-Disposition": f'attachment; filename="{dataset}.{form}"'}
+    return StreamingResponse(_pieces(exported(table, form)), 200, headers, MEDIA_TYPES[form])
+
+
+async def _pieces(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the parts, each of which is made on a thread."""
+    while (part := await run_sync(next, parts, None)) is not None:
+        yield part
 
 
 def _place(place: int | None, series: str) -> int:

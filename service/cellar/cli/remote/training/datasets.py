@@ -1,5 +1,6 @@
-"""The commands `cellar datasets add`, `list`, `show` and `delete`."""
+"""The commands `cellar datasets add`, `list`, `show`, `export` and `delete`."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ from cellar.cli.console import Mistake, confirm, progress, say, show_json, show_
 from cellar.cli.options import ApiKey, Json, Url, Yes
 from cellar.cli.remote.connection import Service, pages, path_of
 
-app = typer.Typer(name="datasets", help="Add, list, show and delete datasets.")
+app = typer.Typer(name="datasets", help="Add, list, show, export and delete datasets.")
 
 TYPES = {
     ".csv": "text/csv",
@@ -115,6 +116,21 @@ def show(dataset: Dataset, url: Url = None, api_key: ApiKey = None, *, as_json: 
         ("COLUMN", "ROLE", "TYPE", "COUNT", "MISSING", "MIN", "MEAN", "MAX"),
         [(row[0], roles[str(row[0])], *row[1:]) for row in rows],
     )
+
+
+@app.command()
+def export(
+    dataset: Dataset,
+    form: Annotated[str, typer.Option("--format", help="csv or ndjson.")] = "csv",
+    url: Url = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Write all rows of a dataset to standard output, as CSV or NDJSON."""
+    path = path_of("datasets", dataset, "export")
+    with Service(url, api_key) as service, service.download(path, {"format": form}) as answer:
+        for part in answer.iter_bytes():
+            sys.stdout.buffer.write(part)
+        sys.stdout.buffer.flush()
 
 
 @app.command()
