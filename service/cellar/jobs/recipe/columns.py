@@ -89,13 +89,8 @@ def choose_columns(
         if column.type == "category":
             columns += fit([CategoryColumn(name=column.name)], table, trained)
             continue
-        if is_target and _unreadable(table, column, trained) == _NOTHING:
-            raise InvalidInput(
-                f"the target {column.name!r} has no reading in training: send readings, or name another target",
-                pointer=f"/data/targets/{targets.index(column.name)}",
-                expected="a column with readings in the first part of the series",
-                actual=column.name,
-            )
+        if is_target:
+            _check_target(table, column, trained, targets.index(column.name))
         spec = NumberColumn(
             name=column.name,
             role="target" if is_target else "input",
@@ -171,6 +166,17 @@ def _unreadable(table: Table, column: Column, trained: Sequence[slice]) -> str |
     if lowest > highest:
         return _NOTHING
     return "is constant in training" if lowest == highest else None
+
+
+def _check_target(table: Table, column: Column, trained: Sequence[slice], place: int) -> None:
+    """Raise InvalidInput for a target without a reading to train on."""
+    if _unreadable(table, column, trained) == _NOTHING:
+        raise InvalidInput(
+            f"the target {column.name!r} has no reading in training: send readings, or name another target",
+            pointer=f"/data/targets/{place}",
+            expected="a column with readings in the first part of the series",
+            actual=column.name,
+        )
 
 
 def _tail_scaled(column: NumberColumn) -> NumberColumn:
