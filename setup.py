@@ -36,7 +36,8 @@ class BuildExtensions(build_ext):  # type: ignore[misc]  # setuptools ships no t
         """Compile them beside the sources, unless they are there already, and copy them into a wheel."""
         if self.distribution.ext_modules:
             began_s = time.monotonic()
-            if not is_build_of(BUILD, digest := sources_digest(PACKAGE)):
+            digest = sources_digest(PACKAGE)
+            if not is_build_of(BUILD, digest) or built_modules() != set(MODULES):
                 build(digest)
             if not self._in_place:
                 shutil.copytree(BUILD, self._packed, dirs_exist_ok=True)
@@ -58,6 +59,12 @@ class BuildExtensions(build_ext):  # type: ignore[misc]  # setuptools ships no t
     @property
     def _packed(self) -> Path:
         return Path(self.build_lib) / PACKAGE.name / BUILD.relative_to(PACKAGE)
+
+
+def built_modules() -> set[str]:
+    """Return the modules of the build; their common library is none of them."""
+    names = {path.name.removesuffix(SUFFIX) for path in BUILD.glob("*.so")}
+    return {name for name in names if not name.endswith("__mypyc")}
 
 
 def build(digest: str) -> None:

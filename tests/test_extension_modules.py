@@ -3,12 +3,15 @@
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cellar.extension_modules import BUILD, DIGEST, FORM, PACKAGE, PURE, load_build, sources_digest
+from cellar.extension_modules import BUILD, DIGEST, FORM, PACKAGE, PURE, SUFFIX, load_build, sources_digest
+
+ROOT = Path(__file__).parents[1]
 
 SHOW = "import cellar.extension_modules as e, cellar.wire.frames.layout as l; print(e.FORM, l.__file__)"
 
@@ -86,6 +89,14 @@ def test_processes_load_it_until_a_source_is_changed(tmp_path: Path) -> None:
     with (tmp_path / "cellar" / "memory" / "__init__.py").open("a") as file:
         file.write("# of no module that is compiled\n")
     assert shown(tmp_path)[0] == "pure"
+
+
+@pytest.mark.skipif(FORM == "pure", reason="nothing that is compiled is loaded here")
+def test_the_build_has_the_modules_of_the_list() -> None:
+    """A build is made again when the list is changed, although no source is."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["cellar"]["compiled-modules"]
+    built = {path.name.removesuffix(SUFFIX) for path in BUILD.glob("*.so")}
+    assert {name for name in built if not name.endswith("__mypyc")} == set(listed)
 
 
 def test_this_process_says_what_it_has_loaded() -> None:
