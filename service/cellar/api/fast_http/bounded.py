@@ -328,8 +328,9 @@ class BoundedProtocol(LateStartProtocol):
 
     def may_start_late(self, cycle: RequestResponseCycle) -> bool:
         """Return whether the application answers nothing before it has the body."""
-        announced = next((value for name, value in cycle.scope["headers"] if name == b"content-length"), b"0")
-        return int(announced) <= self._most_bytes and not _is_read_in_parts(cycle.scope)
+        headers = dict(cycle.scope["headers"])
+        fits = int(headers.get(b"content-length", b"0")) <= self._most_bytes
+        return fits and b"content-encoding" not in headers and not _is_read_in_parts(cycle.scope)
 
     def _pace(self, *, in_parts: bool) -> tuple[float, float]:
         """Return the window, seconds, and the bytes of a body that must arrive, or of an answer be read, in it."""

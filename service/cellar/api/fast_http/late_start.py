@@ -10,6 +10,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from cellar.api.fast_http.keep_alive import KeepAliveProtocol
+from cellar.errors import Overloaded
 from cellar.memory.request_memory import Reservation
 
 FIRST_BYTES = 16 * 1024
@@ -38,14 +39,17 @@ class LateStartProtocol(KeepAliveProtocol):
         raise NotImplementedError
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of the body. Raise Overloaded if there is no memory for it."""
+        """Take a piece of the body."""
         super().on_body(body)
         if self._unstarted is not None:
             taken = len(self._unstarted[0].body)
             if taken >= FIRST_BYTES:
-                self._start()
-            else:
+                return self._start()
+            try:
                 self.share.resize(taken)
+            except Overloaded:  # the application answers that, and keeps the connection
+                self._start()
+        return None
 
     def on_message_complete(self) -> None:
         """The body is complete."""
