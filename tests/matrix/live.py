@@ -12,7 +12,7 @@ from tests.matrix.compare import Result, agrees
 from tests.matrix.job import Rig
 from tests.matrix.peer import Lion
 from tests.matrix.settings import SETTINGS
-from tests.nn import test_long_runs
+from tests.nn import long_runs
 from tests.nn.golden import make_long_runs
 from tests.nn.golden.long_runs import KEPT, LONG_RUNS, WEIGHTS, gradients
 
@@ -44,8 +44,8 @@ def optimisers(kernels: Path | None, only: str) -> Iterator[Line]:
         if only not in name:
             continue
         exact, rounded = (_long_run(spec, dtype) for dtype in (torch.float64, torch.float32))
-        far = float(test_long_runs.errors(test_long_runs.run(spec, cache), exact).max())
-        bound = max(test_long_runs.TOLERANCE, 2 * float(test_long_runs.errors(rounded, exact).max()))
+        far = float(long_runs.errors(long_runs.run(spec, cache), exact).max())
+        bound = max(long_runs.TOLERANCE, 2 * float(long_runs.errors(rounded, exact).max()))
         yield f"{name}, lr {spec['learning_rate']:g}, 3,000 updates", far, far <= bound
 
 

@@ -15,31 +15,10 @@ from tests.nn import oracle
 from tests.nn.golden.cases import dense, network
 from tests.nn.golden.long_runs import KEPT, LONG_RUNS, WEIGHTS, gradients
 from tests.nn.golden.read import read
+from tests.nn.long_runs import TOLERANCE, errors, run
 from tests.nn.training.update.test_compiled_optimiser import make_optimiser
 
 Array = NDArray[Any]
-
-TOLERANCE = 1e-5
-"""Of the largest number that a weight has been so far; more only where PyTorch's float32 errs more too."""
-
-
-def run(spec: dict[str, Any], cache: KernelCache) -> Array:
-    """Return the weights (6, WEIGHTS) after the updates that golden runs keep."""
-    optimiser = make_optimiser(spec, WEIGHTS, cache)
-    weights, state, kept = np.zeros(WEIGHTS, np.float32), optimiser.start(), []
-    for number, gradient in enumerate(gradients(), 1):
-        update = optimiser.update(weights, gradient, state, spec["learning_rate"])
-        assert update.finite
-        weights, state = update.weights, update.state
-        if number in KEPT:
-            kept.append(weights)
-    return np.stack(kept)
-
-
-def errors(found: Array, truth: Array) -> Array:
-    """Return how far weights are from the truth, by the largest number that each of them has been so far."""
-    largest = np.maximum.accumulate(np.abs(truth), axis=0)
-    return np.asarray(np.abs(found - truth) / largest)
 
 
 @pytest.mark.parametrize("name", LONG_RUNS)
