@@ -22,6 +22,7 @@ SAME_AGAIN: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/v1/models", {"name": "new", "network": NETWORK}),
     ("POST", "/v1/jobs", {"model": "model", "data": DATA, "epochs": 1}),
     ("POST", "/v1/sweeps", {"job": {"model": "model", "data": DATA, "epochs": 1}, "parameters": {"seed": [1, 2]}}),
+    ("POST", "/v1/sweeps/{sweep}/trials", {"parameters": {"seed": 1}}),
     ("POST", "/v1/sessions", {"session": "new", "model": "model"}),
     ("PATCH", "/v1/sessions/{session}", {"ttl_s": 77}),
     ("POST", "/v1/sessions/{session}/step", {"input": [1]}),
@@ -52,8 +53,10 @@ async def test_every_route_with_a_key_tells_a_replay(settings: Settings) -> None
             ("/v1/sessions/s/snapshots", {"snapshot": "kept"}),
         ):
             assert (await client.post(path, json=made)).status_code in (200, 201), path
+        external = {"job": {"model": "model", "data": DATA, "epochs": 1}, "search": {"type": "external"}}
+        sweep = (await client.post("/v1/sweeps", json=external)).json()["sweep"]
         for method, template, body in SAME_AGAIN:
-            path = template.format(session="s", learner="l")
+            path = template.format(session="s", learner="l", sweep=sweep)
             await client.post("/v1/sessions/s/step", json={"input": [1]})  # a step to rewind
             key = {"Idempotency-Key": f"{method} {path}"}
             first, again = [await client.request(method, path, json=body, headers=key) for _ in range(2)]
