@@ -45,7 +45,8 @@ def optimisers(kernels: Path | None, only: str) -> Iterator[Line]:
             continue
         exact, rounded = (_long_run(spec, dtype) for dtype in (torch.float64, torch.float32))
         far = float(long_runs.errors(long_runs.run(spec, cache), exact).max())
-        bound = max(long_runs.TOLERANCE, 2 * float(long_runs.errors(rounded, exact).max()))
+        least = 2 * long_runs.TOLERANCE if spec is LION else long_runs.TOLERANCE  # as in tests/nn/test_long_runs.py
+        bound = max(least, 2 * float(long_runs.errors(rounded, exact).max()))
         yield f"{name}, lr {spec['learning_rate']:g}, 3,000 updates", far, far <= bound
 
 
