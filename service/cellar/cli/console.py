@@ -3,10 +3,10 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from cellar.settings import Settings
@@ -90,18 +90,25 @@ def confirm(question: str, *, yes: bool) -> None:
         raise Mistake("nothing was changed")
 
 
+class Advance(Protocol):
+    """Takes what was done since the last call, and what is done now, if that has changed."""
+
+    def __call__(self, done: int, title: str | None = None, /) -> None:
+        """Move the bar."""
+
+
 @contextmanager
-def progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+def progress(title: str, total: int | None) -> Iterator[Advance]:
     """Show a bar on the terminal while something long runs; yield a function that takes what was done since.
 
     Nothing is shown if standard error is no terminal. `total` is None if it is not known.
     """
     if not sys.stderr.isatty():
-        yield lambda _: None
+        yield lambda _, __=None, /: None
         return
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=total)
-        yield lambda done: bar.advance(task, done)
+        yield lambda done, title=None, /: bar.update(task, advance=done, description=title)

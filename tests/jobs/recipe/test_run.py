@@ -1,16 +1,19 @@
 """Runs of plans on tables: training, measurement and the published network."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from cellar.engine import KernelCache
+from cellar.errors import InvalidInput
 from cellar.jobs.recipe.plan import make_plan, plan_again, read_plan
 from cellar.jobs.recipe.request import ForecastData
 from cellar.jobs.recipe.run import LEVELS, ForecastRun, Weights
 from cellar.jobs.recipe.series import ahead
 from cellar.nn.execution.executable import CompiledNetwork
+from cellar.nn.forecasting.future import times_ahead
 from cellar.nn.forecasting.heads import quantiles
 from cellar.nn.forecasting.widths import factors_of
 from cellar.nn.model.network import Network
@@ -113,3 +116,30 @@ def test_intervals_follow_noise_that_grows_after_the_training(cache: KernelCache
             found.append(float(np.mean((actual[step] >= ends[:, 0]) & (actual[step] <= ends[:, 1]))))
     assert np.mean(fixed[200:-6]) < 0.6
     assert np.mean(inside[200:-6]) == pytest.approx(0.8, abs=0.04)
+
+
+def test_a_network_that_reads_times_knows_those_of_its_forecasts(cache: KernelCache) -> None:
+    """An hour that is no hour away changes its features; the times ahead are at the interval of the data."""
+    readings = hourly(30)
+    data = DATA.model_copy(update={"times": True})
+    made = make_plan(readings, data, {"epochs": 3})
+    plan = read_plan(json.loads(json.dumps(made.document())), made.training)
+    assert [each.value for each in made.choices if each.field == "data.times"] == ["at"]
+    run = ForecastRun(plan, readings, lambda spec: CompiledNetwork(Network(spec), cache))
+    spec, full = run.published(trained(run, run.weights(None, seed=1)))
+    network = CompiledNetwork(Network(spec), cache)
+    assert {"sine of hour", "sine of weekday", "time since the last step"} <= set(plan.readings.features)
+    assert "sine of day_of_year" not in plan.readings.features
+    bound = network.bind(full, inference=True)
+    rows = rows_of(plan.readings.layout, readings, slice(0, 50))[:, None]
+    state = bound.run(rows, bound.initial_state(1)).state
+    ahead_s = times_ahead(network.network, state, 6)
+    assert ahead_s is not None
+    np.testing.assert_array_equal(ahead_s[0], 3600 * np.arange(50, 56))
+
+
+def test_times_need_a_column_of_times() -> None:
+    readings = dataclasses.replace(hourly(30), times=None)
+    with pytest.raises(InvalidInput) as caught:
+        make_plan(readings, DATA.model_copy(update={"times": True}), {})
+    assert caught.value.pointer == "/data/times"

@@ -185,3 +185,10 @@ def test_what_a_session_stores_is_read_again() -> None:
     layout = ReadoutLayout(found, 5)
     assert [tuple(each) for each in found.states] == [(state.name, state.size) for state in layout.states()]
     assert sum(size for _, size in found.states) == layout.size
+
+
+def test_a_forecast_layer_is_not_solved() -> None:
+    layers = [{"type": "dense", "out_size": 1}, {"type": "forecast", "targets": [{"name": "y"}]}]
+    network = Network(NetworkSpec.model_validate({"in_size": 1, "layers": layers}))
+    with pytest.raises(InvalidInput, match="forecast layer has constants"):
+        learning_of(network, RlsSpec())

@@ -11,6 +11,7 @@ from cellar.errors import InvalidInput
 from cellar.jobs.recipe.choices import Choice
 from cellar.jobs.recipe.features import differences_of, returns
 from cellar.jobs.recipe.request import ForecastData
+from cellar.jobs.recipe.times import choice_of, times_of
 from cellar.nn.readings.columns import CategoryColumn, NumberColumn, NumberFit
 from cellar.nn.readings.columns import Column as ReadingsColumn
 from cellar.nn.readings.fitting import CHUNK_ROWS, fit
@@ -109,9 +110,10 @@ def choose_columns(
         if not is_target or returns(some, data.horizon):
             levels.add(column.name)
     warnings += _leaks(table, targets, columns, longest, data.horizon)
-    # Times are no column: of their calendar nothing is read, and a step is then the readings alone.
+    times = [times_of(table, data.dataset, trained, longest)] if data.times else []
     choices = _choices([column.name for column in columns], targets, differences, levels)
-    return ChosenColumns(tuple(columns), choices, tuple(warnings), frozenset(levels))
+    choices += tuple(choice_of(each) for each in times)
+    return ChosenColumns((*columns, *times), choices, tuple(warnings), frozenset(levels))
 
 
 def _choices(

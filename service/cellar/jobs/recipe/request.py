@@ -44,3 +44,9 @@ class ForecastData(Frozen):
     lags: Lags = Field(
         (), exclude_if=is_unused, description="Steps back at which the network also reads the targets. Default: none."
     )
+    times: bool | None = Field(
+        None,
+        exclude_if=is_unused,
+        description="Whether the network reads the time of each step: the calendar, and the time since the last step."
+        " Its sessions then take a time with each step, and forecasts have times.",
+    )

@@ -25,6 +25,14 @@ DENSE, IDENTITY = "dense", "identity"
 def learning_of(network: Network, spec: RlsSpec) -> Learning:
     """Return the learning of the sessions of a network. Raise InvalidInput if its last layer cannot be learnt so."""
     last = network.spec.layers[-1]
+    if network.forecast is not None:
+        raise InvalidInput(
+            "a forecast layer has constants and no weights that could be solved: what follows each session of a model"
+            " that was made of a dataset is the width of its intervals",
+            pointer="/learning",
+            expected='no learning of the type "rls", or a network that ends with {"type": "dense"}',
+            actual=last.type,
+        )
     if network.whole_sequences or last.type != DENSE or getattr(last, "activation", None) != IDENTITY:
         raise InvalidInput(
             "only a last layer that is dense and has no activation can be solved by least squares",

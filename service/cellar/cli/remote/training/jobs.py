@@ -158,17 +158,26 @@ def show_end(service: Service, job: dict[str, Any], *, as_json: bool) -> int:
     return 0 if job["state"] == State.SUCCEEDED else 1
 
 
+def _title(job: dict[str, Any]) -> str:
+    """Return what a job does now."""
+    if job["state"] == State.QUEUED:
+        return f"job {job['job']} waits for a worker"
+    if job["state"] == State.RUNNING and not job["progress"]:
+        return f"job {job['job']} compiles kernels (up to a minute, the first time)"
+    return f"job {job['job']}"
+
+
 def wait_for(service: Service, job: dict[str, Any]) -> dict[str, Any]:
     """Wait until a job has ended, with a bar on the terminal, and return it. Raise Mistake for Ctrl-C."""
     path = path_of("jobs", job["job"])
     try:
-        with progress(f"job {job['job']}", job["training"]["epochs"]) as advance:
+        with progress(_title(job), job["training"]["epochs"]) as advance:
             before = 0
             while job["state"] not in ENDED:
                 time.sleep(POLL_S)
                 job = service.get(path)
                 done = int(job["progress"].get("epoch") or before)
-                advance(done - before)
+                advance(done - before, _title(job))
                 before = done
     except KeyboardInterrupt:
         raise Mistake(f"the job {job['job']} runs without this command: `cellar jobs wait {job['job']}`") from None

@@ -53,6 +53,9 @@ Resume = Annotated[
     typer.Option(metavar="JOB", help="Continue an ended job, with its weights and the state of its optimiser."),
 ]
 Key = Annotated[str | None, typer.Option(help="The same key within a day is the same job, also after a lost answer.")]
+ReadsTimes = Annotated[
+    bool, typer.Option("--reads-times", help="The network reads times too: its sessions take one with each step.")
+]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the job has ended.")]
 
 
@@ -77,6 +80,7 @@ def train(
     url: Url = None,
     api_key: ApiKey = None,
     *,
+    reads_times: ReadsTimes = False,
     wait: Wait = True,
     as_json: Json = False,
 ) -> int:
@@ -89,7 +93,7 @@ def train(
     with Service(url, api_key) as service:
         fields = fields_of(settings, validation) | ({} if resume_from is None else {"resume_from": resume_from})
         if target:
-            columns = Columned(target, input_columns, horizon, time, series)
+            columns = Columned(target, input_columns, horizon, time, series, reads_times)
             asked = Asked(source, columns, model=name, publish=publish, plot=plot, fields=fields, key=key)
             return train_dataset(service, asked, wait=wait, as_json=as_json)
         job = service.send(

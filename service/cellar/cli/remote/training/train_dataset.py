@@ -29,6 +29,8 @@ class Columned:
     horizon: int
     time: str | None
     series: str | None
+    reads_times: bool = False
+    """Whether the network reads the times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ def train_dataset(service: Service, asked: Asked, *, wait: bool, as_json: bool) 
     }
     if asked.columns.inputs is not None:
         data["inputs"] = list(asked.columns.inputs)
+    if asked.columns.reads_times:
+        data["times"] = True
     body = {"model": model, "data": data, **asked.fields}
     if asked.publish is not None:
         body["publish"] = asked.publish
@@ -142,7 +146,8 @@ def _report(service: Service, job: dict[str, Any], dataset: str, targets: Sequen
         return
     model = job["result"].partition("@")[0]
     yield f"published {job['result']}. Create a session that continues the data, and ask what comes next:"
-    columns = [*targets, *next(each["value"] for each in job["chosen"] if each["field"] == "data.inputs")]
+    chosen = {each["field"]: each["value"] for each in job["chosen"]}
+    columns = [*targets, *chosen["data.inputs"], *([chosen["data.times"]] if "data.times" in chosen else [])]
     yield from next_requests(service.url, model, {"dataset": dataset}, *_first_row(service, dataset, columns))
 
 
