@@ -25,9 +25,13 @@ from cellar.engine import KernelCache, host_target, is_known, self_test, target_
 from cellar.errors import StartupError
 from cellar.jobs import worker
 from cellar.jobs.attempt import runner
+from cellar.jobs.attempt.helpers import Helping
+from cellar.jobs.attempt.work import work_of
+from cellar.machine import processors
 from cellar.metrics.process_metrics import ProcessMetrics
 from cellar.models.registry import Registry
 from cellar.nn.builtin_kernels import builtin_kernels
+from cellar.nn.training.trainer import help_fit
 from cellar.ports.peers import Peers
 from cellar.process import allow_all_files, connections_within, return_large_blocks, yield_to_others
 from cellar.server import make_server, report
@@ -165,4 +169,16 @@ def run_job(tenant: str, job: str) -> None:
         lease_s=settings.job_lease_s,
         stall_s=settings.job_stall_s,
         tables=stores.datasets,
+        processes=min(settings.job_processes, processors()),
     )
+
+
+def help_job(tenant: str, job: str, *numbers: str) -> None:
+    """Compute shards of the batches of a job, in a process that another one of the job has started."""
+    helping = Helping(*map(int, numbers))
+    settings = Settings.load()
+    yield_to_others(settings.job_nice)
+    parts, stores = Parts(settings), Stores(settings)
+    work = work_of(stores.jobs.get(tenant, job), parts.registry, stores.blobs, stores.datasets)
+    window = {name: value for name, value in work.bound.items() if name == "window_bytes"}
+    help_fit(work.network, work.data, work.spec, helping, **window)

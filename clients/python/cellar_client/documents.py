@@ -312,6 +312,7 @@ class JobDocument(TypedDict):
     priority: str
     max_seconds: float | None
     max_memory_bytes: int | None
+    processes: int | None
     updates_total: int | None
     memory_bytes: int | None
     chosen: list[Document]

@@ -10,6 +10,7 @@ from cellar.jobs.recipe.request import ForecastData
 from cellar.models.registry import Registry
 from cellar.nn.model.network import Network
 from cellar.nn.training.memory import PROCESS_BYTES, WEIGHT_COPIES
+from cellar.nn.training.shards.team import SHARDS
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import Extent
 from cellar.nn.training.update.window_memory import LEAST_WINDOW_BYTES, WINDOW_BYTES
@@ -122,25 +123,32 @@ def divided(others: int, most_bytes: int | None) -> int:
 
 
 def specification(
-    plan: Plan, model: str, asked: Mapping[str, Any], digest: str, most_bytes: int | None = None
+    plan: Plan,
+    model: str,
+    asked: Mapping[str, Any],
+    digest: str,
+    most_bytes: int | None = None,
+    processes: int | None = None,
 ) -> dict[str, Any]:
     """Return the specification of a job, whose windows are divided so that it takes at most `most_bytes`, if possible.
 
-    Raise InvalidInput if the network cannot be.
+    The memory is that of all its processes. Raise InvalidInput if the network cannot be.
     """
     network = Network(plan.network)
     training = TrainingSpec.model_validate_json(json.dumps(plan.training))
     windows = window_bytes(plan.shape, len(plan.readings.features), plan.forecast.out_size)
     memory = PROCESS_BYTES + WEIGHT_COPIES * 4 * network.parameter_count
     memory += WINDOW_COPIES * 2 * plan.windows * windows
-    bound = divided(memory, most_bytes)
+    count = processes or 1
+    memory += 0 if processes is None else 4 * (SHARDS + 1) * network.parameter_count
+    bound = divided(memory, None if most_bytes is None else most_bytes // count)
     return {
         "model": model,
         "data": {**asked.get("data", {}), "digest": digest},
         "publish": asked.get("publish"),
         "updates_total": plan.updates,
         "dataset_bytes": 0,
-        **memory_members(Extent(plan.updates, memory + bound, bound)),
+        **memory_members(Extent(plan.updates, count * (memory + bound), bound)),
         "asked": dict(asked),
         PLAN: plan.document(),
         **training.model_dump(mode="json"),

@@ -22,6 +22,8 @@ class JobOptions:
     """Time that its attempts may run in all."""
     max_memory_bytes: int | None = None
     """Memory of the worker's process, all included."""
+    processes: int | None = None
+    """Processes that share each batch; None: one, whose batches are not divided into shards."""
 
     @classmethod
     def of(cls, job: Job) -> Self:

@@ -152,7 +152,7 @@ class Jobs:
         version = self._registry.get(tenant, model)
         network = self._registry.network(version)
         training = resolve(network, data, training)
-        return version, training, check(network, data, training, self._most_of(options))
+        return version, training, check(network, data, training, self._most_of(options), options.processes)
 
     def _most_of(self, options: JobOptions) -> int | None:
         """Return the most memory that a job may have."""
@@ -191,7 +191,8 @@ class Jobs:
         stored = self.pin(tenant, data.dataset, name)
         plan = plan_of(network, self._table(stored), data, sent, layers)
         most = self._most_of(options)
-        spec = specification(plan, model if version is None else version.ref, asked, stored.digest, most)
+        ref = model if version is None else version.ref
+        spec = specification(plan, ref, asked, stored.digest, most, options.processes)
         spec |= options.members() | ({} if sweep is None else {SWEEP: sweep})
         spec |= {} if resume_from is None else {RESUME_FROM: resume_from}
         begin = None

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 from cellar.errors import SettingsInvalid
 from cellar.settings.access import AccessSettings
 from cellar.settings.datasets import DatasetSettings
+from cellar.settings.jobs import JobSettings
 from cellar.settings.log import LogSettings
 from cellar.settings.quotas import QuotaSettings
 from cellar.settings.values import (
@@ -21,7 +22,7 @@ from cellar.settings.values import (
 )
 
 
-class Settings(DatasetSettings, LogSettings, QuotaSettings, AccessSettings):
+class Settings(DatasetSettings, JobSettings, LogSettings, QuotaSettings, AccessSettings):
     """The settings with their units and defaults. `Settings.load()` reads the environment."""
 
     redis_url: str | None = Field(
@@ -230,38 +231,6 @@ class Settings(DatasetSettings, LogSettings, QuotaSettings, AccessSettings):
         ge=256 * MEBIBYTE,
         description="Most memory that a training job may need, bytes; larger ones are refused. Default: a quarter of"
         " the memory of the machine or of its control group, divided by the number of workers.",
-    )
-    job_nice: int = Field(
-        10,
-        ge=0,
-        le=19,
-        description="Nice value of a training job. With 10 it has a tenth of a processor that others want too; 0 is"
-        " for machines that do nothing else. Default: 10.",
-    )
-    job_lease_s: float = Field(
-        5,
-        gt=0,
-        le=60,
-        description="Time without a sign of life after which a training attempt counts as dead, seconds. Default: 5.",
-    )
-    job_sweep_s: float = Field(
-        1,
-        gt=0,
-        le=60,
-        description="Interval at which the service looks for jobs without a worker, seconds. Default: 1.",
-    )
-    job_stall_s: float = Field(
-        1800,
-        gt=0,
-        description="Time without an update of the weights after which a training job has failed, seconds."
-        " Default: 1800.",
-    )
-    job_retained_s: float = Field(
-        86400,
-        ge=0,
-        description="How long the data and checkpoints of a failed or cancelled job are kept, so that it can be tried"
-        " again, and the last checkpoint of a succeeded one, so that another can resume from it, seconds. Default:"
-        " 86400.",
     )
     job_state_bytes: int = Field(
         256 * 1024 * 1024,

@@ -6,12 +6,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 
 from cellar.errors import CellarError, StoreUnavailable, Superseded
 from cellar.jobs.attempt.checkpoint import Recorder
+from cellar.jobs.attempt.helpers import Helpers
 from cellar.jobs.attempt.lease import LeaseKeeper
 from cellar.jobs.attempt.work import Tables, Work, work_of
 from cellar.jobs.job_blobs import STATE_BYTES
@@ -23,6 +24,7 @@ from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.nn.training.checkpoint import check_revision
 from cellar.nn.training.progress import EpochRecord, Progress
+from cellar.nn.training.shards.team import Alone, Team
 from cellar.nn.training.trainer import fit
 from cellar.ports import BlobStore, Job, JobStore
 from cellar.wire.arrays import weights as wire_weights
@@ -52,6 +54,7 @@ def run(
     stall_s: float = STALL_S,
     tables: Tables | None = None,
     fit: Fit = fit,
+    processes: int = 1,
 ) -> None:
     """Run a job to its end, until it is cancelled, or until this process is asked to stop.
 
@@ -70,6 +73,7 @@ def run(
         attempt = JobAttempt(
             keeper, stop, jobs=jobs, blobs=blobs, prepare=prepare, tables=tables, fit=fit, stall_s=stall_s
         )
+        attempt.processes = processes
         keeper.watch = attempt.end_if_stalled
         try:
             attempt.run()
@@ -110,6 +114,8 @@ class JobAttempt:
         self._registry: Registry  # set at the beginning of `run`
         self._fit = fit
         self._stall_s = stall_s
+        self.processes = 1
+        """The most processes of a job."""
         self._moved_s: float | None = time.monotonic()
         """When the weights were updated last; None while nothing is trained."""
         self._trained: str | None = None
@@ -140,7 +146,22 @@ class JobAttempt:
         """Train to the end and seal what will be published; None if the job was cancelled or given back."""
         recorder = Recorder(self._jobs, self._blobs, self._lease, job)
         most_s = JobOptions.of(job).max_seconds
-        for progress in self._updates(job, recorder):
+        with self._team(job) as team:
+            return self._train_with(team, job, recorder, most_s)
+
+    def _team(self, job: Job) -> AbstractContextManager[Team | None]:
+        """Return the processes that share the batches of a job, None for a job without shards."""
+        asked = JobOptions.of(job).processes
+        if asked is None:
+            return nullcontext()
+        processes = min(asked, self.processes)
+        return nullcontext(Alone()) if processes == 1 else Helpers(job.tenant, job.job, processes)
+
+    def _train_with(
+        self, team: Team | None, job: Job, recorder: Recorder, most_s: float | None
+    ) -> dict[str, Any] | None:
+        """Do the same as `_train`, in a team."""
+        for progress in self._updates(job, recorder, team):
             self._newest, self._moved_s = (recorder, progress), time.monotonic()
             if self._keeper.superseded.is_set():
                 raise Superseded(f"attempt {self._lease.attempt} of job {self._lease.job} lost its lease")
@@ -179,12 +200,13 @@ class JobAttempt:
         logger.warning("job %s of tenant %s has failed: %s", self._lease.job, self._lease.tenant, error)
         self._jobs.finish(self._lease, "failed", error=error)
 
-    def _updates(self, job: Job, recorder: Recorder) -> Iterator[Progress]:
+    def _updates(self, job: Job, recorder: Recorder, team: Team | None) -> Iterator[Progress]:
         """Return the progress of training, begun or resumed."""
         work = self._work = self._retry(lambda: work_of(job, self._registry, self._blobs, self._tables))
         recorder.speed.steps_per_epoch = work.data.inputs.shape[0] * work.data.inputs.shape[1]
         checkpoint = self._retry(lambda: recorder.resume(check_revision))
-        return self._fit(work.network, work.weights, work.data, work.spec, checkpoint=checkpoint, **work.bound)
+        bound = work.bound if team is None else work.bound | {"team": team}
+        return self._fit(work.network, work.weights, work.data, work.spec, checkpoint=checkpoint, **bound)
 
     def _seal(self, job: Job, recorder: Recorder, progress: Progress) -> dict[str, Any] | None:
         """Seal what will be published; None if the job was cancelled, or has made the model worse."""

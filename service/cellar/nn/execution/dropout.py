@@ -13,9 +13,18 @@ Masks = dict[int, Floats]
 
 
 def draw_masks(
-    layers: Sequence[Layer], seed: int, epoch: int, update: int, steps: int, rows: int, first: int = 0
+    layers: Sequence[Layer],
+    seed: int,
+    epoch: int,
+    update: int,
+    steps: int,
+    rows: int,
+    first: int = 0,
+    shard: int | None = None,
 ) -> Masks:
     """Return the masks of an update: 0 with the rate of the layer as probability, otherwise 1 / (1 - rate).
+
+    Each shard of a batch has masks of its own.
 
     They are for `steps` steps from the step `first` on, and do not depend on whether earlier steps were generated.
     """
@@ -23,7 +32,7 @@ def draw_masks(
     for index, layer in enumerate(layers):
         if layer.dropout is not None:
             shape = (steps, rows, layer.cell.out_size)
-            stream = f"dropout {epoch} {update} {layer.number}"
+            stream = f"dropout {epoch} {update} {layer.number}{'' if shard is None else f' {shard}'}"
             numbers = rows * layer.cell.out_size
             u = uniforms(seed, stream, steps * numbers, first * numbers).reshape(shape)
             found[index] = np.where(u < layer.dropout, np.float32(0), np.float32(1 / (1 - layer.dropout)))

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -205,3 +205,34 @@ def _best(weights: Floats, note: Mapping[str, Any]) -> Best:
     record = EpochRecord(**note["record"])
     # Older checkpoints have no reference, because the best epoch was then the last one that improved by min_delta.
     return Best(weights, record, note["waited"], note.get("reference", record.watched))
+
+
+def gathered(state: RunState, gradient: Floats) -> Floats:
+    """Return the sum of a gradient and those since the last update of the weights."""
+    return gradient.copy() if state.gathered is None else state.gathered + gradient
+
+
+def added(before: tuple[float, ...], more: Sequence[float]) -> tuple[float, ...]:
+    """Return sums of pairs; there is nothing before at the begin of an epoch."""
+    return tuple([a + b for a, b in zip(before, more, strict=True)]) if before else tuple(more)
+
+
+def kept(state: RunState) -> EpochRecord | None:
+    """Return the epoch of the best weights, or the newest one without early stopping."""
+    if state.best is not None:
+        return state.best.record
+    return state.history[-1] if state.history else None
+
+
+def best_after(state: RunState, record: EpochRecord, spec: TrainingSpec) -> Best | None:
+    """Return the best weights after an epoch, by plain comparison; patience is counted with `min_delta`."""
+    stopping, best, watched = spec.early_stopping, state.best, record.watched
+    if stopping is None:
+        return None
+    if best is None:
+        return Best(state.result, record, 0, watched)
+    if watched < best.reference - stopping.min_delta:
+        best = replace(best, waited=0, reference=watched)
+    else:
+        best = replace(best, waited=best.waited + 1)
+    return replace(best, weights=state.result, record=record) if watched < best.record.watched else best

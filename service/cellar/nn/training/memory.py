@@ -4,6 +4,8 @@ from cellar.nn.model.network import Network
 from cellar.nn.training.data.alignment import objective_of
 from cellar.nn.training.data.batches import Plan
 from cellar.nn.training.data.dataset import Dataset
+from cellar.nn.training.shards.sharded_gradient import sizes_of
+from cellar.nn.training.shards.team import largest
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.update.window_memory import WINDOW_BYTES, WindowMemory
 
@@ -27,15 +29,17 @@ def run_bytes(
     spec: TrainingSpec,
     plans: tuple[Plan, Plan | None],
     window_bytes: int = WINDOW_BYTES,
+    *,
+    processes: int | None = None,
 ) -> int:
-    """Return the most memory that a worker's process takes for a run, bytes.
+    """Return the most memory that a worker's process takes for a run, bytes; with `processes`, that all of them take.
 
     Windows are divided if they need more than `window_bytes`. `plans` are those of training and validation.
     """
     windows = WindowMemory(network, objective_of(network.out_size, data, spec), window_bytes)
     training, validation = plans
     found = PROCESS_BYTES + WEIGHT_COPIES * 4 * network.parameter_count + DATA_COPIES * _data_bytes(data, plans)
-    steps, rows = largest_batch(training)
+    steps, rows = largest_batch(training) if processes is None else largest_shard(training)
     found += _batch_bytes(training) + windows.piece_bytes(steps, rows, spec.recompute)
     found += _kept_states(windows, training, spec)
     length = windows.length(steps, rows, spec.recompute)
@@ -43,7 +47,11 @@ def run_bytes(
     for plan in (training, validation):
         if plan is not None:
             found += _measured_bytes(windows, plan, spec)
-    return found + (0 if validation is None else _batch_bytes(validation))
+    found += 0 if validation is None else _batch_bytes(validation)
+    if processes is None:
+        return found
+    shared = sizes_of(network, training, windows).bytes  # it counts as memory of each
+    return processes * (found + _batch_bytes(training) + shared)
 
 
 def largest_batch(plan: Plan) -> tuple[int, int]:
@@ -51,6 +59,12 @@ def largest_batch(plan: Plan) -> tuple[int, int]:
     rows = plan.inputs.shape[1]
     count = rows if plan.spec.state == "carry" else rows * plan.windows
     return plan.window, min(plan.spec.batch_size, count)
+
+
+def largest_shard(plan: Plan) -> tuple[int, int]:
+    """Return the steps and the rows of the largest shard of a batch."""
+    steps, rows = largest_batch(plan)
+    return steps, largest(rows)
 
 
 def _data_bytes(data: Dataset, plans: tuple[Plan, Plan | None]) -> int:

@@ -6,9 +6,9 @@ so a run that continues from a checkpoint, in any process, gives the same result
 
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,16 @@ from cellar.nn.execution.dropout import Masks, draw_masks
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.model.network import Network
 from cellar.nn.training import checkpoint as checkpoints
-from cellar.nn.training.checkpoint import HISTORY_EPOCHS, Best, RunState
+from cellar.nn.training.checkpoint import HISTORY_EPOCHS, RunState, added, best_after, gathered, kept
 from cellar.nn.training.data.alignment import check_window, objective_of, plans
 from cellar.nn.training.data.batches import Batch, Plan
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.evaluation import last_value_loss, mean_loss, state_before
-from cellar.nn.training.memory import largest_batch, run_bytes
+from cellar.nn.training.memory import largest_batch, largest_shard, run_bytes
 from cellar.nn.training.progress import EpochRecord, Evaluation, Progress
 from cellar.nn.training.resumption import Begin, state_of
+from cellar.nn.training.shards.sharded_gradient import ShardedGradient
+from cellar.nn.training.shards.team import Helper, Team
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.update.compiled_loss import CompiledLoss
 from cellar.nn.training.update.compiled_optimiser import CompiledOptimiser
@@ -48,18 +50,19 @@ def fit(
     checkpoint: bytes | None = None,
     window_bytes: int = WINDOW_BYTES,
     begin: Begin | None = None,
+    team: Team | None = None,
 ) -> Iterator[Progress]:
     """Train from these weights, or continue from a checkpoint of the same call; yield after each update.
 
-    With `begin` the run continues another one, whose weights and optimiser it takes over.
-
-    Windows whose values need more than `window_bytes` are run in segments, which changes no bit.
+    With `begin` the run continues another one, whose weights and optimiser it takes over. Windows whose values need
+    more than `window_bytes` are run in segments, which changes no bit. With a `team`, batches are divided into shards,
+    whose gradients are added: the bits are the same for each number of processes, and others than without a team.
 
     The last progress is `finished` and has the result. Raise InvalidInput, ShapeMismatch or NotFinite before the first
     update if data, settings and network do not fit, StateNotFinite or OutputNotFinite if the run diverges, and
     what `checkpoint.load` raises.
     """
-    trainer = _Trainer(network, data, spec, window_bytes, begin)
+    trainer = _Trainer(network, data, spec, window_bytes, begin, team)
     if checkpoint is None and begin is not None:
         state = state_of(begin)
     elif checkpoint is None:
@@ -74,6 +77,16 @@ def fit(
         yield trainer.progress(state)
 
 
+def help_fit(
+    network: CompiledNetwork, data: Dataset, spec: TrainingSpec, helper: Helper, window_bytes: int = WINDOW_BYTES
+) -> None:
+    """Compute the shards of a process that helps `fit` with the same arguments, until it has ended."""
+    trainer = _Trainer(network, data, spec, window_bytes, team=helper)
+    assert trainer.sharded is not None
+    for epoch, update in helper.asked():
+        trainer.sharded.compute(epoch, update, helper.shards)
+
+
 @dataclass(frozen=True, slots=True)
 class Extent:
     """The extent of a run: its updates, the most if it may stop early, and the most memory that it takes."""
@@ -85,8 +98,14 @@ class Extent:
     """The argument of `fit` with which it takes at most that."""
 
 
-def check(network: Network, data: Dataset, spec: TrainingSpec, most_bytes: int | None = None) -> Extent:
-    """Return the extent of a run of `fit`, without compiling anything.
+def check(
+    network: Network,
+    data: Dataset,
+    spec: TrainingSpec,
+    most_bytes: int | None = None,
+    processes: int | None = None,
+) -> Extent:
+    """Return the extent of a run of `fit`, without compiling anything; with `processes`, of all of them.
 
     Windows are divided so that it takes at most `most_bytes`, if that is possible. Raise the errors of `fit` before its
     first update, and InvalidInput for a window longer than the data.
@@ -95,10 +114,10 @@ def check(network: Network, data: Dataset, spec: TrainingSpec, most_bytes: int |
     check_window(found[0])
     TrainedParameters(network, spec)
     updates, window_bytes = found[0].updates * spec.epochs, WINDOW_BYTES
-    needed = run_bytes(network, data, spec, found)
+    needed = run_bytes(network, data, spec, found, processes=processes)
     while most_bytes is not None and needed > most_bytes and window_bytes > LEAST_WINDOW_BYTES:
         window_bytes //= 2
-        needed = run_bytes(network, data, spec, found, window_bytes)
+        needed = run_bytes(network, data, spec, found, window_bytes, processes=processes)
     return Extent(updates, needed, window_bytes)
 
 
@@ -132,6 +151,7 @@ class _Trainer:
         spec: TrainingSpec,
         window_bytes: int = WINDOW_BYTES,
         begin: Begin | None = None,
+        team: Team | Helper | None = None,
     ) -> None:
         network = compiled.network
         self._first_epoch, self._updates_before = (0, 0) if begin is None else (begin.epochs, begin.updates)
@@ -156,9 +176,13 @@ class _Trainer:
         self._order = (-1, self.plan.order(None))
         self.trainee = Trainee(compiled)
         self.windows = WindowMemory(network, self.objective, window_bytes)
-        largest = largest_batch(self.plan)
+        largest = largest_batch(self.plan) if team is None else largest_shard(self.plan)
         frozen = self.trained.frozen
         self.gradient = LossGradient(compiled, self.trainee, self.loss, spec.recompute, self.windows, largest, frozen)
+        self.team, self.sharded = team, None
+        if team is not None:
+            parts = self.trainee, self.gradient, self.windows
+            self.sharded = ShardedGradient(network, self.plan, self.order, *parts, team)
 
     def begin(self, weights: Mapping[str, Floats]) -> RunState:
         """Return the state before the first update."""
@@ -169,13 +193,9 @@ class _Trainer:
     def advance(self, state: RunState) -> RunState:
         """Return the state after the next update, and after the end of the epoch if it was the last one."""
         batch = self.plan.batch(self.order(state.epoch), state.update)
-        network = self.trainee.load(state.weights)
-        before = state_before(network, batch, state.carried, self.windows)
-        masks = functools.partial(self._masks, state, batch.inputs.shape[1])
-        begins = batch.warmup is not None and self.spec.warmup == 0
         counts = batch.counts(self.objective)
         try:
-            learnt = self.gradient.of(batch, before, masks, self._scales(batch, counts), begins=begins)
+            learnt = self._learn(state, batch, self._scales(batch, counts))
         except ForwardFault as error:
             raise fault(error.kind, f"{self._place(state)}, {error.place}", self._named(state.weights)) from None
         changed = self._update(state, learnt) if any(counts) else {}
@@ -183,11 +203,23 @@ class _Trainer:
             state,
             update=state.update + 1,
             carried=learnt.state if self.spec.state == "carry" else None,
-            sums=_added(state.sums, learnt.losses),
-            counts=_added(state.counts, counts),
+            sums=added(state.sums, learnt.losses),
+            counts=added(state.counts, counts),
             **changed,
         )
         return self._end_epoch(state) if state.update == self.plan.updates else state
+
+    def _learn(self, state: RunState, batch: Batch, scales: list[float]) -> Learnt:
+        """Return the losses and the gradient of a batch. Raise ForwardFault."""
+        if self.sharded is not None:
+            carried = state.carried if batch.warmup is None else None
+            place = state.epoch, state.update, carried
+            return self.sharded.of(cast(Team, self.team), state.weights, *place, scales)
+        network = self.trainee.load(state.weights)
+        before = state_before(network, batch, state.carried, self.windows)
+        masks = functools.partial(self._masks, state, batch.inputs.shape[1])
+        begins = batch.warmup is not None and self.spec.warmup == 0
+        return self.gradient.of(batch, before, masks, scales, begins=begins)
 
     def _update(self, state: RunState, learnt: Learnt) -> dict[str, Any]:
         """Return the members of the state that an update with a gradient changes, weights among them."""
@@ -250,7 +282,7 @@ class _Trainer:
             largest = self._named(state.weights)
             raise OutputNotFinite(diverged("the validation loss", self._place(state), largest))
         record = EpochRecord(state.epoch + 1, self._mean(state), validation_loss, self._rate(state, state.update - 1))
-        best = self._best(state, record)
+        best = best_after(state, record, self.spec)
         stopping = self.spec.early_stopping
         exhausted = stopping is not None and best is not None and best.waited >= stopping.patience
         return replace(
@@ -265,19 +297,6 @@ class _Trainer:
             watched=self.spec.optimiser.schedule.watch(state.watched, record.watched),
             finished=exhausted or state.epoch + 1 == self._epochs,
         )
-
-    def _best(self, state: RunState, record: EpochRecord) -> Best | None:
-        """Return the best weights after an epoch, by plain comparison; patience is counted with `min_delta`."""
-        stopping, best, watched = self.spec.early_stopping, state.best, record.watched
-        if stopping is None:
-            return None
-        if best is None:
-            return Best(state.result, record, 0, watched)
-        if watched < best.reference - stopping.min_delta:
-            best = replace(best, waited=0, reference=watched)
-        else:
-            best = replace(best, waited=best.waited + 1)
-        return replace(best, weights=state.result, record=record) if watched < best.record.watched else best
 
     def measure(self, plan: Plan, weights: Floats) -> float:
         """Return the mean loss of these weights over all scored steps of a plan."""
@@ -321,24 +340,7 @@ class _Trainer:
             loss=self._mean(state) if last is None else last.loss,
             finished=state.finished,
             history=state.history,
-            kept=_kept(state),
+            kept=kept(state),
             weights=lambda: self._named(result),
             checkpoint=lambda: checkpoints.dump(state, self.run),
         )
-
-
-def gathered(state: RunState, gradient: Floats) -> Floats:
-    """Return the sum of a gradient and those since the last update of the weights."""
-    return gradient.copy() if state.gathered is None else state.gathered + gradient
-
-
-def _added(before: tuple[float, ...], more: Sequence[float]) -> tuple[float, ...]:
-    """Return sums of pairs; there is nothing before at the begin of an epoch."""
-    return tuple([a + b for a, b in zip(before, more, strict=True)]) if before else tuple(more)
-
-
-def _kept(state: RunState) -> EpochRecord | None:
-    """Return the epoch of the best weights, or the newest one without early stopping."""
-    if state.best is not None:
-        return state.best.record
-    return state.history[-1] if state.history else None

@@ -20,6 +20,7 @@ from cellar.jobs.warnings import evaluation_of, warnings_of
 from cellar.nn.model.layers import Layers
 from cellar.nn.spec.base import Frozen
 from cellar.nn.training.data.dataset import Dataset
+from cellar.nn.training.shards.team import SHARDS
 from cellar.nn.training.spec import TrainingSpec
 from cellar.ports import Job, JobState
 from cellar.wire.arrays.gaps import parse_flags, parse_gaps
@@ -145,9 +146,18 @@ class JobRequest(TrainingSpec):
         " optimiser and the place of its schedule, for `epochs` more. The model has the same network.",
     )
 
+    processes: int | None = Field(
+        None,
+        ge=1,
+        le=SHARDS,
+        description="Processes that share each batch, for large networks and batches: it is divided into 8 shards,"
+        " whose gradients are summed in a fixed order. The weights are the same for every number, and others than"
+        " without this field.",
+    )
+
     def options(self) -> JobOptions:
         """Return how the job is run."""
-        return JobOptions(self.priority, self.max_seconds, self.max_memory_bytes)
+        return JobOptions(self.priority, self.max_seconds, self.max_memory_bytes, self.processes)
 
     def layers_sent(self) -> list[Any] | None:
         """Return the layers of the request as JSON."""
@@ -216,6 +226,7 @@ class JobAnswer(Answer):
     priority: Priority
     max_seconds: float | None = Field(description="Time that the job may run, seconds. null: no limit.")
     max_memory_bytes: int | None = Field(description="Memory that its process may take, bytes. null: no limit.")
+    processes: int | None = Field(description="Processes that share each batch. null: batches are not divided.")
     updates_total: int | None = Field(
         description="Number of weight updates of the whole run; an upper limit if it may stop early. null for an"
         " old job."

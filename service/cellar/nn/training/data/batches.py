@@ -88,6 +88,9 @@ class Batch:
         return Batch(None, self.inputs[segment], self.targets[scored], skip, lengths, weights)
 
 
+ALL = slice(None)
+
+
 class Room:
     """Memory for batches: batches of the same shape use the same memory."""
 
@@ -164,21 +167,28 @@ class Plan:
         inputs, targets = (np.ascontiguousarray(array[:, rows]) for array in (self.inputs, self.targets))
         return Plan(inputs, targets, self.spec, lengths, weights)
 
-    def batch(self, order: NDArray[np.int64], index: int) -> Batch:
-        """Return a batch of an epoch in the given order. Its arrays are valid until the next call."""
+    def batch(self, order: NDArray[np.int64], index: int, part: slice = ALL) -> Batch:
+        """Return a batch of an epoch in the given order, or some of its rows.
+
+        Its arrays are valid until the next call.
+        """
+        chosen = self.chosen(order, index)[part]
         if self.spec.state == "carry" or self.windows == 1:
-            return self._of_rows(order, index)
-        return self._of_windows(order, index)
+            return self._of_rows(chosen, index % self.windows if self.spec.state == "carry" else 0)
+        return self._of_windows(chosen)
+
+    def chosen(self, order: NDArray[np.int64], index: int) -> NDArray[np.int64]:
+        """Return the windows (reset) or rows (carry) of a batch."""
+        group = index // self.windows if self.spec.state == "carry" else index
+        return order[group * self.spec.batch_size :][: self.spec.batch_size]
 
     def order(self, epoch: int | None) -> NDArray[np.int64]:
         """Return the order of windows (reset) or rows (carry) in an epoch; without an epoch, their original order."""
         present = np.arange(self.inputs.shape[1]) if self.spec.state == "carry" else self._present
         return present if epoch is None else present[permutation(self.spec.seed, f"epoch {epoch}", len(present))]
 
-    def _of_rows(self, order: NDArray[np.int64], index: int) -> Batch:
-        """Return a window of some rows, which continues the window before it; `order` is of rows."""
-        group, window = divmod(index, self.windows)
-        rows = order[group * self.spec.batch_size :][: self.spec.batch_size]
+    def _of_rows(self, rows: NDArray[np.int64], window: int) -> Batch:
+        """Return a window of some rows, which continues the window before it."""
         warmup, skip = self.spec.warmup, self.spec.skip
         begin = warmup + window * self.window
         first = begin - warmup - skip
@@ -223,9 +233,8 @@ class Plan:
         out = self.room.array(use, (len(part), len(rows), array.shape[2]))
         return part.take(rows, axis=1, out=out, mode="clip") if out.size else out
 
-    def _of_windows(self, order: NDArray[np.int64], index: int) -> Batch:
-        """Return windows of any rows, each with a warm-up of its own; `order` is of windows."""
-        chosen = order[index * self.spec.batch_size :][: self.spec.batch_size]
+    def _of_windows(self, chosen: NDArray[np.int64]) -> Batch:
+        """Return windows of any rows, each with a warm-up of its own."""
         rows, windows = np.divmod(chosen, self.windows)
         warmup, skip = self.spec.warmup, self.spec.skip
         scored = self.window - skip

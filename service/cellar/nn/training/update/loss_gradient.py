@@ -59,6 +59,7 @@ class ForwardFault(Exception):
     def __init__(self, fault: PassFault, first: int) -> None:
         super().__init__(fault)
         self.kind = fault.kind
+        self.fault = PassFault(fault.kind, first + fault.step, fault.row)
         self.place = f"step {first + fault.step + 1} of the window, row {fault.row + 1} of the batch"
 
 

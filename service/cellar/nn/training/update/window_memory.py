@@ -95,6 +95,11 @@ class WindowMemory:
         return self._network.state_size
 
     @property
+    def parts(self) -> int:
+        """The number of parts of the objective."""
+        return len(self._parts)
+
+    @property
     def losses(self) -> int:
         """The number of losses of a step and row."""
         return sum(part.each for part in self._parts)
