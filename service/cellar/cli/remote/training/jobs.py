@@ -159,7 +159,7 @@ def show_end(service: Service, job: dict[str, Any], *, as_json: bool) -> int:
 
 
 def _title(job: dict[str, Any]) -> str:
-    """Return what a job does now."""
+    """Return the title of the bar: the job, and the reason for which it does not train yet."""
     if job["state"] == State.QUEUED:
         return f"job {job['job']} waits for a worker"
     if job["state"] == State.RUNNING and not job["progress"]:
