@@ -326,6 +326,18 @@ def test_a_job_that_ends_unpublished_leaves_no_weights(workshop: Workshop) -> No
     assert "{blob/" not in "".join(room.keys())
 
 
+def test_weights_that_the_end_of_an_equal_job_deletes_are_published(workshop: Workshop) -> None:
+    class Forgetting(RedisJobs):
+        def seal(self, lease: Lease, outcome: dict[str, Any]) -> bool:
+            is_sealed = super().seal(lease, outcome)
+            workshop.registry.forget_weights(outcome["weights"])  # as an equal job that is cancelled does
+            return is_sealed
+
+    ended = workshop.run(workshop.submit(), store=Forgetting(workshop.room.client, workshop.room.prefix))
+    assert (ended.state, ended.result) == ("succeeded", "walk@2")
+    assert workshop.registry.weights(workshop.registry.get("default", "walk@2"))
+
+
 def test_a_model_that_was_deleted_meanwhile_fails_the_job(workshop: Workshop) -> None:
     job = workshop.submit()
     workshop.registry.delete("default", "walk")

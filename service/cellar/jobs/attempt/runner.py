@@ -118,6 +118,8 @@ class JobAttempt:
         """The most processes of a job."""
         self._moved_s: float | None = time.monotonic()
         """When the weights were updated last; None while nothing is trained."""
+        self._weights: bytes | None = None
+        """The weights that are sealed: an equal job that is cancelled may delete those in the store."""
         self._trained: str | None = None
         """Digest of the trained weights, once they are stored."""
         self._newest: tuple[Recorder, Progress] | None = None
@@ -221,8 +223,8 @@ class JobAttempt:
             self.fail(refusal)
             return None
         network, published = self._work.published(result)
-        weights = _mark_of(job) + wire_weights.dump(published)
-        self._trained = self._retry(lambda: self._blobs.put(weights))
+        self._weights = weights = wire_weights.dump(published)
+        self._trained = self._retry(lambda: self._blobs.put(_mark_of(job) + weights))
         outcome: dict[str, Any] = {"weights": self._trained, "metrics": _metrics(progress.kept)}
         outcome[STATE_BYTES] = recorder.state_bytes
         if network is not None:
@@ -244,7 +246,9 @@ class JobAttempt:
         model = job.spec["model"]
         parent = model if "@" in model else None
         network = self._network(job, outcome)
-        weights = self._retry(lambda: self._blobs.get(outcome["weights"])).removeprefix(_mark_of(job))
+        weights = self._weights
+        if weights is None:
+            weights = self._retry(lambda: self._blobs.get(outcome["weights"])).removeprefix(_mark_of(job))
         version = self._retry(
             lambda: self._registry.publish(
                 job.tenant,

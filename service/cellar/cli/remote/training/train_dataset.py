@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -152,11 +153,20 @@ def _report(service: Service, job: dict[str, Any], dataset: str, targets: Sequen
 
 
 def _first_row(service: Service, dataset: str, columns: Sequence[str]) -> tuple[dict[str, Any], str | None]:
-    """Return the first readings of these columns, and the series that has them if there are several. Raise Mistake."""
+    """Return the first readings of these columns, after the last ones, and their series if there are several.
+
+    Raise Mistake.
+    """
+    described = service.send("GET", path_of("datasets", dataset))
     found = service.send("GET", path_of("datasets", dataset, "rows"), params={"limit": 1})
     row = dict(zip(found["columns"], found["rows"][0], strict=True))
-    roles = {each["name"]: each["role"] for each in service.send("GET", path_of("datasets", dataset))["columns"]}
-    series = next((str(row[name]) for name, role in roles.items() if role == "series"), None)
+    series = None
+    for column in described["columns"]:
+        if column["role"] == "series":
+            series = str(row[column["name"]])
+        if column["role"] == "time":
+            last = datetime.fromisoformat(described["last"])
+            row[column["name"]] = (last + timedelta(seconds=described["interval_s"] or 0)).isoformat()
     return {name: _short(row[name]) for name in columns}, series
 
 
