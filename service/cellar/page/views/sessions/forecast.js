@@ -94,10 +94,10 @@ export function Forecast({ session, model, points }) {
         ${choice("Interval", SHARES, share, setShare, (each) => `${each}%`)}
         ${layer.targets.length > 1 && choice("Target", layer.targets.map((each) => each.name), target, setTarget)}
         ${session.batch_size > 1 && html`<label>Row <input type="number" min="0" max=${session.batch_size - 1} value=${row} onInput=${(event) => setRow(Math.min(session.batch_size - 1, Math.max(0, Number(event.target.value))))} /></label>`}
-        <${Button} kind="main" busy=${ask.isRunning && !found} disabled=${session.step === 0} onClick=${ask.run}>Forecast<//>
+        <${Button} kind="main" busy=${ask.isRunning && !found} onClick=${ask.run}>Forecast<//>
       </div>
       <${Failure} error=${ask.error} />
-      ${session.step === 0 && html`<p class="help">A forecast needs readings: take some steps first.</p>`}
+      ${session.step === 0 && html`<p class="help">A session in the initial state has to take a step first. One with a warm-up has read its dataset.</p>`}
       ${found && html`<${Found} answer=${found.answer} share=${found.share} session=${session} model=${model} points=${points} target=${target} row=${row} />
         <p class="help">It is made again after each step.</p>`}
     <//>`;
