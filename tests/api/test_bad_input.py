@@ -55,7 +55,7 @@ class Place:
 async def place(client: httpx.AsyncClient) -> Place:
     """Return a place whose sessions have moved, so that a change of their state would show."""
     names = {name: uuid.uuid4().hex for name in ("model", "one", "two")} | {"alias": "live"}
-    place = Place(client, {**names, "id": 12 * "0"})
+    place = Place(client, {**names, "id": 12 * "0", "sweep": "sweep"})
     assert (await place.post("/v1/models", {"name": names["model"], "network": NETWORK})).status_code == 201
     for name, rows in (("one", 1), ("two", ROWS)):
         body = {"session": names[name], "model": names["model"], "batch_size": rows}

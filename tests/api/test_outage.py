@@ -68,7 +68,7 @@ WITHOUT_REDIS = {("/healthz", "get"), ("/metrics", "get"), ("/v1/stats", "get"),
 async def call(client: httpx.AsyncClient, path: str, method: str, session: str = "session") -> httpx.Response:
     """Send a request that the service can answer while Redis is there."""
     names = {"model": "model", "alias": "live", "job": "job", "snapshot": "snapshot", "writer": "writer"}
-    names |= {"deletion": 12 * "00", "id": 12 * "0", "dataset": "dataset", "sweep": "sweep"}
+    names |= {"deletion": 12 * "00", "id": 12 * "0", "dataset": "dataset", "sweep": "sweep", "trial": "1"}
     place = path.format(session=session, **names)
     if (path, method) == LINES:
         content = json.dumps({"session": "nobody", "input": [1]})

@@ -36,6 +36,7 @@ COMMANDS: tuple[tuple[bytes, ...], ...] = (
     (b"XADD", b"$", b"*", b"f", b""),
     (b"XRANGE", b"$", b"-", b"+"),
     (b"ZADD", b"$", b"0", b"m"),
+    (b"ZRANGE", b"$", b"0", b"0"),
     (b"ZRANGEBYSCORE", b"$", b"0", b"0"),
     (b"ZREM", b"$", b"m"),
     (b"ZSCORE", b"$", b"m"),
