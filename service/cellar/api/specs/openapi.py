@@ -111,7 +111,8 @@ def _add_bodies(operation: dict[str, Any], examples: dict[str, Any]) -> None:
 def _add_parameters(operation: dict[str, Any], values: dict[str, str]) -> None:
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "path":
-            parameter["example"] = values[parameter["name"]]
+            value = values[parameter["name"]]
+            parameter["example"] = int(value) if parameter["schema"].get("type") == "integer" else value
 
 
 PATH = "/openapi.json"
