@@ -279,7 +279,7 @@ KINDS: dict[str, Callable[[Ground, int, Random], Found]] = {
 
 @contextmanager
 def ground(binary: Path, kernels: Path, epochs: int, **settings: str) -> Iterator[Ground]:
-    """Run a service whose jobs on arrays have so many epochs."""
+    """Run a service. Its jobs on arrays train for the given number of epochs."""
     redis = RedisProcess(binary)
     redis.start()
     try:

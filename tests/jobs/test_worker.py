@@ -77,7 +77,7 @@ def child_of(worker: subprocess.Popen[bytes]) -> int:
 
 
 def under_way(workshop: Workshop, job: Job, epochs: int = 1) -> Callable[[], Job | None]:
-    """Return a look at whether so many epochs of a job are done and kept in a checkpoint."""
+    """Return a function that says whether the given number of epochs of a job are done and in a checkpoint."""
 
     def look() -> Job | None:
         found = workshop.jobs.get("default", job.job)
