@@ -18,7 +18,7 @@ from tests.jobs.conftest import LEASE_S, TRAINING, Workshop, walks
 
 
 def train(workshop: Workshop, processes: int, most: int, kills: int = 0) -> str:
-    """Run a job with several processes, and return its weights. One process is killed after each of the first updates."""
+    """Run a job with several processes, one of which is killed after each of the first updates; return its weights."""
 
     def fit_with_kills(*arguments: Any, team: Any = None, **settings: Any) -> Iterator[Progress]:
         for number, progress in enumerate(fit(*arguments, team=team, **settings)):
