@@ -110,6 +110,15 @@ async def test_a_scope_opens_its_routes_and_no_others(keyed: Keyed, scope: Scope
             assert answer.json()["scope"] == scope_of(method, place)
 
 
+async def test_an_ending_line_feed_opens_no_route(keyed: Keyed) -> None:
+    key = await keyed.known(keyed.make("read"))
+    for method, path in operations():
+        place = re.sub(r"\{\w+\}", "absent", path)
+        answer = await keyed.served.http.request(method, f"{place}%0A", headers=bearer(key))
+        assert answer.status_code in (403, 404, 422), (method, place, answer.text)
+        assert answer.status_code != 422 or path.endswith("}"), (method, place, answer.text)
+
+
 @pytest.mark.parametrize(
     "header",
     [
