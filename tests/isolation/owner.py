@@ -14,10 +14,24 @@ MODEL = {
     "layers": [{"type": "recurrent", "cell": "gru", "hidden_size": 2}, {"type": "dense", "out_size": 1}],
 }
 
+LEARNING = {"type": "rls", "window": 4}
+
+ARRAYS = {"inputs": [[0], [1], [0], [1]], "targets": [[1], [0], [1], [0]], "layout": "TF"}
+
+TRIAL = {"parameters": {"optimiser.learning_rate": 0.01}}
+
 SESSIONS = 24
+
+PARTS = ("", "/state", "/snapshots", "/history", "/log", "/learning")
+"""What can be read of a session."""
 
 KEY = "key of a request"
 """An Idempotency-Key that both tenants send."""
+
+
+def job_on(data: dict[str, Any], model: str, **fields: Any) -> dict[str, Any]:
+    """Return the request of a training job."""
+    return {"model": model, "data": data, "epochs": 2, **fields}
 
 
 @dataclass
@@ -32,6 +46,7 @@ class Owned:
     writer: str = ""
     dataset: str = ""
     jobs: list[str] = field(default_factory=list)
+    sweeps: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     deletions: list[str] = field(default_factory=list)
     cursors: list[tuple[str, str]] = field(default_factory=list)
@@ -43,7 +58,7 @@ class Owned:
     def ids(self) -> Iterator[str]:
         """All names, of which none may stand in an answer to another tenant that has not asked for it."""
         yield self.mark
-        yield from (*self.jobs, *self.keys, *self.deletions)
+        yield from (*self.jobs, *self.sweeps, *self.keys, *self.deletions)
 
 
 class Owner:
@@ -70,28 +85,31 @@ class Owner:
         for index in range(SESSIONS):
             name = (f"{mark}-{index}", f"a/{mark}:{index}", f"ü {mark} {index}")[index % 3]
             model = owned.models[0] if index % 2 else f"{owned.models[0]}@{owned.alias}"
-            self.send("POST", "/v1/sessions", {"session": name, "model": model, "history": 4, "log": 9, "events": 9})
+            opened = {"session": name, "model": model, "history": 4, "log": 9, "events": 9, "learning": LEARNING}
+            self.send("POST", "/v1/sessions", opened)
             owned.sessions.append(name)
         owned.snapshot, owned.writer = f"snap-{mark}", f"w-{mark}"
         for name in owned.sessions:
             place = f"/v1/sessions/{quote(name, safe='')}"
             self.send("POST", f"{place}/step", {"input": [0.5], "writer": owned.writer, "seq": 1})
             self.send("POST", f"{place}/step", {"input": [0.25]}, headers={"idempotency-key": KEY})
+            self.send("POST", f"{place}/targets", {"step": 0, "targets": [[0.25]]})
             self.send("POST", f"{place}/snapshots", {"snapshot": owned.snapshot})
-            self.send("PUT", f"{place}/shadow", {"model": owned.models[1]})
-        data = {"inputs": [[0], [1], [0], [1]], "targets": [[1], [0], [1], [0]], "layout": "TF"}
-        # No worker runs: the job stays queued.
-        job = self.send("POST", "/v1/jobs", {"model": owned.models[1], "data": data, "loss": "mse", "epochs": 2})
-        owned.jobs.append(job["job"])
         owned.dataset = f"d-{mark}"
         text = {"content-type": "text/csv"}
         self.send("POST", f"/v1/datasets?name={owned.dataset}", content=b"a,b\n1,2\n", headers=text)
+        # No worker runs: jobs stay queued.
+        owned.jobs.append(self.send("POST", "/v1/jobs", job_on(ARRAYS, owned.models[1]))["job"])
+        sweep = {"job": job_on(ARRAYS, owned.models[1]), "search": {"type": "external"}}
+        owned.sweeps.append(self.send("POST", "/v1/sweeps", sweep)["sweep"])
+        added = self.send("POST", f"/v1/sweeps/{owned.sweeps[0]}/trials", TRIAL)
+        owned.jobs.append(added["job"])
         owned.keys = [key["id"] for key in self.send("GET", "/v1/keys")["keys"]]
         for suffix in ("p", "q"):
             self.send("POST", "/v1/sessions", {"session": f"{mark}!{suffix}", "model": owned.models[0]})
         deleted = self.send("DELETE", "/v1/sessions", params={"prefix": f"{mark}!"})
         owned.deletions.append(deleted["deletion"])
-        for path in ("/v1/sessions", "/v1/models"):
+        for path in ("/v1/sessions", "/v1/models", "/v1/jobs"):
             owned.cursors.append((path, self.send("GET", path, params={"limit": 1})["cursor"]))
         return owned
 
@@ -102,10 +120,12 @@ class Owner:
             "/v1/datasets",
             f"/v1/datasets/{self.owned.dataset}/rows",
             "/v1/jobs",
+            "/v1/sweeps",
+            f"/v1/sweeps/{self.owned.sweeps[0]}",
             "/v1/keys",
             "/v1/sessions?limit=1000",
         ]
         for name in self.owned.sessions:
             place = f"/v1/sessions/{quote(name, safe='')}"
-            paths += [f"{place}{part}" for part in ("", "/state", "/snapshots", "/history", "/log")]
+            paths += [f"{place}{part}" for part in PARTS]
         return {path: self._http.get(path).text for path in paths}

@@ -12,7 +12,9 @@ import numpy as np
 
 from benchmarks.frames import pack_steps
 from cellar.wire.frames.frames import Step
-from tests.isolation.owner import KEY, Owned
+from tests.isolation.owner import ARRAYS, KEY, PARTS, TRIAL, Owned, job_on
+
+SEEDS = {"seed": [1, 2]}
 
 NDJSON, FRAMES, NPY = "application/x-ndjson", "application/vnd.cellar.frames", "application/x-npy"
 
@@ -72,10 +74,10 @@ def npy(*shape: int) -> bytes:
 
 
 class Probes:
-    """Makes probes of what a tenant owns. `own` is a session and `own_model` a model of the tenant that asks."""
+    """Makes probes of what a tenant owns. The others are a session, a model and a dataset of the tenant that asks."""
 
-    def __init__(self, owned: Owned, own: str, own_model: str, seed: int) -> None:
-        self._owned, self._own, self._own_model = owned, own, own_model
+    def __init__(self, owned: Owned, own: str, own_model: str, own_dataset: str, seed: int) -> None:
+        self._owned, self._own, self._own_model, self._own_dataset = owned, own, own_model, own_dataset
         self._random = Random(seed)
         other = f"{self._random.getrandbits(64):016x}"
         self._other: Callable[[str], str] = lambda name: (
@@ -113,11 +115,11 @@ class Probes:
 
     def _of_session(self) -> Iterator[Probe]:
         """Yield requests for a session of the other tenant."""
-        place, gets = "/v1/sessions/{}", ("", "/state", "/snapshots", "/history", "/log", "/shadow", "/events")
+        place, gets = "/v1/sessions/{}", (*PARTS, "/shadow", "/events")
         for part in gets:
             yield self._probe("GET", place + part, self._session)
-        kept = {"kept": "true"}
-        yield self._probe("GET", f"{place}/events", self._session, params=kept, headers={"last-event-id": "0-0"})
+        kept: dict[str, Any] = {"params": {"kept": "true"}, "headers": {"last-event-id": f"{0:016x}-0"}}
+        yield self._probe("GET", f"{place}/events", self._session, **kept)
         yield self._probe("GET", place + "/snapshots/{}", self._session, self._owned.snapshot)
         yield self._probe("GET", place + "/writers/{}", self._session, self._owned.writer)
         yield self._probe("DELETE", place + "/snapshots/{}", self._session, self._owned.snapshot)
@@ -132,6 +134,10 @@ class Probes:
             "fork": {"names": ["child"]},
             "replay": {"model": self._own_model},
             "migrate": {"model": self._own_model},
+            "targets": {"step": 1, "targets": [[0.5]]},
+            "learning/reset": {},
+            "learning/publish": None,
+            "forecast": {"horizon": 2},
         }
         for part, body in bodies.items():
             yield self._probe("POST", f"{place}/{part}", self._session, json_body=body)
@@ -165,7 +171,8 @@ class Probes:
         yield self._probe("GET", f"{place}/stream", session, content=message, is_socket=True)
         message = json.dumps({"id": 1, "session": session, "input": [0.5]}).encode()
         yield self._probe("GET", "/v1/stream", session, content=message, is_socket=True)
-        message = json.dumps({"id": 1, "session": session, "resume": self._owned.writer}).encode()
+        position, writer = f"{0:016x}.0.{0:032x}", self._owned.writer
+        message = json.dumps({"session": session, "resume": position, "writer": writer}).encode()
         yield self._probe("GET", "/v1/stream", session, self._owned.writer, content=message, is_socket=True)
 
     def _of_model(self) -> Iterator[Probe]:
@@ -177,6 +184,8 @@ class Probes:
         yield self._probe("DELETE", place, model, params={"force": "true"})
         yield self._probe("DELETE", f"{place}/aliases/{alias}", model)
         yield self._probe("PATCH", place, model, json_body={"tags": ["mine"]})
+        yield self._probe("POST", f"{place}/backtest", model, json_body={"dataset": self._own_dataset})
+        yield self._probe("POST", "/v1/jobs", model, json_body=job_on(ARRAYS, f"{model}@1"))
         yield self._probe("PUT", f"{place}/aliases/{alias}", model, json_body={"version": 1})
 
     def _of_others(self) -> Iterator[Probe]:
@@ -189,7 +198,13 @@ class Probes:
         yield self._probe("POST", "/v1/jobs/{}/cancel", job)
         yield self._probe("POST", "/v1/jobs/{}/retry", job)
         yield self._probe("DELETE", "/v1/jobs/{}", job)
-        dataset = self._owned.dataset
+        sweep, dataset = self._owned.sweeps[0], self._owned.dataset
+        for part in ("", "/curves", "/events", "/trials/1"):
+            yield self._probe("GET", f"/v1/sweeps/{{}}{part}", sweep)
+        yield self._probe("POST", "/v1/sweeps/{}/trials", sweep, json_body=TRIAL)
+        yield self._probe("POST", "/v1/sweeps/{}/finish", sweep)
+        yield self._probe("POST", "/v1/sweeps/{}/cancel", sweep)
+        yield self._probe("DELETE", "/v1/sweeps/{}", sweep)
         for part in ("", "/rows", "/statistics", "/export"):
             yield self._probe("GET", f"/v1/datasets/{{}}{part}", dataset)
         yield self._probe("GET", "/v1/datasets/{}/series", dataset, params={"column": "a"})
@@ -218,7 +233,19 @@ class Probes:
         logged = {"dataset": "new", "sessions": {"prefix": session}}
         yield self._probe("POST", "/v1/datasets", session, json_body=logged)
         yield self._probe("GET", "/v1/models", model, params={"prefix": model})
-        for path in ("/v1/models", "/v1/datasets", "/v1/jobs", "/v1/keys", "/v1/sessions"):
-            yield self._probe("GET", path)
+        yield from self._training_references()
+        for path in ("models", "datasets", "jobs", "sweeps", "keys", "sessions"):
+            yield self._probe("GET", f"/v1/{path}")
         for path, cursor in self._owned.cursors:
             yield self._probe("GET", path, params={"cursor": cursor})
+
+    def _training_references(self) -> Iterator[Probe]:
+        """Yield requests of the asking tenant that train, test or begin with what the other one owns."""
+        job, dataset, own = self._random.choice(self._owned.jobs), self._owned.dataset, self._own_model
+        named = {"dataset": dataset, "targets": ["a"], "horizon": 1}
+        yield self._probe("POST", "/v1/jobs", job, json_body=job_on(ARRAYS, own, resume_from=job))
+        yield self._probe("POST", "/v1/jobs", dataset, json_body=job_on(named, "new"))
+        yield self._probe("POST", "/v1/sweeps", dataset, json_body={"job": job_on(named, "new"), "parameters": SEEDS})
+        yield self._probe("POST", f"/v1/models/{own}/backtest", dataset, json_body={"dataset": dataset})
+        warm = {"session": "new", "model": own, "warm_up": {"dataset": dataset}}
+        yield self._probe("POST", "/v1/sessions", dataset, json_body=warm)

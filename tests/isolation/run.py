@@ -135,7 +135,7 @@ async def carry_out(url: str, administration: KeyAdministration, count: int, see
         before = await asyncio.to_thread(owner.read)
         intruders = [Intruder(url, keys[scope]) for scope in (*SCOPES, "admin", "admin", "admin")]
         await _prepare(intruders[-1].http)
-        probes = islice(Probes(owned, "own", "own-model", seed), count)
+        probes = islice(Probes(owned, "own", "own-model", "own-data", seed), count)
         await probe_all(intruders, iter(probes), report, [*owned.ids])
         after = await asyncio.to_thread(owner.read)
     report.found += [f"changed: {path}" for path in before if MADE.sub("", before[path]) != MADE.sub("", after[path])]
@@ -154,7 +154,9 @@ def _wait_for_key(http: httpx.Client) -> None:
 
 
 async def _prepare(http: httpx.AsyncClient) -> None:
-    """Make the model and the session that the asking tenant owns."""
+    """Make the dataset, the model and the session that the asking tenant owns."""
+    kept = await http.post("/v1/datasets?name=own-data", content=b"a\n1\n2\n3\n", headers={"content-type": "text/csv"})
+    assert kept.is_success, kept.text
     for path, body in (
         ("/v1/models", {"name": "own-model", "network": MODEL}),
         ("/v1/sessions", {"session": "own", "model": "own-model", "log": 9, "history": 4}),
