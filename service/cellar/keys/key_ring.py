@@ -44,6 +44,10 @@ class TokenReader(Protocol):
         """Return the caller, None if the text is no token. Raise Unauthenticated for one that is not valid."""
         ...
 
+    def holds(self, caller: Caller) -> bool:
+        """Return whether a token that was taken from the caller before is still one of a known signer."""
+        ...
+
 
 class KeyRing:
     """The keys of all tenants. `tokens` checks other credentials, if there are any."""
@@ -118,7 +122,7 @@ class KeyRing:
         """Return whether the credentials of a caller that was returned before are still valid."""
         now_s = self._clock.now_s()
         if caller.expires_s is not None:
-            return now_s < caller.expires_s
+            return now_s < caller.expires_s and self._tokens is not None and self._tokens.holds(caller)
         key = self._keys.get(caller.key)
         return key is not None and key.is_live(now_s)
 

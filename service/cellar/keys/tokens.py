@@ -4,11 +4,12 @@ The provider's public keys are a JWK set (RFC 7517) in a file. A file that has c
 be added and removed while the service runs. PyJWT checks signatures; it is an extra, `cellar-serve[jwt]`.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from importlib.util import find_spec
 from re import fullmatch
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cellar.errors import StartupError, Unauthenticated
 from cellar.keys.key_text import PREFIX
@@ -28,6 +29,14 @@ SCOPE_PREFIX = "cellar:"
 """May stand before a scope, where a provider's tokens are for several services."""
 
 
+class ProviderKey(NamedTuple):
+    """A public key of the provider."""
+
+    jwk: "PyJWK"
+    digest: str
+    """SHA-256 of its entry in the file."""
+
+
 class Tokens:
     """Checks tokens. Raise StartupError if the file cannot be used or PyJWT is not installed."""
 
@@ -38,7 +47,7 @@ class Tokens:
         self._clock = clock
         self._read_at: tuple[int, int] | None = None
         """Time of change and length of the file that was read."""
-        self._keys: dict[str, PyJWK] = {}
+        self._keys: dict[str, ProviderKey] = {}
         """The keys of the provider by their ids."""
         self.refresh()
 
@@ -60,17 +69,21 @@ class Tokens:
         """Return the caller with a token, None if the text is none. Raise Unauthenticated for one that is not valid."""
         if text.count(".") != 2 or text.startswith(PREFIX):
             return None
-        claims = self._verified(text)
+        key, claims = self._verified(text)
         expires_s = self._check_times(claims)
         tenant = claims.get(self._rules.tenant_claim)
         if not (isinstance(tenant, str) and fullmatch(TENANT, tenant)):
             raise Unauthenticated(
                 f"the claim {self._rules.tenant_claim!r} of the token is no tenant: expected {TENANT_IN_WORDS}"
             )
-        return Caller(tenant, granted(_scopes_of(claims)), expires_s=expires_s)
+        return Caller(tenant, granted(_scopes_of(claims)), expires_s=expires_s, signer=key.digest)
 
-    def _verified(self, text: str) -> Mapping[str, Any]:
-        """Return the claims of a token with a valid signature, audience and issuer."""
+    def holds(self, caller: Caller) -> bool:
+        """Return whether the provider still has the key that has signed the token of a caller."""
+        return any(key.digest == caller.signer for key in self._keys.values())
+
+    def _verified(self, text: str) -> "tuple[ProviderKey, Mapping[str, Any]]":
+        """Return the claims of a token with a valid signature, audience and issuer, and the key of its signature."""
         import jwt  # an extra
 
         try:
@@ -80,12 +93,12 @@ class Tokens:
                 key = next(iter(self._keys.values()))
             if key is None:
                 raise Unauthenticated(f"the token was signed with a key that is not known: {header.get('kid')!r:.80}")
-            if header.get("alg") != key.algorithm_name:
-                raise Unauthenticated(f"the token must be signed with {key.algorithm_name}")
+            if header.get("alg") != key.jwk.algorithm_name:
+                raise Unauthenticated(f"the token must be signed with {key.jwk.algorithm_name}")
             claims: dict[str, Any] = jwt.decode(
                 text,
-                key,
-                algorithms=[key.algorithm_name],
+                key.jwk,
+                algorithms=[key.jwk.algorithm_name],
                 audience=self._rules.audience,
                 issuer=self._rules.issuer,
                 options={  # the times are checked by the service's own clock
@@ -97,7 +110,7 @@ class Tokens:
             )
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             raise Unauthenticated(f"the token is not valid: {error}") from error
-        return claims
+        return key, claims
 
     def _check_times(self, claims: Mapping[str, Any]) -> float:
         """Return when a token ends. Raise Unauthenticated if it has, or if it begins later."""
@@ -120,17 +133,23 @@ def _scopes_of(claims: Mapping[str, Any]) -> list[str]:
     return [scope for scope in SCOPES if scope in texts]
 
 
-def _keys_of(data: bytes) -> "dict[str, PyJWK]":
+def _keys_of(data: bytes) -> dict[str, ProviderKey]:
     """Return the public keys of a JWK set by their ids. Raise ValueError."""
     import jwt  # an extra
 
     try:
-        found = [key for key in jwt.PyJWKSet.from_dict(json.loads(data)) if key.algorithm_name in ALGORITHMS]
+        document = json.loads(data)
+        found = [key for key in jwt.PyJWKSet.from_dict(document) if key.algorithm_name in ALGORITHMS]
     except (jwt.PyJWTError, AttributeError) as error:
         raise ValueError(f"it is no JWK set: {error}") from error
     if not found:
         raise ValueError(f"it has no key for signatures with {', '.join(ALGORITHMS)}")
-    keys = {key.key_id or "": key for key in found}
+    digests = {
+        entry.get("kid") or "": hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()
+        for entry in document["keys"]
+        if isinstance(entry, dict)
+    }
+    keys = {key.key_id or "": ProviderKey(key, digests[key.key_id or ""]) for key in found}
     if len(keys) < len(found):
         raise ValueError("two of its keys have the same `kid`")
     return keys

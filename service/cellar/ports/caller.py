@@ -27,6 +27,8 @@ class Caller:
     """The id of the caller's API key, "" without one."""
     expires_s: float | None = None
     """When the caller must show new credentials, seconds since the Unix epoch; None: when its key ends."""
+    signer: str = ""
+    """The digest of the key that has signed the caller's token, "" without a token."""
 
 
 def granted(scopes: Iterable[str]) -> frozenset[str]:

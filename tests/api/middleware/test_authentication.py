@@ -2,7 +2,10 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+import time
+from collections.abc import AsyncIterator, Sequence
+from functools import cache
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -10,7 +13,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from cellar.api.middleware.authentication import KEY_SUBPROTOCOL, SCOPE_OF, SUBPROTOCOL, scope_of
+from cellar.api.routes.catalogue import datasets
 from cellar.api.specs import openapi
+from cellar.datasets.reading import read_table
 from cellar.keys.administration import KeyAdministration
 from cellar.ports import SCOPES, Scope
 from cellar.settings import Settings
@@ -80,11 +85,11 @@ async def keyed(settings: Settings) -> AsyncIterator[Keyed]:
         yield Keyed(served, keys)
 
 
-def operations() -> Iterable[tuple[str, str]]:
-    """Yield method and path of all routes that need a key."""
-    for path, methods in openapi.document()["paths"].items():
-        if path.startswith("/v1/"):
-            yield from ((method.upper(), path) for method in methods)
+@cache
+def operations() -> Sequence[tuple[str, str]]:
+    """Return method and path of all routes that need a key."""
+    paths = openapi.document()["paths"]
+    return [(method.upper(), path) for path in paths if path.startswith("/v1/") for method in paths[path]]
 
 
 def test_every_route_has_a_scope() -> None:
@@ -279,6 +284,59 @@ async def test_an_open_stream_is_closed_with_its_key(keyed: Keyed) -> None:
         async with asyncio.timeout(LIMIT_S):
             code, reason = await stream.end()
     assert (code, reason.partition(":")[0]) == (4401, "unauthenticated")
+
+
+def begun(path: str, kind: str, key: str) -> bytes:
+    """Return the head of a request with a body in chunks."""
+    lines = [f"POST {path} HTTP/1.1", "Host: test", f"Content-Type: {kind}", f"Authorization: Bearer {key}"]
+    return "\r\n".join([*lines, "Transfer-Encoding: chunked", "", ""]).encode()
+
+
+def chunk(data: bytes) -> bytes:
+    """Return a chunk of a body."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+async def test_steps_of_an_open_request_end_with_its_key(keyed: Keyed) -> None:
+    key = await keyed.known(keyed.make("step"))
+    async with connected(keyed.served) as client, asyncio.timeout(LIMIT_S):
+        line = chunk(b'{"session": "s", "input": [1, 2]}\n')
+        client.writer.write(begun("/v1/steps", "application/x-ndjson", key) + line)
+        assert (await client.head())[""] == "200"
+        await client.reader.readuntil(b'"output"')
+        keyed.revoke(key)
+        await client.reader.readuntil(b"\r\n0\r\n\r\n")  # the answer is complete, without another line
+
+
+async def test_an_upload_ends_with_its_key(keyed: Keyed) -> None:
+    key = await keyed.known(keyed.make("train"))
+    async with connected(keyed.served) as client, asyncio.timeout(LIMIT_S):
+        client.writer.write(begun("/v1/datasets?name=late", "text/csv", key) + chunk(b"a,b\n" + b"1,2\n" * 10_000))
+        keyed.revoke(key)
+        answer = await client.answer()
+        assert (answer.status, answer.body["type"]) == (401, "urn:cellar:problem:unauthenticated")
+    assert (await keyed.served.http.get("/v1/datasets/late")).status_code == 404
+
+
+async def test_a_file_that_was_read_for_longer_than_its_key_lasted_is_not_kept(
+    keyed: Keyed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await keyed.known(keyed.make("train"))
+
+    def slow(*given: Any) -> Any:
+        """Read the file until the key has ended."""
+        keyed.revoke(key)
+        end_s = time.monotonic() + LIMIT_S
+        while keyed.served.app.state.authenticator.credentials.holds(caller) and time.monotonic() < end_s:
+            time.sleep(0.02)
+        return read_table(*given)
+
+    caller = keyed.served.app.state.authenticator.credentials.caller(key)
+    monkeypatch.setattr(datasets, "read_table", slow)
+    headers = {"content-type": "text/csv", **bearer(key)}
+    answer = await keyed.served.http.post("/v1/datasets?name=late", content=b"a\n1\n", headers=headers)
+    assert answer.status_code == 401, answer.text
+    assert (await keyed.served.http.get("/v1/datasets/late")).status_code == 404
 
 
 async def test_keys_of_another_pepper_are_not_taken(settings: Settings) -> None:

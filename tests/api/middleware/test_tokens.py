@@ -139,6 +139,7 @@ async def test_a_valid_token_reads_and_steps(served: Served, made: Callable[[], 
         (lambda: "a.b.c", "not valid"),
         (lambda: "..", "not valid"),
         (lambda: "e30.e30.e30", "not known"),
+        (lambda: base64.b64encode(b"[" * 30_000).decode() + ".e30.e30", "not valid"),
     ],
 )
 async def test_other_tokens_are_refused_with_the_reason(served: Served, made: Callable[[], str], reason: str) -> None:
@@ -194,9 +195,14 @@ async def test_the_keys_of_the_provider_are_read_again(settings: Settings, tmp_p
         await status_becomes(200, token())
         file.write_text("not JSON")
         await status_becomes(200, token())
-        replaced = tmp_path / "new.json"
-        replaced.write_text(key_set(next=OTHER))
-        replaced.rename(file)
+        assert (await served.http.post("/v1/sessions", json={"session": "s", "model": "gru"})).status_code == 201
+        async with served.stream("s", authorization=f"Bearer {token()}") as stream:
+            await stream.receive()
+            replaced = tmp_path / "new.json"
+            replaced.write_text(key_set(next=OTHER))
+            replaced.rename(file)
+            async with asyncio.timeout(30):
+                assert (await stream.end())[0] == 4401
         await status_becomes(200, token(OTHER, "next"))
         await status_becomes(401, token())
 

@@ -26,11 +26,17 @@ TICKET = "ticket"
 
 MISSING = "the request has no API key: send the header `Authorization: Bearer cellar_...`"
 
+ENDED = "the API key or token has ended, or was revoked, before the request was answered"
+
 PUBLIC = re.compile(r"/(healthz|readyz|openapi\.json|docs(/.*)?|page/.*)?")
 """Paths that need no key. They tell nothing about a tenant."""
 
-ENDLESS = re.compile(r"/v1/(sessions/[^/]+/(events|sequence/stream)|(jobs|sweeps)/[^/]+/events)")
-"""Paths whose answers end when the key ends; all others end soon."""
+TICKETED = re.compile(r"/v1/(sessions/[^/]+/(events|sequence/stream)|(jobs|sweeps)/[^/]+/events)")
+"""Paths that take a ticket in place of a key."""
+
+LONG = re.compile(rf"{TICKETED.pattern}|/v1/(steps|datasets(/[^/]+/export)?|models(/[^/]+(/weights|/export)?)?)")
+"""Paths of requests that may take long, because their bodies or answers may have any length, or are large files. They
+end when the key ends; all others end soon."""
 
 READING = ("GET", "HEAD", "OPTIONS")
 
@@ -62,6 +68,10 @@ class Credentials(Protocol):
         """Return the caller that a ticket stands for. Raise Unauthenticated."""
         ...
 
+    def holds(self, caller: Caller) -> bool:
+        """Return whether the credentials of a caller that was returned before are still valid."""
+        ...
+
     def watch(self, caller: Caller) -> AbstractContextManager["asyncio.Future[None]"]:
         """Return a future that has a result as soon as the credentials of the caller have ended."""
         ...
@@ -77,6 +87,10 @@ class NoCredentials:
         return ANYBODY
 
     caller_of_ticket = caller
+
+    def holds(self, caller: Caller) -> bool:  # noqa: ARG002  # there are no credentials that could end
+        """Return true."""
+        return True
 
     # the parameter of the protocol
     def watch(self, caller: Caller) -> AbstractContextManager["asyncio.Future[None]"]:  # noqa: ARG002
@@ -109,6 +123,11 @@ class Authenticator:
             given = parse_qs(query.decode("latin-1")).get(TICKET, [""])
             return self.credentials.caller_of_ticket(given[0])
         raise Unauthenticated(MISSING)
+
+    def check_held(self, caller: Caller) -> None:
+        """Raise Unauthenticated if the credentials of a caller have ended meanwhile. Safe to call from any thread."""
+        if not self.credentials.holds(caller):
+            raise Unauthenticated(ENDED)
 
     def caller_of_step(self, text: str) -> Caller | None:
         """Return the caller with a key or a token, None if it may not step: the parser's way says why."""
@@ -146,25 +165,27 @@ class Authentication:
         self._authenticator = authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on. An endless answer ends with the key."""
+        """Pass the request on. A long one ends with the key."""
         if scope["type"] != "http" or PUBLIC.fullmatch(scope["path"]):
             return await self._app(scope, receive, send)
-        is_endless = ENDLESS.fullmatch(scope["path"]) is not None
         try:
-            query = scope["query_string"] if is_endless else b""
+            query = scope["query_string"] if TICKETED.fullmatch(scope["path"]) else b""
             caller = scope[CALLER] = self._authenticator.caller(scope["headers"], query)
             check_scope(caller, scope_of(scope["method"], scope["path"]))
         except CellarError as error:
             return await problem_of(error)(scope, receive, send)
-        if not is_endless or caller is ANYBODY:
+        if caller is ANYBODY or not LONG.fullmatch(scope["path"]):
             return await self._app(scope, receive, send)
         with self._authenticator.credentials.watch(caller) as ended:
             return await _until(ended, self._app, scope, receive, send)
 
 
 async def _until(ended: "asyncio.Future[None]", app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve a request until it ends, or as if its client had left as soon as the key has ended."""
-    is_open = False
+    """Serve a request until it ends, or as if its client had left as soon as the key has ended.
+
+    Answer 401 if the key has ended before the answer had begun.
+    """
+    has_begun = is_open = False
 
     async def receive_or_end() -> Message:
         """Return the next message of the client, or a disconnect."""
@@ -177,10 +198,12 @@ async def _until(ended: "asyncio.Future[None]", app: ASGIApp, scope: Scope, rece
 
     async def noted(message: Message) -> None:
         """Pass a message of the answer on, and note whether another must follow."""
-        nonlocal is_open
-        is_open = message["type"] == "http.response.start" or message.get("more_body", False)
+        nonlocal has_begun, is_open
+        has_begun, is_open = True, message["type"] == "http.response.start" or message.get("more_body", False)
         await send(message)
 
     await app(scope, receive_or_end, noted)
-    if is_open and ended.done():
+    if ended.done() and not has_begun:
+        await problem_of(Unauthenticated(ENDED))(scope, receive, send)
+    elif ended.done() and is_open:
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -130,9 +130,13 @@ def _keep(
     kind: str,
     options: ReadOptions,
 ) -> tuple[DatasetAnswer, bool]:
-    """Keep the table of a file; return the dataset and whether it was there. Raise as `read_table` and `add`."""
+    """Keep the table of a file; return the dataset and whether it was there.
+
+    Raise as `read_table`, `check_held` and `add`.
+    """
     built = read_table(file, kind, options, request.app.state.temporary_files)
     with built.file:
+        request.app.state.authenticator.check_held(caller)  # a file may have been read for minutes
         added = services.datasets.add(caller.tenant, name, built, source)
     return DatasetAnswer.of(added.stored), added.replayed
 
