@@ -12,19 +12,21 @@ continues after its own crash from a file. `Client` blocks, `AsyncClient` is for
 Errors are in `cellar_client.errors`, a class for each type.
 """
 
-from cellar_client.aio.client import (
-    AsyncClient,
-    AsyncJob,
-    AsyncKeys,
-    AsyncModels,
-    AsyncSession,
-    AsyncStream,
-    AsyncSweep,
-)
+from cellar_client.aio.client import AsyncClient, AsyncKeys, AsyncModels, AsyncSession, AsyncStream
+from cellar_client.aio.training import AsyncJob, AsyncSweep, AsyncTrial
 from cellar_client.catalogue.job_events import JobEvent
 from cellar_client.catalogue.models import Check
-from cellar_client.errors import CellarError, ConnectionFailed, JobFailed, Problem, StateFileInvalid, SweepFailed
-from cellar_client.sync.client import Client, Job, Keys, Models, Session, Stream, Sweep
+from cellar_client.errors import (
+    CellarError,
+    ConnectionFailed,
+    JobFailed,
+    Problem,
+    StateFileInvalid,
+    SweepFailed,
+    TrialFailed,
+)
+from cellar_client.sync.client import Client, Keys, Models, Session, Stream
+from cellar_client.sync.training import Job, Sweep, Trial
 from cellar_client.values import Answer, Event, LogEntry
 
 __version__ = "0.1.0"
@@ -38,6 +40,7 @@ __all__ = [
     "AsyncSession",
     "AsyncStream",
     "AsyncSweep",
+    "AsyncTrial",
     "CellarError",
     "Check",
     "Client",
@@ -55,5 +58,7 @@ __all__ = [
     "Stream",
     "Sweep",
     "SweepFailed",
+    "Trial",
+    "TrialFailed",
     "__version__",
 ]

@@ -328,6 +328,19 @@ class JobDocument(TypedDict):
     ended: str | None
 
 
+class TrialDocument(TypedDict):
+    """A trial of a sweep."""
+
+    trial: int
+    rung: int
+    epochs: int | None
+    parameters: Document
+    job: str | None
+    state: str
+    value: float | None
+    error: str | None
+
+
 class SweepDocument(TypedDict):
     """A sweep with its trials, the best first."""
 
@@ -340,8 +353,8 @@ class SweepDocument(TypedDict):
     max_parallel: int
     objective: str
     counts: dict[str, int]
-    trials: list[Document]
-    best: Document | None
+    trials: list[TrialDocument]
+    best: TrialDocument | None
     result: str | None
     error: str | None
     created: str

@@ -2,7 +2,8 @@
 
 CellarError
     ConnectionFailed        no answer for as long as the client repeats
-    JobFailed               a training job that has not succeeded
+    JobFailed, SweepFailed, TrialFailed
+                            a training job, a sweep, or a trial of one, that has not succeeded
     StateFileInvalid        a state file that cannot be continued
     Problem                 an answer of the service
         NotFound, Gone, Conflict, Refused, Unavailable, Fault
@@ -11,7 +12,7 @@ CellarError
 
 from typing import Any, ClassVar
 
-from cellar_client.documents import Document, JobDocument, SweepDocument
+from cellar_client.documents import Document, JobDocument, SweepDocument, TrialDocument
 
 PREFIX = "urn:cellar:problem:"
 
@@ -41,6 +42,14 @@ class SweepFailed(CellarError):
 
     def __init__(self, document: SweepDocument) -> None:
         super().__init__(f"{document['sweep']} is {document['state']}: {document.get('error')}")
+        self.document = document
+
+
+class TrialFailed(CellarError):
+    """A trial of a sweep has failed or was cancelled; `document` is the trial."""
+
+    def __init__(self, document: TrialDocument) -> None:
+        super().__init__(f"trial {document['trial']} is {document['state']}: {document['error']}")
         self.document = document
 
 

@@ -1,7 +1,8 @@
-"""Properties of sessions, streams and jobs that need no request; the same for both clients."""
+"""Properties of sessions, streams, jobs and sweeps that need no request; the same for both clients."""
 
 from cellar_client.catalogue.jobs import ENDED, JobCore
-from cellar_client.documents import Document, JobDocument, SessionDocument
+from cellar_client.catalogue.sweeps import SweepCore, TrialCore
+from cellar_client.documents import Document, JobDocument, SessionDocument, SweepDocument, TrialDocument
 from cellar_client.sessions.session import SessionCore
 from cellar_client.sessions.stream import StreamCore
 from cellar_client.values import Answer
@@ -99,3 +100,45 @@ class JobHandle:
     def losses(self) -> list[Document]:
         """A line for each finished epoch, as `pandas.DataFrame` reads it: `epoch`, `loss`, `validation_loss`."""
         return self.document["history"]
+
+
+class SweepHandle:
+    """A sweep of either client."""
+
+    core: SweepCore
+
+    @property
+    def document(self) -> SweepDocument:
+        """The sweep as it was read last, with all members of the API."""
+        return self.core.document
+
+    @property
+    def id(self) -> str:
+        """The name of the sweep, for `Client.find_sweep`."""
+        return self.document["sweep"]
+
+    @property
+    def best(self) -> TrialDocument | None:
+        """The best trial that had succeeded when the sweep was read."""
+        return self.document["best"]
+
+
+class TrialHandle:
+    """A trial of either client."""
+
+    core: TrialCore
+
+    @property
+    def document(self) -> TrialDocument:
+        """The trial as it was read last, with all members of the API."""
+        return self.core.document
+
+    @property
+    def number(self) -> int:
+        """Number of the trial, from 1, for `Sweep.trial`."""
+        return self.document["trial"]
+
+    @property
+    def state(self) -> str:
+        """`waiting`, `running`, `succeeded`, `failed` or `cancelled`."""
+        return self.document["state"]

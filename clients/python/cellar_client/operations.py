@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 from cellar_client.arrays.inputs import Inputs
-from cellar_client.catalogue.jobs import Dataset, JobCore, Pair, body_of, submit, submit_body
-from cellar_client.catalogue.sweeps import SweepCore
+from cellar_client.catalogue.jobs import Dataset, JobCore, Pair, body_of, forecast_body, submit, submit_body
+from cellar_client.catalogue.sweeps import SweepCore, begin_sweep
 from cellar_client.core.effects import ConnectionLost, Emission, Emit, Operation, Reply, Request
-from cellar_client.core.exchange import call, given, new_key
+from cellar_client.core.exchange import call, given
 from cellar_client.documents import (
     CellDocument,
     DeletionDocument,
-    Document,
     HealthDocument,
     ReadyDocument,
     SessionDocument,
@@ -154,10 +153,7 @@ class ClientCore:
         default all others, and `horizon` is how many steps ahead is forecast, 1 by default. What `settings` do not give
         is chosen from the data; `job.document["chosen"]` says what, and why.
         """
-        lists = {
-            name: None if names is None else list(names) for name, names in (("targets", targets), ("inputs", inputs))
-        }
-        body: Document = {"model": model, "data": {"dataset": dataset, **given(horizon=horizon, **lists)}, **settings}
+        body = forecast_body(model, dataset, targets, inputs, horizon, settings)
         return (yield from submit_body(body, key, self.give_up_s))
 
     def job(self, job: str) -> Operation[JobCore]:
@@ -182,10 +178,12 @@ class ClientCore:
         model: str,
         inputs: Inputs,
         targets: Inputs,
-        parameters: Mapping[str, Any],
+        parameters: Mapping[str, Any] | None = None,
         *,
         search: Mapping[str, Any] | None = None,
         alias: str | None = None,
+        objective: str | None = None,
+        max_parallel: int | None = None,
         layout: str | None = None,
         validation: float | Pair | None = None,
         key: str | None = None,
@@ -194,14 +192,38 @@ class ClientCore:
         """Search for the best settings of a training job, and return the sweep.
 
         `parameters` are lists or ranges by the names of fields, and `search` is that of docs/reference/sweeps.md, every
-        combination by default. The best result gets the `alias`. The other arguments are those of `train`.
+        combination by default. Without `parameters`, trials are added by `Sweep.add_trial`. The best result by the
+        `objective`, the loss by default, gets the `alias`. At most `max_parallel` trials (8) are queued or running at a
+        time. The other arguments are those of `train`.
         """
-        data = Dataset(inputs, targets, layout)
-        body: Document = {"job": body_of(model, data, validation, settings), "parameters": dict(parameters)}
-        body |= {"search": dict(search or {"type": "grid"}), "publish": {"alias": alias}}
-        headers = new_key() if key is None else {"Idempotency-Key": key}
-        made = yield from call("POST", "/v1/sweeps", body, headers=headers, give_up_s=self.give_up_s)
-        return SweepCore(made, self.give_up_s)
+        job = body_of(model, Dataset(inputs, targets, layout), validation, settings)
+        begun = begin_sweep(job, parameters, search, alias, objective, max_parallel, key, self.give_up_s)
+        return (yield from begun)
+
+    def sweep_dataset(
+        self,
+        model: str,
+        dataset: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        targets: Sequence[str] | None = None,
+        inputs: Sequence[str] | None = None,
+        horizon: int | None = None,
+        search: Mapping[str, Any] | None = None,
+        alias: str | None = None,
+        objective: str | None = None,
+        max_parallel: int | None = None,
+        key: str | None = None,
+        **settings: Unpack[TrainingSettings],
+    ) -> Operation[SweepCore]:
+        """Search for the best settings of forecasts of columns of a dataset, and return the sweep.
+
+        `model`, `dataset`, `targets`, `inputs` and `horizon` are those of `train_dataset`, and the others those of
+        `sweep`. What the recipe chooses can be varied too, as `data.horizon` or `data.hidden_size`.
+        """
+        job = forecast_body(model, dataset, targets, inputs, horizon, settings)
+        begun = begin_sweep(job, parameters, search, alias, objective, max_parallel, key, self.give_up_s)
+        return (yield from begun)
 
     def find_sweep(self, sweep: str) -> Operation[SweepCore]:
         """Return a sweep by its name."""

@@ -13,7 +13,7 @@ from cellar_client import errors
 from cellar_client.errors import Problem
 from tests.docs.pages import DOCS
 
-PAIRS = ("Client", "Session", "Stream", "Models", "Keys", "Job", "Sweep")
+PAIRS = ("Client", "Session", "Stream", "Models", "Keys", "Job", "Sweep", "Trial")
 
 
 def public(cls: type) -> dict[str, Any]:

@@ -10,17 +10,15 @@ import httpx
 
 from cellar_client.aio.driver import AsyncDriver
 from cellar_client.aio.methods import AsyncPerformer, awaiting, iterating, opening
+from cellar_client.aio.training import AsyncJob, AsyncSweep, jobs_of, sweeps_of
 from cellar_client.arrays.inputs import Inputs, grouped
 from cellar_client.catalogue.datasets import DatasetsCore
-from cellar_client.catalogue.jobs import JobCore
 from cellar_client.catalogue.keys import KeysCore
 from cellar_client.catalogue.models import ModelsCore
-from cellar_client.catalogue.sweeps import SweepCore
 from cellar_client.core.effects import Emission, Item, Operation, Result
 from cellar_client.core.messages import RequestBuilder, all_headers
 from cellar_client.core.signatures import described
-from cellar_client.documents import SweepDocument
-from cellar_client.handles import JobHandle, SessionHandle, StreamHandle
+from cellar_client.handles import SessionHandle, StreamHandle
 from cellar_client.operations import ClientCore
 from cellar_client.sessions.session import SessionCore
 from cellar_client.sessions.stream import StreamCore
@@ -255,46 +253,6 @@ class AsyncKeys(AsyncPerformer):
     ticket = awaiting(KeysCore.ticket)
 
 
-class AsyncJob(JobHandle, AsyncPerformer):
-    """A training job. `AsyncClient.train` and `AsyncClient.job` return one."""
-
-    core: JobCore
-
-    follow = iterating(JobCore.follow)
-    wait = awaiting(JobCore.wait)
-    refresh = awaiting(JobCore.refresh)
-    cancel = awaiting(JobCore.cancel)
-    retry = awaiting(JobCore.retry)
-    events = iterating(JobCore.events)
-    delete = awaiting(JobCore.delete)
-
-
-class AsyncSweep(AsyncPerformer):
-    """A search for the best settings of a training job. `AsyncClient.sweep` and `AsyncClient.find_sweep` return one."""
-
-    core: SweepCore
-
-    @property
-    def document(self) -> SweepDocument:
-        """The sweep as it was read last, with all members of the API."""
-        return self.core.document
-
-    events = iterating(SweepCore.events)
-    wait = awaiting(SweepCore.wait)
-    refresh = awaiting(SweepCore.refresh)
-    curves = awaiting(SweepCore.curves)
-    cancel = awaiting(SweepCore.cancel)
-    delete = awaiting(SweepCore.delete)
-
-
-def _jobs(cores: list[JobCore], driver: AsyncDriver) -> list[AsyncJob]:
-    return [AsyncJob(core, driver) for core in cores]
-
-
-def _sweeps(cores: list[SweepCore], driver: AsyncDriver) -> list[AsyncSweep]:
-    return [AsyncSweep(core, driver) for core in cores]
-
-
 class AsyncClient(AsyncPerformer):
     """A connection to a service, for asyncio. Use it in an `async with` block.
 
@@ -352,10 +310,11 @@ class AsyncClient(AsyncPerformer):
     train = opening(ClientCore.train, AsyncJob)
     train_dataset = opening(ClientCore.train_dataset, AsyncJob)
     job = opening(ClientCore.job, AsyncJob)
-    jobs = opening(ClientCore.jobs, _jobs)
+    jobs = opening(ClientCore.jobs, jobs_of)
     sweep = opening(ClientCore.sweep, AsyncSweep)
+    sweep_dataset = opening(ClientCore.sweep_dataset, AsyncSweep)
     find_sweep = opening(ClientCore.find_sweep, AsyncSweep)
-    sweeps = opening(ClientCore.sweeps, _sweeps)
+    sweeps = opening(ClientCore.sweeps, sweeps_of)
     explain_cell = awaiting(ClientCore.explain_cell)
     health = awaiting(ClientCore.health)
     ready = awaiting(ClientCore.ready)

@@ -4,13 +4,16 @@ Source: html.spec.whatwg.org/multipage/server-sent-events.html, section 9.2.6.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from cellar_client.core.effects import ConnectionLost, Emission, Emit, Open, Receive, Reply, Request
 from cellar_client.core.exchange import Patience, problem_of
 from cellar_client.documents import Document
 from cellar_client.errors import CellarError, Unavailable
+
+Item = TypeVar("Item")
 
 NO_CONTENT = 204
 """The status of the answer behind the last event."""
@@ -30,6 +33,13 @@ class JobEvent:
 
 def watch_job(path: str, *, after: str | None, give_up_s: float) -> Emission[JobEvent]:
     """Yield the events at a path until the last one. Raise Problem if they cannot be read."""
+    return items_of_events(path, lambda event: [event], after=after, give_up_s=give_up_s)
+
+
+def items_of_events(
+    path: str, items: Callable[[JobEvent], Iterable[Item]], *, after: str | None = None, give_up_s: float
+) -> Emission[Item]:
+    """Yield the items of each event at a path until the last one. Raise Problem if they cannot be read."""
     patience, last = Patience(give_up_s), after
     error: Exception
     while True:
@@ -51,7 +61,8 @@ def watch_job(path: str, *, after: str | None, give_up_s: float) -> Emission[Job
                 for event in _parsed(blocks):
                     last = event.id or last
                     if event.kind != "stopping":
-                        yield Emit(event)
+                        for item in items(event):
+                            yield Emit(item)
                     if event.kind == "deleted" or (event.kind == "end" and not event.id):
                         return
             error = CellarError("the service has ended the events")

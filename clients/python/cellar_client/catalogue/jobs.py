@@ -9,7 +9,7 @@ import numpy as np
 from cellar_client.arrays.inputs import Inputs, as_array
 from cellar_client.catalogue.job_events import JobEvent, watch_job
 from cellar_client.core.effects import Emission, Emit, Operation, Pause
-from cellar_client.core.exchange import call, new_key
+from cellar_client.core.exchange import call, given, new_key
 from cellar_client.documents import Document, JobDocument, TrainingSettings
 from cellar_client.errors import JobFailed
 
@@ -104,6 +104,20 @@ def body_of(model: str, data: "Dataset", validation: "float | Pair | None", sett
     elif validation is not None:
         body["validation"] = validation
     return body
+
+
+def forecast_body(
+    model: str,
+    dataset: str,
+    targets: Sequence[str] | None,
+    inputs: Sequence[str] | None,
+    horizon: int | None,
+    settings: TrainingSettings,
+) -> Document:
+    """Return the request of a job on a dataset."""
+    columns = {"targets": targets, "inputs": inputs}
+    lists = {name: None if names is None else list(names) for name, names in columns.items()}
+    return {"model": model, "data": {"dataset": dataset, **given(horizon=horizon, **lists)}, **settings}
 
 
 Pair = tuple[Inputs, Inputs]

@@ -10,19 +10,17 @@ import httpx
 
 from cellar_client.arrays.inputs import Inputs, grouped
 from cellar_client.catalogue.datasets import DatasetsCore
-from cellar_client.catalogue.jobs import JobCore
 from cellar_client.catalogue.keys import KeysCore
 from cellar_client.catalogue.models import ModelsCore
-from cellar_client.catalogue.sweeps import SweepCore
 from cellar_client.core.effects import Emission, Item, Operation, Result
 from cellar_client.core.messages import RequestBuilder, all_headers
-from cellar_client.documents import SweepDocument
-from cellar_client.handles import JobHandle, SessionHandle, StreamHandle
+from cellar_client.handles import SessionHandle, StreamHandle
 from cellar_client.operations import ClientCore
 from cellar_client.sessions.session import SessionCore
 from cellar_client.sessions.stream import StreamCore
 from cellar_client.sync.driver import Driver
 from cellar_client.sync.methods import Performer, blocking, iterating, opening
+from cellar_client.sync.training import Job, Sweep, jobs_of, sweeps_of
 from cellar_client.values import Answer
 
 
@@ -197,46 +195,6 @@ class Keys(Performer):
     ticket = blocking(KeysCore.ticket)
 
 
-class Job(JobHandle, Performer):
-    """A training job. `Client.train` and `Client.job` return one."""
-
-    core: JobCore
-
-    follow = iterating(JobCore.follow)
-    wait = blocking(JobCore.wait)
-    refresh = blocking(JobCore.refresh)
-    cancel = blocking(JobCore.cancel)
-    retry = blocking(JobCore.retry)
-    events = iterating(JobCore.events)
-    delete = blocking(JobCore.delete)
-
-
-class Sweep(Performer):
-    """A search for the best settings of a training job. `Client.sweep` and `Client.find_sweep` return one."""
-
-    core: SweepCore
-
-    @property
-    def document(self) -> SweepDocument:
-        """The sweep as it was read last, with all members of the API."""
-        return self.core.document
-
-    events = iterating(SweepCore.events)
-    wait = blocking(SweepCore.wait)
-    refresh = blocking(SweepCore.refresh)
-    curves = blocking(SweepCore.curves)
-    cancel = blocking(SweepCore.cancel)
-    delete = blocking(SweepCore.delete)
-
-
-def _jobs(cores: list[JobCore], driver: Driver) -> list[Job]:
-    return [Job(core, driver) for core in cores]
-
-
-def _sweeps(cores: list[SweepCore], driver: Driver) -> list[Sweep]:
-    return [Sweep(core, driver) for core in cores]
-
-
 class Client(Performer):
     """A connection to a service, blocking. Use it in a `with` block.
 
@@ -293,10 +251,11 @@ class Client(Performer):
     train = opening(ClientCore.train, Job)
     train_dataset = opening(ClientCore.train_dataset, Job)
     job = opening(ClientCore.job, Job)
-    jobs = opening(ClientCore.jobs, _jobs)
+    jobs = opening(ClientCore.jobs, jobs_of)
     sweep = opening(ClientCore.sweep, Sweep)
+    sweep_dataset = opening(ClientCore.sweep_dataset, Sweep)
     find_sweep = opening(ClientCore.find_sweep, Sweep)
-    sweeps = opening(ClientCore.sweeps, _sweeps)
+    sweeps = opening(ClientCore.sweeps, sweeps_of)
     explain_cell = blocking(ClientCore.explain_cell)
     health = blocking(ClientCore.health)
     ready = blocking(ClientCore.ready)
