@@ -145,7 +145,7 @@ from pathlib import Path
 import numpy as np
 from cellar.datasets.storage.table_file import open_table
 from cellar.memory.file_mapping import release_pages
-from cellar.store.catalogue.blobs_directory import FileBlobs
+from cellar.store.catalogue.blobs.directory import FileBlobs
 blobs = FileBlobs(Path(sys.argv[1]))
 def memory(): return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 before = most = memory()

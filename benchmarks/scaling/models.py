@@ -15,7 +15,7 @@ from benchmarks.serving.http import post
 from cellar.models.registry import Registry
 from cellar.nn.model.spec import NetworkSpec
 from cellar.ports.clock import SystemClock
-from cellar.store.catalogue.blobs_redis import RedisBlobs
+from cellar.store.catalogue.blobs.redis import RedisBlobs
 from cellar.store.catalogue.models import RedisModels
 from cellar.store.topology.factory import sync_client
 

@@ -13,8 +13,8 @@ from benchmarks.scaling.scene import Row, Scene
 from benchmarks.serving.bars import Bar
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.model.network import Network
+from cellar.nn.training.checkpoints.progress import Progress
 from cellar.nn.training.data.dataset import Dataset
-from cellar.nn.training.progress import Progress
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import check, fit
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from cellar.datasets.ingest import BuiltTable, ingest
+from cellar.datasets.ingestion.ingest import BuiltTable, ingest
 from cellar.datasets.options import ReadOptions
 from cellar.datasets.storage.table_file import open_table
 from cellar.datasets.text.rows import CsvFile

@@ -14,8 +14,8 @@ from cellar.datasets.datasets import ABANDONED_S, SUBMITTED_S, Datasets
 from cellar.errors import AlreadyExists, DatasetInUse, DatasetUnknown
 from cellar.ports import BlobStore, Job
 from cellar.ports.catalogue.datasets import StoredDataset
-from cellar.store.catalogue.blobs_directory import FileBlobs
-from cellar.store.catalogue.blobs_redis import RedisBlobs
+from cellar.store.catalogue.blobs.directory import FileBlobs
+from cellar.store.catalogue.blobs.redis import RedisBlobs
 from cellar.store.catalogue.datasets import RedisDatasets
 from cellar.store.catalogue.jobs import RedisJobs
 from cellar.store.topology.factory import sync_client

@@ -14,9 +14,9 @@ from pyarrow import ipc, parquet
 from safetensors.numpy import save
 
 from cellar.datasets.formats import FORMS, NDJSON, NPY, NPZ, PARQUET, SAFETENSORS, TYPES, check_readable, open_source
-from cellar.datasets.ingest import ingest
+from cellar.datasets.ingestion.ingest import ingest
+from cellar.datasets.ingestion.reading import MEMORY_BYTES, read_table
 from cellar.datasets.options import ReadOptions
-from cellar.datasets.reading import MEMORY_BYTES, read_table
 from cellar.datasets.storage.table_file import open_table
 from cellar.errors import DatasetInvalid, UnsupportedMediaType
 from cellar.memory.file_mapping import map_file

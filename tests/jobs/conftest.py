@@ -15,7 +15,7 @@ from cellar.jobs.attempt import runner
 from cellar.jobs.attempt.runner import Fit
 from cellar.jobs.options import Publish
 from cellar.jobs.queue import JobQueue
-from cellar.jobs.submission import Jobs
+from cellar.jobs.submission.submission import Jobs
 from cellar.jobs.sweeper import Sweeper
 from cellar.models.registry import Registry
 from cellar.nn.model.spec import NetworkSpec
@@ -23,7 +23,7 @@ from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import fit
 from cellar.ports import Job, JobStore, Lease
-from cellar.store.catalogue.blobs_redis import RedisBlobs
+from cellar.store.catalogue.blobs.redis import RedisBlobs
 from cellar.store.catalogue.datasets import RedisDatasets
 from cellar.store.catalogue.jobs import RedisJobs
 from cellar.store.catalogue.models import RedisModels

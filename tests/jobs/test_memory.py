@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cellar.errors import JobTooLarge
-from cellar.jobs.submission import Jobs
+from cellar.jobs.submission.submission import Jobs
 from cellar.nn.model.spec import NetworkSpec
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.spec import TrainingSpec

@@ -13,10 +13,10 @@ from cellar.engine import KernelCache
 from cellar.errors import CellarError
 from cellar.jobs.attempt import runner
 from cellar.jobs.queue import JobQueue
-from cellar.jobs.submission import Jobs
+from cellar.jobs.submission.submission import Jobs
 from cellar.models.registry import Registry
 from cellar.nn.model.spec import NetworkSpec
-from cellar.store.catalogue.blobs_redis import RedisBlobs
+from cellar.store.catalogue.blobs.redis import RedisBlobs
 from cellar.store.catalogue.jobs import RedisJobs
 from cellar.store.catalogue.models import RedisModels
 from tests.matrix.cases import SEED, Array, Spec

@@ -24,7 +24,7 @@ from cellar.nn.execution.executable import BoundNetwork
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.ports import ModelVersion
-from cellar.store.catalogue.blobs_redis import RedisBlobs
+from cellar.store.catalogue.blobs.redis import RedisBlobs
 from cellar.store.catalogue.models import RedisModels
 from cellar.store.topology.factory import sync_client
 from cellar.wire.arrays import weights as wire_weights

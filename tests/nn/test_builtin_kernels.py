@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cellar.engine import kernel_texts
-from cellar.jobs.recipe.plan import make_plan
+from cellar.jobs.recipe.planning.plan import make_plan
 from cellar.jobs.recipe.request import ForecastData
 from cellar.nn.builtin_kernels import builtin_kernels
 from cellar.nn.model.network import Network

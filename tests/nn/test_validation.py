@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from cellar.engine import KernelCache
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
+from cellar.nn.training.checkpoints.progress import EpochRecord
 from cellar.nn.training.data.dataset import Dataset
-from cellar.nn.training.progress import EpochRecord
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import fit
 from tests.nn import oracle

@@ -11,7 +11,7 @@ from cellar.api.limits.compile_limit import CompileLimit
 from cellar.api.outcomes.middleware import CALLER
 from cellar.datasets.datasets import Datasets
 from cellar.jobs.following import JobFollowing
-from cellar.jobs.submission import Jobs
+from cellar.jobs.submission.submission import Jobs
 from cellar.jobs.sweeps.sweeps import Sweeps
 from cellar.keys.key_ring import KeyRing
 from cellar.metrics.process_metrics import ProcessMetrics

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from cellar.datasets.datasets import Datasets
-from cellar.jobs.submission import Jobs
+from cellar.jobs.submission.submission import Jobs
 from cellar.models.registry import Registry
 from cellar.ports.catalogue.quotas import CatalogueUse
 from cellar.quotas.limits import TenantLimits

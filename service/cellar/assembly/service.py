@@ -20,7 +20,7 @@ from cellar.engine import KERNEL_REV, KernelCache, self_test
 from cellar.errors import StoreUnavailable
 from cellar.jobs.following import JobFollowing
 from cellar.jobs.queue import JobQueue, queue_name
-from cellar.jobs.submission import Jobs
+from cellar.jobs.submission.submission import Jobs
 from cellar.jobs.sweeper import Sweeper
 from cellar.jobs.sweeps.sweeps import Sweeps
 from cellar.keys import key_ring

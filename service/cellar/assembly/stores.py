@@ -4,7 +4,7 @@ from cellar.datasets.datasets import Datasets
 from cellar.errors import SettingsInvalid
 from cellar.ports.clock import SystemClock
 from cellar.settings import Settings
-from cellar.store.catalogue.blob_stores import open_blobs
+from cellar.store.catalogue.blobs.stores import open_blobs
 from cellar.store.catalogue.datasets import RedisDatasets
 from cellar.store.catalogue.job_events import RedisJobEvents
 from cellar.store.catalogue.jobs import RedisJobs

@@ -4,7 +4,7 @@ from contextlib import suppress
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from cellar.datasets.ingest import BuiltTable
+from cellar.datasets.ingestion.ingest import BuiltTable
 from cellar.datasets.storage.table_file import open_table
 from cellar.errors import AlreadyExists, BlobUnknown, DatasetInUse, DatasetUnknown, JobUnknown, SweepUnknown
 from cellar.ports import BlobStore, Clock, JobStore, SweepStore

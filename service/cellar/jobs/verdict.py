@@ -1,6 +1,6 @@
 """Decides whether the result of a job is good enough to be published."""
 
-from cellar.nn.training.progress import Evaluation
+from cellar.nn.training.checkpoints.progress import Evaluation
 from cellar.ports import Job
 
 NAIVE = {

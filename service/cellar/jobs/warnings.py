@@ -2,7 +2,7 @@
 
 from cellar.jobs.attempt.checkpoint import ENDED_BY, EVALUATION
 from cellar.jobs.verdict import NAIVE
-from cellar.nn.training.progress import Evaluation
+from cellar.nn.training.checkpoints.progress import Evaluation
 from cellar.ports import Job
 
 FEW_UPDATES = 100

@@ -15,7 +15,7 @@ from websockets.typing import Subprotocol
 from cellar.api.middleware.authentication import KEY_SUBPROTOCOL, SCOPE_OF, SUBPROTOCOL, scope_of
 from cellar.api.routes.catalogue import datasets
 from cellar.api.specs import openapi
-from cellar.datasets.reading import read_table
+from cellar.datasets.ingestion.reading import read_table
 from cellar.keys.administration import KeyAdministration
 from cellar.ports import SCOPES, Scope
 from cellar.settings import Settings

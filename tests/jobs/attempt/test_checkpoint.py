@@ -9,7 +9,7 @@ import pytest
 from cellar.errors import StoreCorrupt, Superseded
 from cellar.jobs.attempt.checkpoint import Recorder
 from cellar.jobs.job_blobs import unwrap_checkpoint, wrap_checkpoint
-from cellar.nn.training.progress import EpochRecord, Progress
+from cellar.nn.training.checkpoints.progress import EpochRecord, Progress
 from cellar.ports import Lease
 from cellar.store.catalogue.jobs import RedisJobs
 from tests.jobs.conftest import Room

@@ -12,7 +12,7 @@ from cellar.errors import CellarError
 from cellar.jobs.attempt import runner
 from cellar.jobs.attempt.helpers import Helpers
 from cellar.jobs.options import JobOptions
-from cellar.nn.training.progress import Progress
+from cellar.nn.training.checkpoints.progress import Progress
 from cellar.nn.training.trainer import fit
 from tests.jobs.conftest import LEASE_S, TRAINING, Workshop, walks
 

@@ -10,8 +10,8 @@ from cellar.jobs.attempt.speed import Speedometer
 from cellar.jobs.options import JobOptions
 from cellar.jobs.warnings import warnings_of
 from cellar.nn.execution.executable import CompiledNetwork
+from cellar.nn.training.checkpoints.progress import Progress, Weights
 from cellar.nn.training.data.dataset import Dataset
-from cellar.nn.training.progress import Progress, Weights
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import fit
 from cellar.ports import Job

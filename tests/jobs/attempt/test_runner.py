@@ -13,9 +13,9 @@ from cellar.jobs.attempt.runner import Fit
 from cellar.jobs.warnings import evaluation_of, warnings_of
 from cellar.models.registry import Registry
 from cellar.nn.execution.executable import CompiledNetwork
+from cellar.nn.training.checkpoints.progress import Progress, Weights
+from cellar.nn.training.checkpoints.resumption import Begin
 from cellar.nn.training.data.dataset import Dataset
-from cellar.nn.training.progress import Progress, Weights
-from cellar.nn.training.resumption import Begin
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import fit
 from cellar.ports import Lease, ModelVersion
@@ -143,7 +143,7 @@ def test_an_attempt_begins_again_where_the_checkpoint_is_of_another_training_rev
     with pytest.raises(KilledError):
         workshop.run(job, interrupted(7, kill))
     workshop.lapse(job)
-    monkeypatch.setattr("cellar.nn.training.checkpoint.TRAINING_REV", TRAINING_REV + 1)
+    monkeypatch.setattr("cellar.nn.training.checkpoints.checkpoint.TRAINING_REV", TRAINING_REV + 1)
     ended = workshop.run(job, interrupted(-1, kill, began))
     assert began == [None]
     assert (ended.state, ended.error, ended.attempt) == ("succeeded", None, 2)

@@ -8,7 +8,7 @@ import pytest
 
 from cellar.engine import KernelCache
 from cellar.errors import InvalidInput
-from cellar.jobs.recipe.plan import make_plan, plan_again, read_plan
+from cellar.jobs.recipe.planning.plan import make_plan, plan_again, read_plan
 from cellar.jobs.recipe.request import ForecastData
 from cellar.jobs.recipe.run import LEVELS, ForecastRun, Weights
 from cellar.jobs.recipe.series import ahead

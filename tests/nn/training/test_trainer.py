@@ -14,9 +14,9 @@ from safetensors.numpy import save as save_tensors
 from cellar.engine import KernelCache
 from cellar.errors import IdUnknown, InvalidInput, KernelRevisionMismatch, OutputNotFinite, StateNotFinite, StoreCorrupt
 from cellar.nn.execution.executable import CompiledNetwork
-from cellar.nn.training import checkpoint as checkpoints
+from cellar.nn.training.checkpoints import checkpoint as checkpoints
+from cellar.nn.training.checkpoints.progress import Evaluation, Progress
 from cellar.nn.training.data.dataset import Dataset
-from cellar.nn.training.progress import Evaluation, Progress
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import check, evaluate, fit
 from cellar.wire.arrays.weights import dump

@@ -14,7 +14,7 @@ from cellar.store.backup import datasets
 from cellar.store.backup.archive import ArchiveReader, ArchiveWriter
 from cellar.store.backup.dump import Dump
 from cellar.store.backup.load import Load, delete_everything, keys_with_data
-from cellar.store.catalogue.blobs_redis import RedisBlobs
+from cellar.store.catalogue.blobs.redis import RedisBlobs
 from cellar.store.keys import SessionKeys
 from cellar.store.topology.factory import sync_client
 from tests.datasets.test_datasets import Kept

@@ -117,7 +117,7 @@ def _stores(settings: "Settings") -> "Iterator[tuple[Any, BlobStore, BlobStore, 
     A private Redis is started meanwhile.
     """
     from cellar.cli.installation.redis import running_redis
-    from cellar.store.catalogue.blob_stores import open_blobs
+    from cellar.store.catalogue.blobs.stores import open_blobs
     from cellar.store.protocol.url import ClusterAddress, parse
     from cellar.store.topology.factory import sync_client
 

@@ -1,7 +1,8 @@
 """Opens Parquet files, and files and streams of Arrow, and reads them by record batches in bounded memory.
 
 The file is mapped. A Parquet file is read page by page of each column; a record batch of Arrow is a view of the mapping
-unless it is compressed. What the process needs beyond that is limited by RLIMIT_DATA (`cellar.datasets.reading`).
+unless it is compressed. What the process needs beyond that is limited by RLIMIT_DATA
+(`cellar.datasets.ingestion.reading`).
 """
 
 import mmap

@@ -10,7 +10,7 @@ from typing import Any
 from cellar.errors import BlobUnknown, KernelRevisionMismatch, StoreCorrupt
 from cellar.jobs.attempt.speed import Speedometer
 from cellar.jobs.job_blobs import unwrap_checkpoint, wrap_checkpoint
-from cellar.nn.training.progress import Evaluation, Progress
+from cellar.nn.training.checkpoints.progress import Evaluation, Progress
 from cellar.ports import BlobStore, Job, JobStore, Lease
 
 logger = logging.getLogger(__name__)

@@ -17,13 +17,13 @@ from cellar.jobs.attempt.lease import LeaseKeeper
 from cellar.jobs.attempt.work import Tables, Work, work_of
 from cellar.jobs.job_blobs import STATE_BYTES
 from cellar.jobs.options import JobOptions, publish_of
-from cellar.jobs.submission import PROMOTED, SWEEP
+from cellar.jobs.submission.submission import PROMOTED, SWEEP
 from cellar.jobs.verdict import refusal_of
 from cellar.models.registry import Registry
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
-from cellar.nn.training.checkpoint import check_revision
-from cellar.nn.training.progress import EpochRecord, Progress
+from cellar.nn.training.checkpoints.checkpoint import check_revision
+from cellar.nn.training.checkpoints.progress import EpochRecord, Progress
 from cellar.nn.training.shards.team import Alone, Team
 from cellar.nn.training.trainer import fit
 from cellar.ports import BlobStore, Job, JobStore

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from cellar.nn.training.progress import Progress
+from cellar.nn.training.checkpoints.progress import Progress
 
 SMOOTHING = 0.5
 """The share of the newest report in the rate; reports are a second apart."""

@@ -6,19 +6,19 @@ from typing import Any, Protocol
 
 from cellar.engine import Floats
 from cellar.errors import BlobUnknown, DatasetUnknown
-from cellar.jobs.dataset import unpack_dataset
-from cellar.jobs.forecast_submission import PLAN
 from cellar.jobs.options import training_spec
-from cellar.jobs.recipe.plan import read_plan
+from cellar.jobs.recipe.planning.plan import read_plan
 from cellar.jobs.recipe.run import ForecastRun
-from cellar.jobs.resumption import begin_of
+from cellar.jobs.submission.dataset import unpack_dataset
+from cellar.jobs.submission.forecast_submission import PLAN
+from cellar.jobs.submission.resumption import begin_of
 from cellar.models.registry import Registry
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
+from cellar.nn.training.checkpoints.progress import Evaluation
+from cellar.nn.training.checkpoints.resumption import Begin, state_of
 from cellar.nn.training.data.dataset import Dataset
-from cellar.nn.training.progress import Evaluation
-from cellar.nn.training.resumption import Begin, state_of
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import evaluate
 from cellar.nn.training.update.weight_vector import named

@@ -10,7 +10,7 @@ from cellar.jobs.recipe.series import Series, ahead
 from cellar.jobs.recipe.widths import Recent
 from cellar.jobs.recipe.windows import Scale
 from cellar.nn.execution.executable import BoundNetwork
-from cellar.nn.forecasting import baselines
+from cellar.nn.forecasting.accuracy import baselines
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

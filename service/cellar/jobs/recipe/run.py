@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cellar.errors import InvalidInput
 from cellar.jobs.recipe.measures import Measured, measure
-from cellar.jobs.recipe.plan import Plan, rows_of
+from cellar.jobs.recipe.planning.plan import Plan, rows_of
 from cellar.jobs.recipe.series import Series, trained_steps
 from cellar.jobs.recipe.widths import adapts, rate_of, with_residuals
 from cellar.jobs.recipe.windows import Scale, dataset
@@ -20,8 +20,8 @@ from cellar.nn.model.layers.forecast import Residuals
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.nn.readings import table as readings_table
+from cellar.nn.training.checkpoints.progress import Evaluation
 from cellar.nn.training.data.dataset import Dataset
-from cellar.nn.training.progress import Evaluation
 from cellar.table import Table
 
 Floats = NDArray[np.float32]

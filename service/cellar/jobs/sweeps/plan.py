@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from cellar.errors import InvalidInput, SweepNotOpen
 from cellar.jobs.sweeps.space import MOST_TRIALS, Parameters, grid, sample
-from cellar.nn.training.progress import Evaluation
+from cellar.nn.training.checkpoints.progress import Evaluation
 from cellar.ports import Sweep, Trial
 
 Objective = Literal["loss", "mae", "skill"]

@@ -25,7 +25,7 @@ from cellar.errors import (
     SweepUnknown,
 )
 from cellar.jobs.options import publish_of
-from cellar.jobs.submission import Jobs
+from cellar.jobs.submission.submission import Jobs
 from cellar.jobs.sweeps.plan import EXTERNAL, OPEN, best, changed, check_open, next_rung, objective_of, value_of
 from cellar.jobs.verdict import refusal_of
 from cellar.jobs.warnings import evaluation_of

@@ -8,7 +8,7 @@ import numpy as np
 from cellar.engine import Floats
 from cellar.errors import InvalidInput, NotFinite
 from cellar.nn.execution.executable import BoundNetwork
-from cellar.nn.forecasting.series import input_reader
+from cellar.nn.forecasting.accuracy.series import input_reader
 from cellar.nn.readings.table import Table
 
 STEPS = 512

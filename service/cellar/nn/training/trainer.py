@@ -19,15 +19,15 @@ from cellar.nn.execution.array_functions import SUM, cell
 from cellar.nn.execution.dropout import Masks, draw_masks
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.model.network import Network
-from cellar.nn.training import checkpoint as checkpoints
-from cellar.nn.training.checkpoint import HISTORY_EPOCHS, RunState, added, best_after, gathered, kept
+from cellar.nn.training.checkpoints import checkpoint as checkpoints
+from cellar.nn.training.checkpoints.checkpoint import HISTORY_EPOCHS, RunState, added, best_after, gathered, kept
+from cellar.nn.training.checkpoints.progress import EpochRecord, Evaluation, Progress
+from cellar.nn.training.checkpoints.resumption import Begin, state_of
 from cellar.nn.training.data.alignment import check_window, objective_of, plans
 from cellar.nn.training.data.batches import Batch, Plan
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.evaluation import last_value_loss, mean_loss, state_before
 from cellar.nn.training.memory import largest_batch, largest_shard, run_bytes
-from cellar.nn.training.progress import EpochRecord, Evaluation, Progress
-from cellar.nn.training.resumption import Begin, state_of
 from cellar.nn.training.shards.sharded_gradient import ShardedGradient
 from cellar.nn.training.shards.team import Helper, Team
 from cellar.nn.training.spec import TrainingSpec

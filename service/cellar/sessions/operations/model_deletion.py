@@ -59,7 +59,7 @@ class Catalogue(Protocol):
 
 
 class ModelJobs(Protocol):
-    """The methods of `cellar.jobs.submission.Jobs` that a deletion needs. Called on threads."""
+    """The methods of `cellar.jobs.submission.submission.Jobs` that a deletion needs. Called on threads."""
 
     def unfinished(self, tenant: str, model: str) -> int:
         """Return the number of queued and running jobs of a model."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
-from cellar.datasets import reading
+from cellar.datasets.ingestion import reading
 from cellar.main import create_app
 from cellar.settings import Settings
 from tests.api.conftest import running, with_own_keys

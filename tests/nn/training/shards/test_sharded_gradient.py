@@ -9,8 +9,8 @@ import pytest
 from cellar.engine import KernelCache
 from cellar.errors import OutputNotFinite, StateNotFinite
 from cellar.nn.execution.executable import CompiledNetwork
+from cellar.nn.training.checkpoints.progress import Progress
 from cellar.nn.training.data.dataset import Dataset
-from cellar.nn.training.progress import Progress
 from cellar.nn.training.shards.team import SHARDS, Memory, shards_of
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import _Trainer, fit

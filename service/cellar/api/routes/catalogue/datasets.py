@@ -29,13 +29,13 @@ from cellar.api.schemas.catalogue.datasets import (
     StatisticsLine,
 )
 from cellar.api.schemas.names import MODEL_PATTERN, MODEL_PREFIX_PATTERN, NUMBER_CURSOR_PATTERN
-from cellar.datasets.chart import chart
-from cellar.datasets.export import MEDIA_TYPES, FileFormat, exported
 from cellar.datasets.formats import CSV, TYPES, check_readable
+from cellar.datasets.ingestion.reading import read_table
 from cellar.datasets.options import ReadOptions
-from cellar.datasets.preview import place_of, rows_of
-from cellar.datasets.reading import read_table
-from cellar.datasets.statistics import column_statistics
+from cellar.datasets.views.chart import chart
+from cellar.datasets.views.export import MEDIA_TYPES, FileFormat, exported
+from cellar.datasets.views.preview import place_of, rows_of
+from cellar.datasets.views.statistics import column_statistics
 from cellar.errors import (
     AlreadyExists,
     DatasetInUse,

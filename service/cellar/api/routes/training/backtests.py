@@ -13,9 +13,9 @@ from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.training.backtests import BacktestAnswer, BacktestRequest
 from cellar.errors import DatasetUnknown, IdUnknown, InvalidInput, TypeMismatch
 from cellar.nn.execution.executable import BoundNetwork
-from cellar.nn.forecasting.backtest import Backtest, Options, work_of
-from cellar.nn.forecasting.comparison import Series
-from cellar.nn.forecasting.series import series_of
+from cellar.nn.forecasting.accuracy.backtest import Backtest, Options, work_of
+from cellar.nn.forecasting.accuracy.comparison import Series
+from cellar.nn.forecasting.accuracy.series import series_of
 from cellar.sessions.operations.forecasts import Work
 from cellar.sessions.values.model_protocol import Model
 

@@ -50,9 +50,9 @@ from cellar.errors import (
     SweepNotOpen,
     SweepUnknown,
 )
-from cellar.jobs.dataset import pack_dataset
-from cellar.jobs.forecast_submission import existing
 from cellar.jobs.recipe.request import ForecastData
+from cellar.jobs.submission.dataset import pack_dataset
+from cellar.jobs.submission.forecast_submission import existing
 from cellar.jobs.sweeps.plan import EXTERNAL, first_trials, objective_of, ranked
 from cellar.jobs.sweeps.space import FIXED, FIXED_OF_DATASETS, MOST_TRIALS, check_names
 from cellar.nn.training.data.dataset import Dataset

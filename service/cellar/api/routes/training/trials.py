@@ -10,9 +10,9 @@ from cellar.api.schemas.catalogue.jobs import JobRequest
 from cellar.api.schemas.training.sweeps import trial_request
 from cellar.datasets.datasets import OF_SWEEP
 from cellar.errors import CellarError, InvalidInput
-from cellar.jobs.dataset import unpack_dataset
 from cellar.jobs.recipe.request import ForecastData
-from cellar.jobs.submission import Jobs
+from cellar.jobs.submission.dataset import unpack_dataset
+from cellar.jobs.submission.submission import Jobs
 from cellar.jobs.sweeps.space import applied
 from cellar.nn.training.data.dataset import Dataset
 from cellar.ports import BlobStore, Job, Sweep, Trial

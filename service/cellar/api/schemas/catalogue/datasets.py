@@ -8,9 +8,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator
 
 from cellar.api.schemas.names import PREFIX_SCHEMA, REF_PATTERN, Answer, ModelName, NamePrefix, time_of
-from cellar.datasets.chart import Chart
 from cellar.datasets.options import DateOrder, Duplicates, ReadOptions
-from cellar.datasets.statistics import ColumnStatistics
+from cellar.datasets.views.chart import Chart
+from cellar.datasets.views.statistics import ColumnStatistics
 from cellar.nn.spec.base import Frozen
 from cellar.ports.catalogue.datasets import Column, StoredDataset
 from cellar.table import ColumnType, Role

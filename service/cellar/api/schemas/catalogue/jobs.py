@@ -15,7 +15,7 @@ from cellar.errors import ShapeMismatch
 from cellar.jobs.attempt.checkpoint import EVALUATION
 from cellar.jobs.options import JobOptions, Priority, Publish, publish_of, training_spec
 from cellar.jobs.recipe.request import ForecastData
-from cellar.jobs.resumption import RESUME_FROM
+from cellar.jobs.submission.resumption import RESUME_FROM
 from cellar.jobs.warnings import evaluation_of, warnings_of
 from cellar.nn.model.layers import Layers
 from cellar.nn.spec.base import Frozen

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field
 
 from cellar.api.schemas.names import Answer, Name, time_of
-from cellar.nn.forecasting import comparison
+from cellar.nn.forecasting.accuracy import comparison
 from cellar.nn.spec.base import Frozen
 from cellar.nn.spec.levels import Levels
 

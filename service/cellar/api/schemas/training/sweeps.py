@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from cellar.api.schemas.catalogue.jobs import DataRequest, JobRequest
 from cellar.api.schemas.names import ALIAS_PATTERN, Answer, time_of
-from cellar.jobs.recipe.settings import OPTIMISER
+from cellar.jobs.recipe.planning.settings import OPTIMISER
 from cellar.jobs.sweeps.plan import Objective, objective_of, ranked
 from cellar.jobs.sweeps.space import MOST_TRIALS, applied, path_of
 from cellar.nn.spec.base import Frozen

@@ -1,0 +1,1 @@
+"""Views of a table: plots, single rows, statistics and exports."""

@@ -1,0 +1,239 @@
+"""Turns the columns of a table into the readings of a network, fitted to the training part."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cellar.errors import InvalidInput
+from cellar.jobs.recipe.choices import Choice
+from cellar.jobs.recipe.planning.features import differences_of, returns
+from cellar.jobs.recipe.planning.times import choice_of, times_of
+from cellar.jobs.recipe.request import ForecastData
+from cellar.nn.readings.columns import CategoryColumn, NumberColumn, NumberFit
+from cellar.nn.readings.columns import Column as ReadingsColumn
+from cellar.nn.readings.fitting import CHUNK_ROWS, fit
+from cellar.table import Column, Table
+
+MOST_CATEGORIES = 64
+"""A column with more categories is left out, unless it is named: it is an id or a text."""
+
+LEAKING = 1e-6
+"""An input that differs from the target by less than this share of its scale is a copy of it."""
+
+MOST_LEADS = 24
+"""The most steps ahead at which an input is compared with a target."""
+
+LEAST_PAIRS = 8
+"""A straight line passes through two points, and nearly through a few."""
+
+FEW = 64
+"""Steps that show of most inputs that they are no copies."""
+
+SAMPLE = 20_000
+"""Steps of the longest series that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenColumns:
+    """The columns of the readings, the targets first, and what was found."""
+
+    columns: tuple[ReadingsColumn, ...]
+    choices: tuple[Choice, ...]
+    warnings: tuple[str, ...]
+    levels: frozenset[str]
+    """The columns whose level the trained layers read."""
+
+
+def targets_of(table: Table, data: ForecastData) -> tuple[str, ...]:
+    """Return the names of the targets. Raise InvalidInput for columns that the table does not have."""
+    names = {column.name: column for column in table.columns}
+    targets = data.targets or tuple(column.name for column in table.columns if column.role == "target")
+    if not targets:
+        raise InvalidInput("no column is a target", pointer="/data/targets", expected="at least one name", actual="[]")
+    for kind, chosen in (("targets", targets), ("inputs", data.inputs or ())):
+        for index, name in enumerate(chosen):
+            if name not in names:
+                raise InvalidInput(
+                    f"the dataset {data.dataset!r} has no column {name!r}",
+                    pointer=f"/data/{kind}/{index}",
+                    expected=f"one of {', '.join(names)}",
+                    actual=name,
+                )
+            if kind == "targets" and names[name].type != "number":
+                raise InvalidInput(
+                    f"the target {name!r} has no numbers",
+                    pointer=f"/data/targets/{index}",
+                    expected="a column of numbers",
+                    actual=f"a column of the type {names[name].type}",
+                )
+    return targets
+
+
+def choose_columns(
+    table: Table, data: ForecastData, trained: Sequence[slice], longest: slice, period: int | None
+) -> ChosenColumns:
+    """Return the readings for the targets and inputs, fitted to these rows. `longest` are those of the longest series.
+
+    Raise InvalidInput for a target without readings.
+    """
+    targets = targets_of(table, data)
+    differences, warnings = differences_of(period, longest.stop - longest.start), list[str]()
+    columns, levels = list[ReadingsColumn](), set[str]()
+    for column in _read(table, data, targets, warnings):
+        is_target = column.name in targets
+        if not is_target and (reason := _unreadable(table, column, trained)) is not None:
+            warnings.append(f"the input {column.name!r} {reason}, and is left out")
+            continue
+        if column.type == "category":
+            columns += fit([CategoryColumn(name=column.name)], table, trained)
+            continue
+        if is_target:
+            _check_target(table, column, trained, targets.index(column.name))
+        spec = NumberColumn(
+            name=column.name,
+            role="target" if is_target else "input",
+            scaling="robust",
+            differences=differences if is_target else tuple(each for each in (1, period) if each in differences),
+            lags=data.lags if is_target else (),
+        )
+        (fitted,) = fit([spec], table, trained)
+        assert isinstance(fitted, NumberColumn)
+        assert fitted.fitted is not None
+        if fitted.fitted.lowest == fitted.fitted.highest:
+            warnings.append(f"the target {column.name!r} is constant in training: there is nothing to forecast")
+        fitted = _tail_scaled(fitted)
+        columns.append(fitted)
+        some = table.values[column.name][longest][-SAMPLE:].astype(np.float64)
+        if not is_target or returns(some, data.horizon):
+            levels.add(column.name)
+    warnings += _leaks(table, targets, columns, longest, data.horizon)
+    times = [times_of(table, data.dataset, trained, longest)] if data.times else []
+    choices = _choices([column.name for column in columns], targets, differences, levels)
+    choices += tuple(choice_of(each) for each in times)
+    return ChosenColumns((*columns, *times), choices, tuple(warnings), frozenset(levels))
+
+
+def _choices(
+    names: Sequence[str], targets: Sequence[str], differences: Sequence[int], levels: set[str]
+) -> tuple[Choice, ...]:
+    return (
+        Choice("data.targets", list(targets), "They were named, or have the role `target`."),
+        Choice("data.inputs", [name for name in names if name not in targets], "All other columns that can be read."),
+        Choice("scaling", "robust", "Columns are scaled by median and quartiles: outliers do not change the scale."),
+        Choice("differences", list(differences), "The network reads by how much each target has changed since then."),
+        Choice("levels", sorted(levels), _WHY_LEVELS),
+    )
+
+
+_WHY_LEVELS = (
+    "Of these columns the network reads the level too. Other targets do not return to their mean within the horizon: it"
+    " reads only their changes, so that it also works at levels that training has not seen."
+)
+
+
+def _read(table: Table, data: ForecastData, targets: Sequence[str], warnings: list[str]) -> Iterator[Column]:
+    """Yield the columns that the network reads, the targets first."""
+    by_name = {column.name: column for column in table.columns}
+    yield from (by_name[name] for name in targets)
+    for column in table.columns:
+        if column.name in targets or column.type == "time" or column.role in ("series", "time"):
+            continue
+        if data.inputs is not None:
+            if column.name in data.inputs:
+                yield column
+        elif column.type == "category" and len(column.categories) > MOST_CATEGORIES:
+            warnings.append(
+                f"the column {column.name!r} has {len(column.categories)} different texts, and is left out: name it in"
+                " `inputs` to read it"
+            )
+        else:
+            yield column
+
+
+_NOTHING = "has no reading in training"
+
+
+def _unreadable(table: Table, column: Column, trained: Sequence[slice]) -> str | None:
+    """Return why the training part of a column says nothing, None if it does."""
+    lowest, highest = math.inf, -math.inf
+    for rows in trained:
+        for begin in range(rows.start, rows.stop, CHUNK_ROWS):
+            some = table.values[column.name][begin : min(begin + CHUNK_ROWS, rows.stop)]
+            present = some[some >= 0] if column.type == "category" else some[~np.isnan(some)]
+            if present.size:
+                lowest, highest = min(lowest, float(present.min())), max(highest, float(present.max()))
+    if lowest > highest:
+        return _NOTHING
+    return "is constant in training" if lowest == highest else None
+
+
+def _check_target(table: Table, column: Column, trained: Sequence[slice], place: int) -> None:
+    """Raise InvalidInput for a target without a reading to train on."""
+    if _unreadable(table, column, trained) == _NOTHING:
+        raise InvalidInput(
+            f"the target {column.name!r} has no reading in training: send readings, or name another target",
+            pointer=f"/data/targets/{place}",
+            expected="a column with readings in the first part of the series",
+            actual=column.name,
+        )
+
+
+def _tail_scaled(column: NumberColumn) -> NumberColumn:
+    """Return the column with its quartile range scaled to that of a normal distribution of deviation 1."""
+    fitted = column.fitted
+    assert fitted is not None
+    return column if fitted.lowest == fitted.highest else column.model_copy(update={"fitted": _widened(fitted)})
+
+
+QUARTILES = 1.349
+"""The distance of the quartiles of a normal distribution, in deviations."""
+
+
+def _widened(fitted: NumberFit) -> NumberFit:
+    return fitted.model_copy(update={"scale": fitted.scale / QUARTILES, "fill": fitted.fill * QUARTILES})
+
+
+def _leaks(table: Table, targets: Sequence[str], columns: Sequence[Any], longest: slice, horizon: int) -> Iterator[str]:
+    """Yield a warning for each input that is a copy of a target, at the same step or at one that is forecast."""
+    for target in targets:
+        y = table.values[target][longest][-SAMPLE:].astype(np.float64)
+        for column in columns:
+            if not isinstance(column, NumberColumn) or column.name in targets or column.fitted is None:
+                continue
+            x = table.values[column.name][longest][-SAMPLE:].astype(np.float64)
+            most = min(horizon, MOST_LEADS, len(x) - 1)
+            lead = next((lead for lead in range(most + 1) if _is_copy(x[: len(x) - lead], y[lead:])), None)
+            if lead == 0:
+                yield (
+                    f"the input {column.name!r} is the target {target!r} at the same time, up to scale: it cannot help"
+                    " to forecast it, and may be missing when forecasts are needed"
+                )
+            elif lead is not None:
+                steps = "step" if lead == 1 else "steps"
+                yield (
+                    f"the input {column.name!r} is the target {target!r} {lead} {steps} later, up to scale:"
+                    " leave it out of `inputs`, unless it is known when forecasts are needed"
+                )
+
+
+def _is_copy(x: Any, y: Any) -> bool:
+    """Return whether y = a x + b, where both have readings."""
+    some = slice(-FEW, None)
+    return (len(x) <= FEW or _is_line(x[some], y[some]) is not False) and _is_line(x, y) is True
+
+
+def _is_line(x: Any, y: Any) -> bool | None:
+    """Return whether y = a x + b, None if there are too few readings, or all are the same."""
+    both = ~np.isnan(x) & ~np.isnan(y)
+    if both.sum() < LEAST_PAIRS:
+        return None
+    x, y = x[both], y[both]
+    dx, dy = x - x.mean(), y - y.mean()
+    spread = float((dx * dx).sum())
+    if spread == 0 or not dy.any():
+        return None
+    rest = dy - (dx * dy).sum() / spread * dx
+    return bool(np.abs(rest).max() <= LEAKING * max(np.abs(dy).max(), 1e-300))

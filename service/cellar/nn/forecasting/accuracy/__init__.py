@@ -1,0 +1,1 @@
+"""How good forecasts are: metrics, naive forecasts, comparisons and backtests."""

@@ -1,0 +1,1 @@
+"""Blobs of models, jobs and datasets, in a directory or in Redis."""
