@@ -36,6 +36,7 @@ def start(directory: Path, checkout: Path | None = None) -> Start:
     """Start a service on this directory, of another checkout if one is given, until it is ready."""
     own = {name: str(directory / name.lower()) for name in ("CELLAR_DATA_DIR", "CELLAR_CACHE_DIR")}
     settings = os.environ | own | {"CELLAR_PORT": "0", "CELLAR_LOG_LEVEL": "warning"}
+    settings.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode
     if checkout is not None:
         settings["PYTHONPATH"] = str(checkout / "service")
     begin = time.perf_counter()

@@ -60,6 +60,7 @@ class Times:
 def measure(rounds: int) -> list[Times]:
     """Return the times of each round, after one that is not counted: it compiles kernels and fills caches of files."""
     os.environ.setdefault("CELLAR_JOB_NICE", "0")  # the script in PyTorch yields to no other program either
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode, as PyTorch has
     found = []
     for number in range(rounds + 1):
         with tempfile.TemporaryDirectory() as directory:

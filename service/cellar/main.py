@@ -1,24 +1,15 @@
 """The entry points of the processes: the api (`serve`), the worker (`work`) and its child (`run_job`), and `warm`.
 
-Together with `cellar.assembly.service`, which creates and connects the parts, this is the composition root.
+Together with `cellar.assembly`, which creates and connects the parts, this is the composition root. FastAPI and the
+routes are imported by the processes that answer requests alone.
 """
 
 import gc
-import resource
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
-
-from cellar.api.app import create_app as create_api
-from cellar.api.dependencies import Services
-from cellar.api.limits.limits import Limits, Load
-from cellar.api.middleware.access import Access
-from cellar.api.middleware.node_routing import Nodes
-from cellar.api.outcomes.outcome import Outcomes
-from cellar.api.outcomes.request_log import RequestLog
-from cellar.assembly.service import Api, Parts
+from cellar.assembly.parts import Parts
 from cellar.assembly.stores import Stores
 from cellar.embedded.place import Place
 from cellar.engine import KernelCache, host_target, is_known, self_test, target_here
@@ -33,60 +24,31 @@ from cellar.models.registry import Registry
 from cellar.nn.builtin_kernels import builtin_kernels
 from cellar.nn.training.trainer import help_fit
 from cellar.ports.peers import Peers
-from cellar.process import allow_all_files, connections_within, return_large_blocks, yield_to_others
-from cellar.server import make_server, report
+from cellar.process import allow_all_files, return_large_blocks, yield_to_others
 from cellar.settings import Settings
-from cellar.settings.limit_table import MACHINE
 from cellar.store.connection import outages
 from cellar.store.protocol.url import parse
 from cellar.store.topology.factory import check_version, sync_client
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
-def create_app(settings: Settings, peers: Peers | None = None, metrics: ProcessMetrics | None = None) -> FastAPI:
-    """Return the application with all its parts; nothing is connected yet. Raise as `Api`.
 
-    `metrics` are those that it publishes, by default for itself alone.
+def create_app(settings: Settings, peers: Peers | None = None, metrics: ProcessMetrics | None = None) -> "FastAPI":
+    """Return the application with all its parts; nothing is connected yet. Raise as `cellar.assembly.service.Api`.
+
+    `metrics` are those that it publishes, by default for itself alone. FastAPI and the routes are imported now: they
+    would be two thirds of the start of a worker, which does not need them.
     """
-    api = Api(settings, peers, metrics)
-    app = create_api(
-        api.services,
-        Access.of(settings.host, settings.allowed_hosts, settings.allowed_origins),
-        max_body_bytes=settings.max_body_bytes,
-        replay_window=settings.replay_window,
-        temporary_files=api.temporary_files,
-        credentials=api.services.keys if settings.needs_keys else None,
-        nodes=None if settings.node is None else Nodes(settings.nodes, settings.node),
-        limits=_limits(settings),
-        has_page=settings.page,
-        machine_limits={name: getattr(settings, name) for name in MACHINE},
-        outcomes=Outcomes(RequestLog(settings.log_requests).note, wants_all=settings.log_requests > 0),
-        lifespan=api.lifespan,
-    )
-    api.services.metrics.gauges = partial(_gauges, app)
-    return app
+    from cellar.assembly import application
 
-
-def _gauges(app: FastAPI) -> dict[str, float]:
-    """Return the gauges of the process, by the names of their metrics."""
-    services: Services = app.state.services
-    load: Load = app.state.load
-    followers = services.job_following.followers + services.sweep_following.followers
-    return services.sessions.steps.scheduler.gauges | {
-        "cellar_request_memory_bytes": load.memory.held_bytes,
-        "cellar_websockets": load.streams,
-        "cellar_event_subscribers": services.event_hub.subscribers + followers,
-    }
-
-
-def _limits(settings: Settings) -> Limits:
-    """Return the limits of the settings, with the connections limited by the open files of the process."""
-    limits = Limits(**{field.name: getattr(settings, field.name) for field in fields(Limits)})
-    most = connections_within(settings.max_connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-    return replace(limits, max_connections=most)
+    return application.create_app(settings, peers, metrics)
 
 
 def serve(settings: Settings, place: Place) -> None:
     """Answer requests on the sockets of a place until SIGTERM, then finish the running ones."""
+    from cellar.server import make_server, report
+
     allow_all_files()
     return_large_blocks()
     if place.slot:

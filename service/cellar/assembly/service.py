@@ -7,21 +7,18 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
-import redis
 from fastapi import FastAPI
 
 from cellar.api.dependencies import Services
 from cellar.api.limits.compile_limit import CompileLimit
 from cellar.api.routes.training.trials import TrialSubmission
+from cellar.assembly.parts import Parts
 from cellar.assembly.quotas import make_quotas
-from cellar.assembly.stores import Stores
 from cellar.datasets.datasets import SWEEP_S as DATASETS_S
-from cellar.engine import KERNEL_REV, KernelCache, self_test
+from cellar.engine import KERNEL_REV, self_test
 from cellar.errors import StoreUnavailable
 from cellar.jobs.following import JobFollowing
-from cellar.jobs.queue import JobQueue, queue_name
 from cellar.jobs.submission.submission import Jobs
-from cellar.jobs.sweeper import Sweeper
 from cellar.jobs.sweeps.sweeps import Sweeps
 from cellar.keys import key_ring
 from cellar.keys.administration import KeyAdministration
@@ -34,7 +31,6 @@ from cellar.memory.temporary_files import TemporaryFiles
 from cellar.metrics.process_metrics import PUBLISH_S, ProcessMetrics
 from cellar.metrics.traces import TRACES
 from cellar.metrics.window import SAMPLE_S
-from cellar.models.learning import LearningModels
 from cellar.ports import repeat
 from cellar.ports.peers import Peers
 from cellar.quotas.quotas import EVERY_S as QUOTAS_S
@@ -76,25 +72,6 @@ from cellar.store.topology.health import CHECK_INTERVAL_S
 
 SETTLE_S = 2.0
 """Longest time for commits of requests that were cut off at the end of the drain."""
-
-
-class Parts(Stores):
-    """The parts of every process of the service: the stores, the kernel cache and the registry."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-        self.queue_url = settings.queue_url or self.url
-        self.queue_name = queue_name(settings.key_prefix)
-        self.kernels = KernelCache(settings.cache_dir, beforehand=settings.warm_dir)
-        self.registry = LearningModels(self.models, self.blobs, self.kernels, self.clock)
-
-    def job_queue(self, queue: redis.Redis) -> JobQueue:
-        """Return the job queue on a client of its Redis."""
-        return JobQueue(queue, self.queue_name)
-
-    def sweeper(self, job_queue: JobQueue, where: str | None = None) -> Sweeper:
-        """Return the sweeper, which queues jobs again whose worker has died; `where` is that of `Sweeper`."""
-        return Sweeper(self.jobs, self.blobs, job_queue, where)
 
 
 class Api(Parts):

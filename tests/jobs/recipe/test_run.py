@@ -63,6 +63,7 @@ def test_the_published_network_reads_and_answers_raw_units(cache: KernelCache) -
     actual = ahead(readings.values["temp"].astype(np.float64)[:, None], first, last, 6)[:, :, 0]
     error = np.nanmean(np.abs(actual - outputs[first:last])) / run.plan.forecast.targets[0].scale
     assert error == pytest.approx(run.measure(result).compared.model, rel=1e-5)
+    assert run.measure(result) is run.measure(result)  # evaluated and published, measured once
     residuals = run.plan.forecast.model_copy(update={"residuals": spec.layers[-1].residuals}).residuals  # type: ignore[attr-defined]  # the last layer is a forecast
     assert residuals is not None
     quantiles = np.array(residuals.values).reshape(6, len(LEVELS))

@@ -49,6 +49,8 @@ class ForecastRun:
         self._table = table
         self._compile = compile_network
         targets = plan.forecast.targets
+        self._measured: tuple[Weights, Measured] | None = None
+        """The weights that were measured last, and their errors: a result is evaluated and then published."""
         self._scale = Scale(np.array([each.shift for each in targets]), np.array([each.scale for each in targets]))
 
     @cached_property
@@ -96,18 +98,21 @@ class ForecastRun:
 
     def measure(self, weights: Weights) -> Measured:
         """Return the errors of these weights of the trained layers on the held-out steps."""
-        bound = self.trained.bind(weights)
-        plan = self.plan
-        return measure(bound, self.series, plan.forecast.horizon, self._scale, plan.period, LEVELS)
+        if self._measured is None or self._measured[0] is not weights:
+            bound, plan = self.trained.bind(weights), self.plan
+            found = measure(bound, self.series, plan.forecast.horizon, self._scale, plan.period, LEVELS)
+            self._measured = weights, found
+        return self._measured[1]
 
     def evaluate(self, before: Weights, after: Weights) -> Evaluation:
         """Return the errors of the final weights beside those at the begin and those of the naive forecasts."""
+        unchanged = self.measure(before).compared.model
         measured = self.measure(after)
         compared = measured.compared
         return Evaluation(
             data="validation",
             loss=compared.model,
-            before=self.measure(before).compared.model,
+            before=unchanged,
             last_value=compared.last_value,
             seasonal_value=compared.seasonal_value,
             mean=compared.mean,

@@ -15,7 +15,11 @@ from cellar.cli.remote.training.job_events import events, line_of
 
 app = typer.Typer(name="jobs", help="List, show, follow, cancel, retry and delete training jobs.")
 
-POLL_S = 0.5
+POLL_S = 0.02, 0.5
+"""The shortest and the longest pause between two reads of a job."""
+
+WAITED_SHARE = 0.1
+"""The pause as a share of the time that the job has taken so far: the end of a short job is seen soon."""
 
 
 class State(StrEnum):
@@ -158,6 +162,16 @@ def show_end(service: Service, job: dict[str, Any], *, as_json: bool) -> int:
     return 0 if job["state"] == State.SUCCEEDED else 1
 
 
+def pause_s(waited_s: float) -> float:
+    """Return the pause before the next read of a job, after this time, seconds.
+
+    >>> pause_s(0.1), pause_s(2), pause_s(60)
+    (0.02, 0.2, 0.5)
+    """
+    shortest_s, longest_s = POLL_S
+    return min(longest_s, max(shortest_s, WAITED_SHARE * waited_s))
+
+
 def _title(job: dict[str, Any]) -> str:
     """Return the title of the bar: the job, and the reason for which it does not train yet."""
     if job["state"] == State.QUEUED:
@@ -172,9 +186,9 @@ def wait_for(service: Service, job: dict[str, Any]) -> dict[str, Any]:
     path = path_of("jobs", job["job"])
     try:
         with progress(_title(job), job["training"]["epochs"]) as advance:
-            before = 0
+            before, begun_s = 0, time.monotonic()
             while job["state"] not in ENDED:
-                time.sleep(POLL_S)
+                time.sleep(pause_s(time.monotonic() - begun_s))
                 job = service.get(path)
                 done = int(job["progress"].get("epoch") or before)
                 advance(done - before, _title(job))
