@@ -21,6 +21,7 @@ from cellar.nn.model.network import Network
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import fit
 from cellar.ports import Job
+from cellar.store.catalogue.job_events import RedisJobEvents
 from cellar.wire.arrays.weights import dump
 from tests.jobs.conftest import NETWORK, SEED, Workshop, walks
 from tests.redis_process import RedisProcess
@@ -114,17 +115,21 @@ class Undisturbed:
     training: TrainingSpec
     weights: str
     """Digest of the blob."""
+    losses: list[float]
+    """Of each epoch."""
 
 
 @pytest.fixture(scope="module")
 def undisturbed(kernel_directory: Path) -> Undisturbed:
     """Return a training that takes this machine three seconds of work: as many epochs as it does in that time."""
     network = Network(NETWORK)
-    until = time.process_time() + 3
+    until, losses = time.process_time() + 3, list[float]()
     for progress in fit(CompiledNetwork(network, KernelCache(kernel_directory)), network.init(SEED), walks(), LONG):
-        if progress.update == progress.updates and time.process_time() > until:
-            weights = hashlib.sha256(dump(progress.weights())).hexdigest()
-            return Undisturbed(LONG.model_copy(update={"epochs": progress.epoch}), weights)
+        if progress.update == progress.updates:
+            losses.append(progress.loss)
+            if time.process_time() > until:
+                weights = hashlib.sha256(dump(progress.weights())).hexdigest()
+                return Undisturbed(LONG.model_copy(update={"epochs": progress.epoch}), weights, losses)
     raise AssertionError("a training that never ends has ended")
 
 
@@ -158,6 +163,10 @@ def test_a_killed_worker_costs_seconds_and_no_bit(
     done = wait_until(ended(workshop, job), 60, "the job has ended")
     assert (done.state, done.attempt, done.result) == ("succeeded", 2, "walk@2")
     assert workshop.registry.get("default", "walk").weights == undisturbed.weights
+    events = RedisJobEvents(workshop.room.client, workshop.room.prefix)
+    found, after = events.epochs("default", job.job, 0, 1_000_000)
+    assert (len(found) > 1000, after) == (True, None)
+    assert [(each["epoch"], each["loss"]) for each in found] == [*enumerate(undisturbed.losses, 1)]
 
 
 def test_a_worker_that_was_frozen_cannot_publish_what_another_has_done(
@@ -205,7 +214,8 @@ def test_a_running_job_is_cancelled_and_leaves_only_its_record(workshop: Worksho
     assert wait_until(ended(workshop, job), 10, "the job has ended").state == "cancelled"
     tag = f"{workshop.room.prefix}:{{jobs}}"
     record = f"{tag}:default/{job.job}"
-    left = {record, f"{record}:events", f"{record}:history", f"{tag}:index:default", f"{tag}:outcomes"}
+    of_job = {record, *(f"{record}:{kind}" for kind in ("events", "history", "epochs"))}
+    left = of_job | {f"{tag}:index:default", f"{tag}:outcomes"}
     wait_until(lambda: left == {*workshop.room.keys()} - {*before}, 10, "its blobs are gone")
 
 

@@ -341,6 +341,15 @@ class TrialDocument(TypedDict):
     error: str | None
 
 
+class EpochDocument(TypedDict):
+    """A finished epoch of a job."""
+
+    epoch: int
+    loss: float | None
+    validation_loss: float | None
+    learning_rate: float | None
+
+
 class SweepDocument(TypedDict):
     """A sweep with its trials, the best first."""
 

@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cellar.errors import CellarError, JobUnknown, Overloaded, SweepUnknown
 from cellar.ports import JobEvent, JobEventPage, JobEventStore, JobPlace, JobState
@@ -119,6 +120,10 @@ class JobFollowing:
                 yield JobEvent("", "stopping", "{}")
                 return
             follower.place, follower.page = place, following
+
+    async def epochs(self, place: JobPlace, after: int, limit: int) -> tuple[list[dict[str, Any]], int | None]:
+        """Return finished epochs of a job; see `JobEventStore.epochs`. Raise JobUnknown or StoreUnavailable."""
+        return await asyncio.to_thread(self._store.epochs, place.tenant, place.job, after, limit)
 
     async def outcomes(self) -> Mapping[JobState, int]:
         """Return how many jobs of all tenants have ended in each state. Raise StoreUnavailable."""

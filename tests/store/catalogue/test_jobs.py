@@ -1,5 +1,6 @@
 """The suite of the port JobStore. Leases run by Redis' own clock, so that these use short ones and wait for them."""
 
+import json
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from cellar.errors import AlreadyExists, JobActive, JobUnknown, Superseded
 from cellar.ports import Job, JobState, JobStore, Lease
+from cellar.store.catalogue.job_events import RedisJobEvents
 from cellar.store.catalogue.jobs import HISTORY_EPOCHS, MAX_BARREN_ATTEMPTS, SAMPLED, RedisJobs
 from cellar.store.topology.factory import sync_client
 from tests.waiting import wait_until
@@ -216,6 +218,51 @@ def test_the_history_is_capped(jobs: JobStore) -> None:
     jobs.report(lease, {}, history=[{"epoch": 2 * HISTORY_EPOCHS}])
     epochs = [record["epoch"] for record in jobs.history("default", "j1")]
     assert epochs == [*range(HISTORY_EPOCHS + 1, HISTORY_EPOCHS + 11), 2 * HISTORY_EPOCHS]
+
+
+def test_every_epoch_is_kept_beside_the_newest(redis_url: str) -> None:
+    client, prefix = sync_client(redis_url), f"test-{uuid.uuid4().hex}"
+    store, events = RedisJobs(client, prefix), RedisJobEvents(client, prefix)
+    store.create(JOB)
+    with pytest.raises(JobUnknown):
+        events.epochs("other", "j1", 0, 10)
+    assert events.epochs("default", "j1", 0, 10) == ([], None)
+    lease = acquire(store)
+    rows = [epoch_of(number) for number in range(5, 2500)]  # those before it are of the job that it continues
+    store.report(lease, {}, history=rows[:1500])
+    store.report(lease, {}, history=rows[1200:])  # the next attempt repeats some after a crash
+    assert store.history("default", "j1") == rows[-1000:]
+    assert events.epochs("default", "j1", 0, 2000) == (rows[:2000], 2004)
+    assert events.epochs("default", "j1", 2004, 2000) == (rows[2000:], None)
+    assert events.epochs("default", "j1", 2498, 1) == ([rows[-1]], 2499)
+    assert events.epochs("default", "j1", 2499, 1) == events.epochs("default", "j1", 10**9, 1) == ([], None)
+    store.report(lease, {}, history=[epoch_of(1)])  # it begins again before the first of them
+    assert events.epochs("default", "j1", 0, 9) == ([epoch_of(1)], None)
+    assert client.ttl(f"{prefix}:{{jobs}}:default/j1:epochs") == -1
+    store.finish(lease, "failed", error="out of luck")
+    assert client.ttl(f"{prefix}:{{jobs}}:default/j1:epochs") > 86_400
+    store.retry("default", "j1")
+    assert client.ttl(f"{prefix}:{{jobs}}:default/j1:epochs") == -1
+    store.cancel("default", "j1")
+    store.delete("default", "j1")
+    assert [*client.scan_iter(f"{prefix}:{{jobs}}:default/j1*", count=10_000)] == []
+
+
+def epoch_of(number: int) -> dict[str, Any]:
+    return {"epoch": number, "loss": 1 / number, "validation_loss": None, "learning_rate": 0.1}
+
+
+def test_jobs_of_earlier_releases_have_the_newest_epochs_alone(redis_url: str) -> None:
+    client, prefix = sync_client(redis_url), f"test-{uuid.uuid4().hex}"
+    store, events = RedisJobs(client, prefix), RedisJobEvents(client, prefix)
+    store.create(JOB)
+    record = f"{prefix}:{{jobs}}:default/j1"
+    client.hset(f"{record}:history", mapping={str(number): json.dumps(epoch_of(number)) for number in (9, 10, 11)})
+    assert events.epochs("default", "j1", 9, 9) == ([epoch_of(10), epoch_of(11)], None)
+    assert events.epochs("default", "j1", 0, 2) == ([epoch_of(9), epoch_of(10)], 10)
+    store.report(acquire(store), {}, history=[epoch_of(12), epoch_of(13)])  # a worker of this release goes on
+    assert [each["epoch"] for each in events.epochs("default", "j1", 0, 9)[0]] == [9, 10, 11, 12, 13]
+    assert [each["epoch"] for each in events.epochs("default", "j1", 10, 2)[0]] == [11, 12]
 
 
 def test_a_checkpoint_that_was_never_recorded_is_found_by_the_next(jobs: JobStore) -> None:

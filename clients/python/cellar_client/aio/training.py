@@ -18,6 +18,7 @@ class AsyncJob(JobHandle, AsyncPerformer):
     cancel = awaiting(JobCore.cancel)
     retry = awaiting(JobCore.retry)
     events = iterating(JobCore.events)
+    history = iterating(JobCore.history)
     delete = awaiting(JobCore.delete)
 
 

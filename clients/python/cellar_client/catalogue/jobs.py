@@ -10,13 +10,16 @@ from cellar_client.arrays.inputs import Inputs, as_array
 from cellar_client.catalogue.job_events import JobEvent, watch_job
 from cellar_client.core.effects import Emission, Emit, Operation, Pause
 from cellar_client.core.exchange import call, given, new_key
-from cellar_client.documents import Document, JobDocument, TrainingSettings
+from cellar_client.documents import Document, EpochDocument, JobDocument, TrainingSettings
 from cellar_client.errors import JobFailed
 
 ENDED = ("succeeded", "failed", "cancelled")
 
 POLL_S = 0.5
 """Pause between two readings of a job."""
+
+MOST_EPOCHS = 10_000
+"""Most epochs in one answer."""
 
 
 class JobCore:
@@ -39,6 +42,21 @@ class JobCore:
         A lost connection is made again.
         """
         yield from watch_job(f"{self._path}/events", after=after, give_up_s=self._give_up_s)
+
+    def history(self, *, after: int = 0) -> Emission[EpochDocument]:
+        """Yield the finished epochs of the job, oldest first, or those behind the one with a number.
+
+        `document` has the newest 1,000; a service of an earlier version knows no others.
+        """
+        cursor = str(after) if after else ""
+        while True:
+            params = {"cursor": cursor, "limit": MOST_EPOCHS}
+            page = yield from call("GET", f"{self._path}/history", params=params, give_up_s=self._give_up_s)
+            for epoch in page["epochs"]:
+                yield Emit(epoch)
+            cursor = page["cursor"]
+            if not cursor:
+                return
 
     def wait(self) -> Operation[str]:
         """Wait until the job has ended, and return the version that it has published, `co2@3`. Raise JobFailed."""

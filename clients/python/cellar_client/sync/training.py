@@ -18,6 +18,7 @@ class Job(JobHandle, Performer):
     cancel = blocking(JobCore.cancel)
     retry = blocking(JobCore.retry)
     events = iterating(JobCore.events)
+    history = iterating(JobCore.history)
     delete = blocking(JobCore.delete)
 
 

@@ -76,6 +76,7 @@ JOB_EVENT_ID_PATTERN = r"^[1-9][0-9]{0,15}-(0|[1-9][0-9]{0,15})$"
 KEY_ID_PATTERN = r"^[0-9a-f]{12}$"
 NUMBER_CURSOR_PATTERN = r"^([0-9]{1,15})?$"
 JOB_CURSOR_PATTERN = rf"^([0-9]{{1,16}}\.[0-9]{{1,16}}~{MODEL_NAME})?$"
+EPOCH_CURSOR_PATTERN = r"^[0-9]{0,9}$"
 RESET_PATTERN = r"^(true|false|[01]+(,[01]+)*)$"
 COUNTS_PATTERN = r"^(0|[1-9][0-9]{0,8})(,(0|[1-9][0-9]{0,8}))*$"
 
@@ -108,6 +109,7 @@ IN_WORDS = {
     KEY_ID_PATTERN: "12 hexadecimal digits, the part of an API key between its underscores",
     NUMBER_CURSOR_PATTERN: "the cursor of the last answer, or nothing for the first page",
     JOB_CURSOR_PATTERN: "the cursor of the last answer, or nothing for the first page",
+    EPOCH_CURSOR_PATTERN: "the cursor of the last answer, the number of an epoch, or nothing for the first page",
     IDEMPOTENCY_KEY_PATTERN: "1 to 255 printable ASCII characters",
     REF_PATTERN: f"a model's name ({MODEL_NAME_IN_WORDS}), alone or with a version or an alias: co2, co2@3, co2@live",
     VERSION_PATTERN: f"a model's name ({MODEL_NAME_IN_WORDS}), with or without a version: co2, co2@3",

@@ -10,7 +10,7 @@ from typing import Any
 from cellar.errors import BlobUnknown, KernelRevisionMismatch, StoreCorrupt
 from cellar.jobs.attempt.speed import Speedometer
 from cellar.jobs.job_blobs import unwrap_checkpoint, wrap_checkpoint
-from cellar.nn.training.checkpoints.progress import Evaluation, Progress
+from cellar.nn.training.checkpoints.progress import EpochRecord, Evaluation, Progress
 from cellar.ports import BlobStore, Job, JobStore, Lease
 
 logger = logging.getLogger(__name__)
@@ -20,6 +20,9 @@ CADENCE_S = 1.0
 
 SHARE = 10
 """The pause after a checkpoint is this many times as long as the checkpoint took, so training has most of the time."""
+
+MOST_UNTOLD = 10_000
+"""Most finished epochs that are kept until the next checkpoint, which is due then."""
 
 EVALUATION = "evaluation"
 """The member of a job's progress with the evaluation of its result."""
@@ -48,6 +51,8 @@ class Recorder:
         """Bytes of the newest checkpoint."""
         self._told = 0
         """Number of the newest epoch in the job's history."""
+        self._untold: list[EpochRecord] = []
+        """The epochs that have finished since; a run keeps the newest thousand alone."""
 
     def resume(self, check: Callable[[bytes], None] | None = None) -> bytes | None:
         """Return the state of the newest checkpoint, None to begin from the start. The result is the same either way.
@@ -69,7 +74,14 @@ class Recorder:
 
     def is_due(self) -> bool:
         """Return whether it is time for a checkpoint."""
-        return self._clock() >= self._due
+        return self._clock() >= self._due or len(self._untold) >= MOST_UNTOLD
+
+    def note(self, progress: Progress) -> None:
+        """Take the epoch that has ended with an update, if one has."""
+        if progress.update == progress.updates and progress.history:
+            record = progress.history[-1]
+            if record.epoch > self._newest_noted():
+                self._untold.append(record)
 
     def checkpoint(self, progress: Progress, evaluation: Evaluation | None = None) -> None:
         """Store a checkpoint from which the next attempt, or another job, can resume.
@@ -95,13 +107,18 @@ class Recorder:
         self._tell(progress, None)
 
     def _tell(self, progress: Progress, checkpoint: str | None, evaluation: Evaluation | None = None) -> None:
-        new = [asdict(record) for record in progress.history if record.epoch > self._told]
+        noted = self._newest_noted()
+        self._untold += [record for record in progress.history if record.epoch > noted]
+        new = [asdict(record) for record in self._untold]
         self._reported = _progress(progress) | self.speed.members(progress)
         if self.ended_by is not None:
             self._reported[ENDED_BY] = self.ended_by
         told = self._reported if evaluation is None else self._reported | {EVALUATION: asdict(evaluation)}
         self._jobs.report(self._lease, told, checkpoint, history=new)
-        self._told = _epochs_done(self._reported)
+        self._told, self._untold = _epochs_done(self._reported), []
+
+    def _newest_noted(self) -> int:
+        return self._untold[-1].epoch if self._untold else self._told
 
     def _forget(self, digest: str | None) -> None:
         if digest is not None:

@@ -165,6 +165,7 @@ class JobAttempt:
         """Do the same as `_train`, in a team."""
         for progress in self._updates(job, recorder, team):
             self._newest, self._moved_s = (recorder, progress), time.monotonic()
+            recorder.note(progress)
             if self._keeper.superseded.is_set():
                 raise Superseded(f"attempt {self._lease.attempt} of job {self._lease.job} lost its lease")
             if self._keeper.cancelled.is_set():

@@ -128,7 +128,8 @@ class JobStore(Protocol):
     ) -> None:
         """Record progress and, when given, the newest checkpoint. Raise Superseded.
 
-        `history` has a record of each newly finished epoch, with its number in `epoch`; a repeated epoch is replaced.
+        `history` has a record of each newly finished epoch in ascending order, with its number in `epoch`; a repeated
+        epoch is replaced.
         """
 
     def seal(self, lease: Lease, outcome: dict[str, Any]) -> bool:
@@ -190,10 +191,16 @@ class JobStore(Protocol):
 
 
 class JobEventStore(Protocol):
-    """Reads the events of jobs. Synchronous and safe to call from several threads."""
+    """Reads the events and the epochs of jobs. Synchronous and safe to call from several threads."""
 
     def events(self, places: Sequence[JobPlace]) -> list[JobEventPage]:
         """Return the events behind each of these places; of a long list the first ones."""
+
+    def epochs(self, tenant: str, job: str, after: int, limit: int) -> tuple[list[dict[str, Any]], int | None]:
+        """Return up to `limit` finished epochs behind the one of a number, the oldest first. Raise JobUnknown.
+
+        The second value is the number that continues, None at the end.
+        """
 
     def outcomes(self) -> dict[JobState, int]:
         """Return how many jobs of all tenants have ended in each state."""

@@ -1,4 +1,4 @@
-"""The events of training jobs in Redis, streams that the scripts of jobs write, and the counts of their outcomes."""
+"""Events and epochs of training jobs in Redis, which the scripts of jobs write, and the counts of their outcomes."""
 
 from collections.abc import Sequence
 from typing import Any, get_args
@@ -6,6 +6,7 @@ from typing import Any, get_args
 import redis
 
 from cellar.ports import JobEvent, JobEventPage, JobPlace, JobState
+from cellar.store.catalogue.job_epochs import read_epochs
 from cellar.store.protocol.errors import redis_errors
 from cellar.store.protocol.resp import text
 
@@ -32,6 +33,10 @@ class RedisJobEvents:
                 pipe.xrange(events_key(record), f"({place.after}" if place.after else "-", "+", EVENTS_AT_ONCE)
             replies = pipe.execute() if places else []
         return [_page(record, entries) for record, entries in zip(replies[::2], replies[1::2], strict=True)]
+
+    def epochs(self, tenant: str, job: str, after: int, limit: int) -> tuple[list[dict[str, Any]], int | None]:
+        """Return finished epochs; see `JobEventStore.epochs`. Raise JobUnknown or StoreUnavailable."""
+        return read_epochs(self._client, f"{self._tag}:{tenant}/{job}", job, after, limit)
 
     def outcomes(self) -> dict[JobState, int]:
         """Return how many jobs have ended in each state, of all tenants. Raise StoreUnavailable."""

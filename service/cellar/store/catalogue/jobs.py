@@ -9,6 +9,7 @@ import redis
 
 from cellar.errors import AlreadyExists, JobActive, JobNotRetryable, JobUnknown, Superseded
 from cellar.ports import Job, JobState, Lease, UnendedJob
+from cellar.store.catalogue.job_epochs import epochs_key, history_key, packed
 from cellar.store.catalogue.job_events import STATES, events_key, outcomes_key
 from cellar.store.catalogue.job_record import read_job
 from cellar.store.connection.scripts import Scripts
@@ -162,9 +163,12 @@ class RedisJobs:
         history: Sequence[dict[str, Any]] = (),
     ) -> None:
         """Record progress, finished epochs and the newest checkpoint. Raise Superseded or StoreUnavailable."""
-        epochs = [part for epoch in history for part in (int(epoch["epoch"]), _dump(epoch))]
+        newest = history[-HISTORY_EPOCHS:]
+        epochs = [part for epoch in newest for part in (int(epoch["epoch"]), _dump(epoch))]
         event = _dump(progress | {"history": history[-EPOCHS_IN_EVENT:]})
-        self._held("report", lease, [_dump(progress), checkpoint or "", HISTORY_EPOCHS, event, *epochs])
+        self._held(
+            "report", lease, [_dump(progress), checkpoint or "", HISTORY_EPOCHS, event, *packed(history), *epochs]
+        )
 
     def seal(self, lease: Lease, outcome: dict[str, Any]) -> bool:
         """Set what the job will publish; False if it was cancelled. Raise Superseded or StoreUnavailable."""
@@ -274,26 +278,27 @@ class RedisJobs:
             keys = [self._index(tenant), *(self._record(tenant, job) for job in jobs)]
             self._scripts.run("forget", keys, jobs)
 
-    def _held(self, script: str, lease: Lease, args: Sequence[str | int]) -> Any:
+    def _held(self, script: str, lease: Lease, args: Sequence[str | int | bytes]) -> Any:
         """Run a script that only the newest attempt may run."""
         answer = self._run(f"attempt/{script}", lease.tenant, lease.job, [lease.attempt, *args])
         if answer == -1:
             raise Superseded(f"attempt {lease.attempt} of job {lease.job} is no longer the newest")
         return answer
 
-    def _run(self, script: str, tenant: str, job: str, args: Sequence[str | int]) -> Any:
+    def _run(self, script: str, tenant: str, job: str, args: Sequence[str | int | bytes]) -> Any:
         with redis_errors(outcome="unknown"):
             return self._scripts.run(script, self._keys(tenant, job), [_member(tenant, job), *args])
 
     def _keys(self, tenant: str, job: str) -> tuple[str, ...]:
-        of_job = self._record(tenant, job), self._history(tenant, job)
-        return *of_job, self._active, self._ended, events_key(self._record(tenant, job)), self._retained, self._outcomes
+        record = self._record(tenant, job)
+        of_all = self._active, self._ended, events_key(record), self._retained, self._outcomes
+        return record, history_key(record), *of_all, epochs_key(record)
 
     def _record(self, tenant: str, job: str) -> str:
         return f"{self._tag}:{_member(tenant, job)}"
 
     def _history(self, tenant: str, job: str) -> str:
-        return f"{self._record(tenant, job)}:history"
+        return history_key(self._record(tenant, job))
 
     def _index(self, tenant: str) -> str:
         return f"{self._tag}:index:{tenant}"

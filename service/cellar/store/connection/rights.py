@@ -31,6 +31,7 @@ COMMANDS: tuple[tuple[bytes, ...], ...] = (
     (b"PEXPIRE", b"$", b"1000"),
     (b"PTTL", b"$"),
     (b"SADD", b"$", b"m"),
+    (b"SETRANGE", b"$", b"0", b"0"),
     (b"SREM", b"$", b"m"),
     (b"TIME",),
     (b"XADD", b"$", b"*", b"f", b""),

@@ -45,6 +45,11 @@ async def test_a_job_makes_a_version(own: Settings) -> None:
         losses = [epoch["loss"] for epoch in job["history"]]
         assert len(losses) == 20
         assert losses[-1] < losses[0]
+        page = (await client.get(f"{submitted.headers['location']}/history", params={"limit": 15})).json()
+        rest = (await client.get(f"{submitted.headers['location']}/history", params={"cursor": page["cursor"]})).json()
+        assert (page["epochs"] + rest["epochs"], page["cursor"], rest["cursor"]) == (job["history"], "15", "")
+        refused = await client.get(f"{submitted.headers['location']}/history", params={"cursor": "x"})
+        assert (refused.status_code, "the number of an epoch" in refused.text) == (422, True)
         version = (await client.get("/v1/models/model")).json()
         assert (version["model"], version["parent"]) == ("model@2", "model@1")
         await client.post("/v1/sessions", json={"model": "model", "session": "s"})

@@ -21,8 +21,8 @@ from cellar.api.http.parameters import (
     set_replayed,
 )
 from cellar.api.routes.json_route import JsonRoute
-from cellar.api.schemas.catalogue.jobs import JobAnswer, JobRequest, JobsAnswer
-from cellar.api.schemas.names import JOB_CURSOR_PATTERN
+from cellar.api.schemas.catalogue.jobs import JobAnswer, JobHistoryAnswer, JobRequest, JobsAnswer
+from cellar.api.schemas.names import EPOCH_CURSOR_PATTERN, JOB_CURSOR_PATTERN
 from cellar.errors import (
     DatasetUnknown,
     FingerprintMismatch,
@@ -35,11 +35,20 @@ from cellar.errors import (
     ModelUnknown,
 )
 from cellar.jobs.recipe.request import ForecastData
-from cellar.ports import JobState
+from cellar.ports import JobPlace, JobState
 
 JobCursor = Annotated[
     str, Query(pattern=JOB_CURSOR_PATTERN, description="The cursor of the last answer; empty for the first page.")
 ]
+EpochCursor = Annotated[
+    str,
+    Query(
+        pattern=EPOCH_CURSOR_PATTERN,
+        description="The cursor of the last answer, or the number of an epoch: those behind it are answered.",
+        examples=["1000"],
+    ),
+]
+EpochLimit = Annotated[int, Query(ge=1, le=10_000, description="Most epochs in the answer.")]
 State = Annotated[JobState | None, Query(description="Only jobs in this state.")]
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
@@ -115,6 +124,16 @@ async def read_job(job: JobName, caller: CallerOf, services: Parts) -> JobAnswer
         return JobAnswer.of(services.jobs.get(caller.tenant, job), services.jobs.history(caller.tenant, job))
 
     return await run_sync(read)
+
+
+@router.get("/{job}/history", responses=answers(*STORE, *PARAMETER, JobUnknown))
+async def read_job_history(
+    job: JobName, caller: CallerOf, services: Parts, cursor: EpochCursor = "", limit: EpochLimit = 1000
+) -> JobHistoryAnswer:
+    """Return the finished epochs of a job, from the first one, page by page. A job itself has the newest 1,000."""
+    place = JobPlace(caller.tenant, job)
+    epochs, after = await services.job_following.epochs(place, int(cursor or 0), limit)
+    return JobHistoryAnswer.of(job, epochs, after)
 
 
 @router.delete(

@@ -240,7 +240,9 @@ class JobAnswer(Answer):
     warnings: list[str] = Field(description="Probable mistakes: few updates, or a result that is no better.")
     attempt: int = Field(description="Number of workers that have started the job: 2 after one was killed.")
     progress: dict[str, Any] = Field(description="The last report: epoch, epochs, loss and more.")
-    history: list[dict[str, Any]] = Field(description="An entry for each finished epoch, for the newest 1,000.")
+    history: list[dict[str, Any]] = Field(
+        description="An entry for each finished epoch, for the newest 1,000. `GET /v1/jobs/{job}/history` has all."
+    )
     evaluation: EvaluationAnswer | None = Field(description="Losses of the result, once the training has ended.")
     result: str | None = Field(description="The new version, once the job has succeeded.")
     error: str | None = Field(description="Why the job has failed.")
@@ -277,6 +279,30 @@ class JobAnswer(Answer):
 def _forecast_data(job: Job) -> ForecastData | None:
     """Return the columns that a job on a dataset forecasts, None for a job on arrays."""
     return ForecastData.model_validate(job.spec["asked"]["data"]) if "plan" in job.spec else None
+
+
+class EpochAnswer(Answer):
+    """A finished epoch. Losses are means over all steps that count."""
+
+    epoch: int = Field(description="The number of the epoch, from 1.")
+    loss: float | None = Field(description="Loss of the training data. null: not known.")
+    validation_loss: float | None = Field(description="Loss of the validation data. null without any.")
+    learning_rate: float | None = Field(description="Learning rate of the last update. null: not known.")
+
+
+class JobHistoryAnswer(Answer):
+    """A page of the finished epochs of a job, the oldest first."""
+
+    job: str
+    epochs: list[EpochAnswer]
+    cursor: str = Field(description='Send it to read the next page; "" at the end.')
+
+    @classmethod
+    def of(cls, job: str, epochs: list[dict[str, Any]], after: int | None) -> Self:
+        """Return the answer for epochs as they are stored, and the number of the last one if there may be more."""
+        names = EpochAnswer.model_fields
+        found = [EpochAnswer(**{name: each.get(name) for name in names}) for each in epochs]
+        return cls(job=job, epochs=found, cursor="" if after is None else str(after))
 
 
 class JobsAnswer(Answer):

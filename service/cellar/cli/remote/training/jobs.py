@@ -1,4 +1,4 @@
-"""The commands `cellar jobs list`, `show`, `follow`, `wait`, `cancel`, `retry` and `delete`."""
+"""The commands `cellar jobs list`, `show`, `history`, `follow`, `wait`, `cancel`, `retry` and `delete`."""
 
 import json
 import time
@@ -62,6 +62,25 @@ def show(job: Name, url: Url = None, api_key: ApiKey = None, *, as_json: Json = 
     with Service(url, api_key) as service:
         found = service.get(path_of("jobs", job))
     _show(found, as_json=as_json)
+
+
+@app.command()
+def history(
+    job: Name,
+    after: Annotated[int, typer.Option(min=0, help="Only epochs behind the one with this number.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Most epochs; default: all.")] = None,
+    url: Url = None,
+    api_key: ApiKey = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show all finished epochs of a job with their losses, the oldest first. With --json each is a line."""
+    if not as_json:
+        say(f"{'EPOCH':>9} {'LOSS':>12} {'VALIDATION':>12} {'RATE':>10}")
+    with Service(url, api_key) as service:
+        params = {"cursor": str(after) if after else None}
+        for each in pages(service, path_of("jobs", job, "history"), "epochs", params, limit):
+            say(json.dumps(each) if as_json else _epoch_line(each))
 
 
 @app.command()
@@ -141,6 +160,12 @@ def delete(
     if as_json:
         return show_json({"jobs": found, "deleted": not dry_run})
     return say(f"{len(found)} jobs {'fit' if dry_run else 'are deleted'}")
+
+
+def _epoch_line(epoch: dict[str, Any]) -> str:
+    numbers = [epoch[name] for name in ("loss", "validation_loss", "learning_rate")]
+    loss, validation, rate = ("" if value is None else f"{value:.6g}" for value in numbers)
+    return f"{epoch['epoch']:>9} {loss:>12} {validation:>12} {rate:>10}"
 
 
 def _seconds_since(time_text: str) -> float:

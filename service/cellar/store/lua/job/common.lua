@@ -4,13 +4,14 @@
 -- KEYS[1] record    hash: state, attempt, spec, created_s, started_s, ended_s, progress, result, error, checkpoint,
 --                   spare, cancel_asked_s, outcome; lease_ms (when the lease ends), barren (attempts since the
 --                   newest checkpoint), death (how the process of the newest attempt died, if that is known),
---                   events (number of its events)
--- KEYS[2] history   hash: epoch -> its record
+--                   events (number of its events), epochs_from (number of the epoch in the first row of KEYS[8])
+-- KEYS[2] history   hash: epoch -> its record, of the newest 1,000
 -- KEYS[3] active    sorted set: member of every job that is queued or running -> when to check it next, ms
 -- KEYS[4] ended     set: members of ended jobs whose blobs are to be deleted
 -- KEYS[5] events    stream: k kind, d data (JSON); its ids are the time of the job's creation, ms, and the event's number
 -- KEYS[6] retained  sorted set: members of failed and cancelled jobs, which can be tried again -> when they ended, ms
 -- KEYS[7] outcomes  hash: state -> number of the jobs that have ended so
+-- KEYS[8] epochs    string: rows of 32 bytes, one for each finished epoch (store/catalogue/job_epochs.py)
 -- ARGV[1] member    tenant/job
 --
 -- Times are those of the Redis server, so that hosts with different clocks agree on leases.
@@ -85,7 +86,7 @@ local function close(now, state, name, value)
   else
     redis.call('ZADD', KEYS[6], milliseconds(now), ARGV[1])
   end
-  for index, key in ipairs({KEYS[1], KEYS[2], KEYS[5]}) do
+  for index, key in ipairs({KEYS[1], KEYS[2], KEYS[5], KEYS[8]}) do
     redis.call('EXPIRE', key, KEEP_S)
   end
 end
