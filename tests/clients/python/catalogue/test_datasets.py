@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from cellar.cli.remote.training.datasets import TYPES as OF_THE_COMMAND
+from cellar.datasets.formats import TYPES as READ_BY_THE_SERVICE
 from cellar_client import Client
 from cellar_client import errors as client_errors
+from cellar_client.catalogue.datasets import TYPES as OF_THE_CLIENT
 
 
 def test_a_file_becomes_a_dataset(client: Client, tmp_path: Path) -> None:
@@ -60,3 +63,9 @@ def test_logged_steps_of_sessions_become_a_dataset(client: Client) -> None:
     assert (made["rows"], made["source"]) == (2, "sessions")
     assert [*client.datasets.rows("logged")] == [[name, 1], [name, 2]]
     client.datasets.delete("logged")
+
+
+def test_client_and_command_line_read_the_same_endings() -> None:
+    """Each has a table of its own, because each is installed without the other."""
+    assert OF_THE_CLIENT == OF_THE_COMMAND
+    assert set(OF_THE_CLIENT.values()) == set(READ_BY_THE_SERVICE)
