@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from cellar.jobs.recipe.series import Series
-from cellar.jobs.recipe.windows import Scale, Shape, count_windows, dataset
+from cellar.jobs.recipe.series import Scale, Series
+from cellar.jobs.recipe.windows import Shape, count_windows, dataset
 
 SHAPE = Shape(window=8, skip=2, horizon=3)
 SCALE = Scale(np.array([100.0]), np.array([2.0]))

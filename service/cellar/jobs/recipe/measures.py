@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.jobs.recipe.series import Series, ahead
+from cellar.jobs.recipe.series import Scale, Series, ahead
 from cellar.jobs.recipe.widths import Recent
-from cellar.jobs.recipe.windows import Scale
 from cellar.nn.execution.executable import BoundNetwork
 from cellar.nn.forecasting.accuracy import baselines
 
@@ -53,9 +52,12 @@ def _outputs(network: BoundNetwork, series: Sequence[Series]) -> Iterator[tuple[
         yield each, np.concatenate(parts).astype(np.float64)
 
 
+NAMES = ("model", "last_value", "seasonal_value", "mean")
+
+
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Mean absolute errors over the same held-out readings, in units of the targets' scale. None: not known."""
+    """Mean absolute errors over the same held-out readings. None: not known."""
 
     model: float | None
     last_value: float | None
@@ -68,6 +70,7 @@ class Measured:
     """The errors of a network and of the naive forecasts, and the quantiles of its residuals."""
 
     compared: Compared
+    """The errors in units of the targets' scale."""
     residuals: Doubles
     """(horizon, targets, levels), scaled: quantiles of the differences of readings and forecasts."""
     count: int
@@ -75,6 +78,8 @@ class Measured:
     recent: Recent
     mae: float | None
     """The mean absolute error of the network in the units of the targets."""
+    by_target: list[Compared]
+    """The errors of each target in its units."""
 
 
 def measure(
@@ -89,35 +94,47 @@ def measure(
     step = -(-sum(max(0, each.steps - 1 - each.trained) for each in series) // MOST_ORIGINS) or 1
     found, recent = [], Recent(len(series))
     for each, given in outputs(network, series):
-        found.append(_compare(each, given, horizon, scale, period, step))
-        recent.add(each, given * np.tile(scale.scale, horizon) + np.tile(scale.shift, horizon))
-    names = ("model", "last_value", "seasonal_value", "mean")
-    differences = {name: np.concatenate([one[name] for one in found]) for name in names}
+        own = (each.scale or scale).at(slice(each.trained, each.steps))
+        raw = own.raw(given.reshape(len(given), horizon, -1))
+        found.append(_compare(each, raw, own, period, step))
+        recent.add(each, raw.reshape(given.shape), None if each.scale is None else own.scale)
+    differences = {name: np.concatenate([one[name] for one in found]) for name in ("scale", *NAMES)}
+    scales = differences.pop("scale")
     compared = Compared(**{name: _mean(np.abs(values)) for name, values in differences.items()})
     residuals = differences["model"]
     present = ~np.isnan(residuals).all(axis=0)
     quantiles = np.zeros((*residuals.shape[1:], len(levels)))
     for step_ahead, target in np.argwhere(present).tolist():
         quantiles[step_ahead, target] = _quantiles(residuals[:, step_ahead, target], levels)
-    return Measured(compared, quantiles, len(residuals), recent, _mean(np.abs(residuals) * scale.scale))
+    by_target = [
+        Compared(
+            **{name: _mean(np.abs(values[..., target]) * scales[..., target]) for name, values in differences.items()}
+        )
+        for target in range(residuals.shape[2])
+    ]
+    return Measured(compared, quantiles, len(residuals), recent, _mean(np.abs(residuals) * scales), by_target)
 
 
-def _compare(
-    series: Series, given: Doubles, horizon: int, scale: Scale, period: int | None, step: int
-) -> dict[str, Doubles]:
-    """Return scaled differences of readings and forecasts (origins, horizon, targets), NaN where one is missing."""
-    origins = np.arange(series.trained, series.steps - 1, step)
+def _compare(series: Series, given: Doubles, scale: Scale, period: int | None, step: int) -> dict[str, Doubles]:
+    """Return scaled differences of readings and forecasts (origins, horizon, targets), NaN where one is missing.
+
+    `given` are the forecasts from the held-out steps, in units of the targets, and `scale` is that of these steps. The
+    member `scale` has the scales by which differences are divided, (origins, 1, targets).
+    """
+    origins, horizon = np.arange(series.trained, series.steps - 1, step), given.shape[1]
     actual = _ahead_of(series.targets, origins, horizon)
     values, shape = series.targets, actual.shape
     forecasts = {
-        "model": given[origins - series.trained].reshape(shape) * scale.scale + scale.shift,
+        "model": given[origins - series.trained],
         "last_value": baselines.last_value(values, origins, horizon),
         "seasonal_value": np.full(shape, np.nan),
         "mean": baselines.mean_value(values, origins, horizon, series.trained),
     }
     if period is not None and series.trained > period:
         forecasts["seasonal_value"] = baselines.seasonal_value(values, origins, horizon, period)
-    return {name: (actual - forecast) / scale.scale for name, forecast in forecasts.items()}
+    divided = scale.at(origins - series.trained).scale[..., None, :]
+    found = {name: (actual - forecast) / divided for name, forecast in forecasts.items()}
+    return found | {"scale": np.broadcast_to(divided, (len(origins), 1, shape[2]))}
 
 
 def _ahead_of(targets: Doubles, origins: NDArray[np.int64], horizon: int) -> Doubles:

@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from functools import cached_property
 
 import numpy as np
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 from cellar.errors import InvalidInput
 from cellar.jobs.recipe.measures import Measured, measure
 from cellar.jobs.recipe.planning.plan import Plan, rows_of
-from cellar.jobs.recipe.series import Series, trained_steps
+from cellar.jobs.recipe.planning.scales import ScalesSpec
+from cellar.jobs.recipe.series import Scale, Series, trained_steps
 from cellar.jobs.recipe.widths import adapts, rate_of, with_residuals
-from cellar.jobs.recipe.windows import Scale, dataset
+from cellar.jobs.recipe.windows import dataset
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.forecasting.publishing import published_weights, with_forecast
 from cellar.nn.model.layers.forecast import Residuals
@@ -71,12 +73,16 @@ class ForecastRun:
         return [*self._series()]
 
     def _series(self) -> Iterator[Series]:
-        readings = self._compile(self.plan.network.model_copy(update={"layers": self.plan.network.layers[:1]}))
+        first, forecast = self.plan.readings, self.plan.forecast
+        first = ScalesSpec(columns=first.columns) if forecast.session_scale else first
+        readings = self._compile(self.plan.network.model_copy(update={"layers": (first,)}))
         bound = readings.bind(readings.network.init(0), inference=True)
         layer, rows = readings.network.readings, rows_of(self._table)
         assert layer is not None
         features = _allocated(self._table.rows, readings.network.out_size)
-        names = [target.name for target in self.plan.forecast.targets]
+        names = [target.name for target in forecast.targets]
+        count = len(first.features)
+        kept = forecast.scale_in(layer.layout) if forecast.session_scale else None
         for part in rows:
             state = bound.initial_state(1)
             for begin in range(part.start, part.stop, BLOCK):
@@ -86,7 +92,11 @@ class ForecastRun:
                 features[begin:end], state = run.outputs[:, 0], run.state
             values = np.stack([np.asarray(self._table.values[name][part], np.float64) for name in names], axis=1)
             steps = part.stop - part.start
-            yield Series(features[part], values, trained_steps(steps, self.plan.validation))
+            scale = None
+            if kept is not None:
+                numbers = features[part, count:].reshape(steps, 2, -1)[:, :, [*kept.columns]] * kept.units
+                scale = Scale(numbers[:, 1], numbers[:, 0])
+            yield Series(features[part, :count], values, trained_steps(steps, self.plan.validation), scale)
 
     @cached_property
     def data(self) -> Dataset:
@@ -118,6 +128,10 @@ class ForecastRun:
             mean=compared.mean,
             period=self.plan.period,
             mae=measured.mae,
+            by_target={
+                target.name: asdict(errors)
+                for target, errors in zip(self.plan.forecast.targets, measured.by_target, strict=True)
+            },
         )
 
     def published(self, trained: Weights) -> tuple[NetworkSpec, dict[str, Floats]]:

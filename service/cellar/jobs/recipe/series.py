@@ -11,6 +11,28 @@ Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
+class Scale:
+    """The scale of targets: (reading - shift) / scale. Both (targets,), or (T, targets) by step."""
+
+    shift: NDArray[np.floating]
+    scale: NDArray[np.floating]
+
+    def at(self, steps: NDArray[np.int64] | slice) -> "Scale":
+        """Return the scale of some steps, each (n, targets) or (targets,)."""
+        return self if self.shift.ndim == 1 else Scale(self.shift[steps], self.scale[steps])
+
+    def scaled(self, future: Doubles) -> Doubles:
+        """Return readings that follow steps, (n, horizon, targets), in the scale of these steps."""
+        found: Doubles = (future - self.shift[..., None, :]) / self.scale[..., None, :]
+        return found
+
+    def raw(self, scaled: Doubles) -> Doubles:
+        """Return the inverse of `scaled`."""
+        found: Doubles = scaled * self.scale[..., None, :] + self.shift[..., None, :]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Series:
     """One series: steps in order of time."""
 
@@ -20,6 +42,8 @@ class Series:
     """(T, targets): raw readings of the targets, NaN where one is missing."""
     trained: int
     """The first steps, which are trained on; the others are held out."""
+    scale: Scale | None = None
+    """The scale of each step that a session keeps; None if all series have one."""
 
     @property
     def steps(self) -> int:

@@ -37,7 +37,8 @@ def adapts(readings: ReadingsSpec, forecast: ForecastSpec) -> bool:
     """Return whether widths can adapt: the network reads the targets in units in which it forecasts them."""
     names = [target.name for target in forecast.targets]
     is_plain = forecast.head == "point" and not any(target.log for target in forecast.targets)
-    return is_plain and forecast.out_size <= MOST_OUTPUTS and places_of(readings.layout, names) is not None
+    places = places_of(readings.layout, names, session_scale=forecast.session_scale)
+    return is_plain and forecast.out_size <= MOST_OUTPUTS and places is not None
 
 
 def choice_of(readings: ReadingsSpec, forecast: ForecastSpec) -> Choice:
@@ -60,11 +61,17 @@ class Recent:
         self._every = -(-series // MOST_SERIES)
         self._seen = 0
         self._parts: list[tuple[Doubles, Doubles]] = []
+        self._scales: list[Doubles] = []
 
-    def add(self, series: Series, outputs: Doubles) -> None:
-        """Add a series with the outputs (n, horizon x targets) of its held-out steps, in units of targets."""
+    def add(self, series: Series, outputs: Doubles, scales: NDArray[np.floating] | None = None) -> None:
+        """Add a series with the outputs (n, horizon x targets) of its held-out steps, in units of targets.
+
+        `scales` (n, targets) are those that a session keeps, if it does.
+        """
         if self._seen % self._every == 0:
             self._parts.append((series.targets[series.trained :][-RECENT:], outputs[-RECENT:]))
+            if scales is not None:
+                self._scales.append(np.asarray(scales[-RECENT:], np.float64))
         self._seen += 1
 
     def adapted(self, layer: ForecastSpec, rate: float) -> Adaptation:
@@ -78,10 +85,12 @@ class Recent:
         steps = max(len(readings) for readings, _ in self._parts)
         readings = self._aligned([each for each, _ in self._parts], steps)
         outputs = self._aligned([each for _, each in self._parts], steps)
+        scales = np.nan_to_num(self._aligned(self._scales, steps), nan=1.0) if self._scales else None
         for step in range(steps):
             known = ~np.isnan(outputs[step]).any(axis=1)
             there = ~np.isnan(readings[step])
-            widths.step(np.nan_to_num(readings[step]), there, np.nan_to_num(outputs[step]), known)
+            scale = None if scales is None else scales[step]
+            widths.step(np.nan_to_num(readings[step]), there, np.nan_to_num(outputs[step]), known, scale)
         total = np.cumsum(widths.factors.astype(np.float64), axis=0)[-1] / len(self._parts)
         return begun.model_copy(update={"factors": tuple(float(np.float32(each)) for each in total.reshape(-1))})
 

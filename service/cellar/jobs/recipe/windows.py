@@ -6,19 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.jobs.recipe.series import Series, ahead
+from cellar.jobs.recipe.series import Scale, Series, ahead
 from cellar.nn.training.data.dataset import Dataset
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """The scale of targets: (reading - shift) / scale. Both (targets,)."""
-
-    shift: Doubles
-    scale: Doubles
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +58,8 @@ def _windows(parts: Sequence[Part], shape: Shape, scale: Scale) -> Dataset:
         at = np.arange(begin + shape.skip, begin + shape.window)
         counts = (at >= max(first, since)) & (at < last)
         known = np.clip(at, 0, series.steps - 1)
-        future = (ahead(series.targets, int(known[0]), int(known[-1]) + 1, shape.horizon) - scale.shift) / scale.scale
+        own = (series.scale or scale).at(slice(int(known[0]), int(known[-1]) + 1))
+        future = own.scaled(ahead(series.targets, int(known[0]), int(known[-1]) + 1, shape.horizon))
         future = future[known - known[0]].reshape(len(at), outputs)
         present = ~np.isnan(future)
         weights[:, row] = np.where(counts, present.all(axis=1), 0)

@@ -54,10 +54,17 @@ def own_quantiles(layer: ForecastSpec, outputs: Numbers, levels: Numbers) -> Dou
     return own + np.zeros(level.shape)
 
 
-def quantiles(layer: ForecastSpec, outputs: Numbers, levels: Numbers, factors: Numbers | None = None) -> Doubles:
+def quantiles(
+    layer: ForecastSpec,
+    outputs: Numbers,
+    levels: Numbers,
+    factors: Numbers | None = None,
+    scales: Numbers | None = None,
+) -> Doubles:
     """Return quantiles with the residuals that were measured on validation data, if there are any.
 
     `factors` (..., horizon, targets) are those of the widths, if these adapt: distances from the median are multiplied.
+    `scales` (..., targets) are those of the session, if residuals are in them.
     """
     found = own_quantiles(layer, outputs, levels)
     if layer.residuals is not None:
@@ -66,6 +73,8 @@ def quantiles(layer: ForecastSpec, outputs: Numbers, levels: Numbers, factors: N
         if factors is not None:
             centre = _between(layer.residuals.levels, measured, np.array([0.5]))
             beside = centre + np.asarray(factors, np.float64)[..., None] * (beside - centre)
+        if scales is not None:
+            beside = beside * np.asarray(scales, np.float64)[..., None, :, None]
         found = found + beside
     return np.sort(found, axis=-1) if np.ndim(levels) == 1 else found
 

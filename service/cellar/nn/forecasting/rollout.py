@@ -16,6 +16,7 @@ from cellar.errors import InvalidInput, NotFinite
 from cellar.nn.execution.executable import BoundNetwork
 from cellar.nn.forecasting.future import inputs_ahead, times_ahead
 from cellar.nn.forecasting.heads import central, quantiles
+from cellar.nn.forecasting.session_scales import scales_of
 from cellar.nn.forecasting.widths import factors_of, own_state
 from cellar.nn.model.layers.forecast import ForecastSpec, ForecastTarget
 from cellar.nn.model.network import Network
@@ -133,7 +134,7 @@ class Rollout:
             point = central(self._layer, self._outputs)[:, : self._ask.horizon]
             found = None
             if self._has_spread:
-                found = quantiles(self._layer, self._outputs, np.array(levels), self._factors(self._states))
+                found = quantiles(self._layer, self._outputs, np.array(levels), *self._spread(self._states))
             found = None if found is None else found[:, : self._ask.horizon]
             return Forecast(targets, point, levels if found is not None else (), found, None, self._times)
         paths = self._values.reshape(self._rows, self.paths, *self._values.shape[1:])
@@ -151,10 +152,11 @@ class Rollout:
         drawn = uniforms(self._ask.seed, f"forecast step {step}", count)
         # 0 is the quantile of no value
         levels = np.maximum(drawn, 2.0**-53).reshape(len(self._outputs), 1, -1, 1)
-        return quantiles(self._layer, self._outputs, levels, self._factors(self._states))[:, 0, :, 0]
+        return quantiles(self._layer, self._outputs, levels, *self._spread(self._states))[:, 0, :, 0]
 
-    def _factors(self, states: Floats) -> Floats | None:
-        return factors_of(self._bound.network, states)
+    def _spread(self, states: Floats) -> tuple[Floats | None, Floats | None]:
+        """Return the factors of the widths and the scales of the sessions."""
+        return factors_of(self._bound.network, states), scales_of(self._bound.network, states)
 
     def _check_direct(self) -> None:
         if self._ask.horizon > self._layer.horizon:

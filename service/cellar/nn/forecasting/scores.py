@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from cellar.engine import Floats
 from cellar.nn.forecasting.heads import central, quantiles
 from cellar.nn.forecasting.rollout import read_targets
+from cellar.nn.forecasting.session_scales import RunningScales, scales_of
 from cellar.nn.forecasting.widths import Adapting, readings_of
 from cellar.nn.model.network import Network
 
@@ -45,9 +46,13 @@ class Scorer:
         steps, rows = inputs.shape[:2]
         values = np.frombuffer(state, "<f4").reshape(rows, self._state_size)
         last, widths = values[:, self._place.offset : self._place.offset + self._place.size], None
-        if reset is None and left_out is None and not self._adapts:
-            return self._score(inputs, np.concatenate((last[None], outputs[:-1])), None)
-        before, factors = np.empty_like(outputs), None
+        running = RunningScales.of(self._network, values)
+        if reset is None and left_out is None and not self._adapts and running is None:
+            return self._score(inputs, np.concatenate((last[None], outputs[:-1])), None, None)
+        before, factors, scales, scale = np.empty_like(outputs), None, None, scales_of(self._network, values)
+        if running is not None and scale is not None:
+            assert self._network.readings is not None
+            encoded, scales = self._network.readings.encode(inputs), np.empty((steps, *scale.shape), np.float32)
         if self._adapts:
             widths = Adapting.of(self._network, values)
             readings, present = readings_of(self._network, inputs)
@@ -57,15 +62,20 @@ class Scorer:
             taken = None if left_out is None else ~left_out[step]
             before[step] = last if begun is None else np.where(begun[:, None], np.float32(0), last)
             last = outputs[step] if taken is None else np.where(taken[:, None], outputs[step], before[step])
+            if running is not None and scales is not None and scale is not None:
+                scales[step] = scale
+                if begun is not None:
+                    running.begin_again(begun)
+                scale = running.step(encoded[step], taken)
             if widths is not None and factors is not None:
                 if begun is not None:
                     widths.begin_again(begun)
                 factors[step] = widths.factors
-                widths.step(readings[step], present[step], outputs[step], taken)
-        found = self._score(inputs, before, factors)
+                widths.step(readings[step], present[step], outputs[step], taken, scale)
+        found = self._score(inputs, before, factors, scales)
         return found if left_out is None else np.where(left_out[..., None], np.float32(np.nan), found)
 
-    def _score(self, inputs: Floats, before: Floats, factors: Floats | None) -> Floats:
+    def _score(self, inputs: Floats, before: Floats, factors: Floats | None, scales: Floats | None) -> Floats:
         """Return the scores, for the outputs of the step before each (T, rows, out_size).
 
         There is none without a reading, without a forecast (all outputs 0), or if the interval has no width.
@@ -75,7 +85,7 @@ class Scorer:
             readings[..., target] = inputs[..., number]
         readings[~before.any(axis=-1)] = np.nan
         before = np.nan_to_num(before)
-        ends = quantiles(self._layer, before, INTERVAL, factors)[..., 0, :, :]
+        ends = quantiles(self._layer, before, INTERVAL, factors, scales)[..., 0, :, :]
         half = (ends[..., 1] - ends[..., 0]) / 2
         with np.errstate(all="ignore"):
             found = (np.abs(readings - central(self._layer, before)[..., 0, :]) / half).astype(np.float32)

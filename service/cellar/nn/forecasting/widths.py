@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.engine import Floats
+from cellar.nn.forecasting.session_scales import state_of
 from cellar.nn.model.interval_widths import LEAST, MOST, Widths, places_of
 from cellar.nn.model.layers.forecast import ForecastSpec
 from cellar.nn.model.network import Network
@@ -21,9 +22,7 @@ ONE = np.float32(1)
 
 def own_state(network: Network, state: Floats, name: str) -> Floats:
     """Return a state (rows, size) of the forecast layer in states (rows, state_size)."""
-    last = network.layers[-1].number
-    place = next(each for each in network.states if each.layer == last and each.name == name)
-    return state[:, place.offset : place.offset + place.size]
+    return state_of(network, state, name, network.layers[-1].number)
 
 
 def factors_of(network: Network, state: Floats) -> Floats | None:
@@ -69,13 +68,23 @@ class Adapting:
         self._factor[rows] = self._widths.factors
         self._kept[rows] = self._left[rows] = 0
 
-    def step(self, readings: Floats, present: Flags, outputs: Floats, rows: Flags | None = None) -> None:
+    def step(
+        self,
+        readings: Floats,
+        present: Flags,
+        outputs: Floats,
+        rows: Flags | None = None,
+        scales: Floats | None = None,
+    ) -> None:
         """Take the readings (rows, targets) of a step, and its outputs (rows, horizon x targets), in units of targets.
 
-        Only `rows` are moved. Missing readings are any numbers.
+        Only `rows` are moved. Missing readings are any numbers. `scales` (rows, targets) are those of the sessions.
         """
         own, horizon = self._widths, self._layer.horizon
-        d = np.tile(readings, (1, horizon)) - (self._kept + own.centre)
+        if scales is None:
+            d = np.tile(readings, (1, horizon)) - (self._kept + own.centre)
+        else:
+            d = (np.tile(readings, (1, horizon)) - self._kept) / np.tile(scales, (1, horizon)) - own.centre
         due = (self._left == 1) & np.tile(present, (1, horizon))
         outside = np.maximum(d - self._factor * own.high, -d - self._factor * own.low) > 0
         moved = self._factor * (ONE + (outside * own.grow - own.shrink))
@@ -98,9 +107,13 @@ def readings_of(network: Network, inputs: Floats) -> tuple[Floats, Flags]:
     assert network.forecast is not None
     assert network.readings is not None
     layer, layout = network.forecast, network.readings.layout
-    places = places_of(layout, [target.name for target in layer.targets])
+    places = places_of(layout, [target.name for target in layer.targets], session_scale=layer.session_scale)
     assert places is not None
     encoded = network.readings.encode(inputs)
-    scale, shift = (each[: len(layer.targets)] for each in layer.scales)
     present = encoded[..., [len(layout.carried) + place for place in places]] > 0
+    if layer.session_scale:
+        kept = layer.scale_in(layout)
+        assert kept is not None
+        return kept.units * encoded[..., places], present
+    scale, shift = (each[: len(layer.targets)] for each in layer.scales)
     return scale * encoded[..., places] + shift, present

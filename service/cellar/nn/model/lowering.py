@@ -90,6 +90,8 @@ class NetworkBuilder:
         self.forecast: tuple[LayerSpec, str] | None = None
         """The forecast and its pointer, once it is there: nothing may follow."""
         self.readings: Readings | None = None
+        self.scales: Signal | None = None
+        """The scales that a session keeps, then the shifts, which a forecast layer inverts; None without any."""
         self.layers: list[Layer] = []
         self._count = 0
         """The number of layers so far that contain no others."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cellar.nn.readings.columns import NumberColumn
 from cellar.nn.readings.layout import Layout, lagged
 
 Constants = dict[str, NDArray[np.float32]]
@@ -37,6 +38,56 @@ d = v - centre
 centre = centre + p * d / max(count, 1)
 spread = spread + p * d * (v - centre)
 output = (last - centre) / sqrt(max(spread, 0) / max(count - 1, 1) + 1e-6)
+"""
+
+SCALES = """
+param V: values x in
+param P: values x in
+param S: values x in
+param C: values x in
+param G: values x in
+param K: values x in
+param U: out x values
+param L: out x values
+param r: values
+state count: values
+state level: values
+state centre: values
+state spread: values
+state known: values
+state own: values
+state middle: values
+v = V @ x
+p = P @ x
+count = count + p
+d = v - centre
+centre = centre + p * d / max(count, 1)
+spread = spread + p * d * (v - centre)
+level = level + p * (abs(v) - level) / max(count, 1)
+g = G @ x
+known = g * (K @ x) + (1 - g) * known
+own = g * (S @ x) + (1 - g) * own
+middle = g * (C @ x) + (1 - g) * middle
+expected = r * level
+deviation = sqrt(max((spread + expected * expected) / max(count, 1), 1e-18))
+output = U @ (known * own + (1 - known) * deviation) + L @ (known * middle + (1 - known) * centre)
+"""
+"""The scale of each column, then its shift, in its unit: of the series, or of the readings of the session so far.
+
+These count with one more reading, whose distance from their mean is the one that is usual in training.
+"""
+
+SCALED = """
+param V: values x in
+param P: values x in
+param U: values x z
+param L: values x z
+state last: values
+state seen: values
+p = P @ x
+last = p * (V @ x) + (1 - p) * last
+seen = max(seen, p)
+output = seen * max(min((last - L @ z) / (U @ z), 1e6), -1e6)
 """
 
 PLAIN = """
@@ -113,8 +164,10 @@ class ReadingsCell:
 
 def cells_of(layout: Layout) -> Iterator[ReadingsCell]:
     """Yield the cells of readings in the order of execution, which is that of the features of the layer."""
-    carried = [index for index, each in enumerate(layout.carried) if not layout.is_causal(each.column)]
-    causal = [index for index, each in enumerate(layout.carried) if layout.is_causal(each.column)]
+    carried, causal, scaled = (
+        [index for index, each in enumerate(layout.carried) if layout.part(each.column) == part]
+        for part in ("values", "causal", "scaled")
+    )
     if carried:
         yield _values(layout, carried)
     if causal:
@@ -122,6 +175,8 @@ def cells_of(layout: Layout) -> Iterator[ReadingsCell]:
         names = tuple(layout.carried[index].feature for index in causal)
         starts = {"last": _fills(layout, causal), "centre": _fills(layout, causal)}
         yield ReadingsCell("causal", CAUSAL, sizes, _takes(layout, causal), starts, names)
+    if scaled:
+        yield from _scaled(layout, scaled)
     if layout.plain:
         places = range(2 * len(layout.carried), 2 * len(layout.carried) + len(layout.plain))
         sizes = {"in": layout.encoded_size, "values": len(places)}
@@ -136,6 +191,39 @@ def _values(layout: Layout, places: Sequence[int]) -> ReadingsCell:
     sizes = {"in": layout.encoded_size, "values": len(places)}
     names = tuple(layout.carried[index].feature for index in places)
     return ReadingsCell("values", VALUES, sizes, _takes(layout, places), {"last": _fills(layout, places)}, names)
+
+
+def _scaled(layout: Layout, places: Sequence[int]) -> Iterator[ReadingsCell]:
+    """Yield the cell of the scales, and that of the scaled columns, which reads them."""
+    size, count, own = layout.encoded_size, len(places), layout.scale_numbers
+    first, zeros = size - 2 * layout.has_clock - own, np.zeros((count, size), np.float32)
+    constants = _takes(layout, places)
+    of_series = np.array([[column.per_series] for _, column in layout.scaled], np.float32)
+    for name, part in (("C", range(first, first + count)), ("S", range(first + count, first + 2 * count))):
+        constants[name] = of_series * _taking(part, size) if own else zeros
+    for name, place in (("G", first + 2 * count), ("K", first + 2 * count + 1)):
+        constants[name] = of_series * _taking([place] * count, size) if own else zeros
+    both = np.eye(2 * count, dtype=np.float32)
+    constants |= {"U": both[:, :count], "L": both[:, count:]}
+    constants["r"] = np.array([relative_of(column) for _, column in layout.scaled], np.float32)
+    yield ReadingsCell(SCALES_PART, SCALES, {"in": size, "values": count, "out": 2 * count}, constants, {}, ())
+    constants = _takes(layout, places) | {"U": both[:count], "L": both[count:]}
+    names, reads = tuple(layout.carried[place].feature for place in places), (None, SCALES_PART)
+    sizes = {"in": size, "values": count, "z": 2 * count}
+    yield ReadingsCell("scaled", SCALED, sizes, constants, {}, names, reads, ("x", "z"))
+
+
+SCALES_PART = "scales"
+"""The part whose outputs are the scales that sessions keep, then the shifts."""
+
+RELATIVE = 0.1
+"""The usual deviation of a series, as a share of its mean absolute reading, where it was not fitted."""
+
+
+def relative_of(column: NumberColumn) -> float:
+    """Return the usual deviation of a column as a share of its mean absolute reading."""
+    fitted = column.fitted
+    return RELATIVE if fitted is None or fitted.relative is None else fitted.relative
 
 
 def _clock(layout: Layout) -> Iterator[ReadingsCell]:
@@ -171,15 +259,15 @@ def _since(layout: Layout) -> Iterator[ReadingsCell]:
 
 def _lags(layout: Layout) -> Iterator[ReadingsCell]:
     where: dict[int, tuple[str, int, int, float]] = {}
-    for part, wanted in (("values", False), ("causal", True)):
-        kept = [each for each in layout.carried if layout.is_causal(each.column) is wanted]
+    for part in ("values", "causal", "scaled"):
+        kept = [each for each in layout.carried if layout.part(each.column) == part]
         where |= {each.column: (part, index, len(kept), each.fill) for index, each in enumerate(kept)}
     mean = [(at, column) for at, column in layout.numbers if column.missing == "mean"]
     for index, (at, column) in enumerate(mean):
         where[at] = ("plain", index, len(layout.plain), 0.0 if column.fitted is None else column.fitted.fill)
     for at, column, steps, is_difference in lagged(layout.numbers):
         part, index, size, fill = where[at]
-        start = 0.0 if part == "causal" else fill
+        start = 0.0 if part in ("causal", "scaled") else fill
         constants = {
             "C": _taking([index], size)[0],
             "I": np.arange(steps, dtype=np.float32),

@@ -57,6 +57,18 @@ class NumberFit(Frozen):
     series_scale: Annotated[tuple[Scale, ...], Field(strict=False, max_length=MAX_SERIES)] | None = Field(
         None, description="The scale of each series."
     )
+    relative: Annotated[float, Field(gt=0, le=100)] | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="With `session_scale`, the usual deviation of a series as a share of its mean absolute reading:"
+        " what a session expects of its own before it has many readings.",
+    )
+
+    @property
+    def unit(self) -> float:
+        """The largest absolute reading, in units of which a session keeps its scale: no reading is squared to
+        infinity, and none of training to 0."""
+        return min(max(abs(self.lowest), abs(self.highest), 1e-30), 1e30)
 
 
 class NumberColumn(Frozen):
@@ -89,6 +101,13 @@ class NumberColumn(Frozen):
     )
     lags: Lags = Field((), description="Steps back at which the network also reads the scaled column.")
     differences: Lags = Field((), description="Steps back from which the network reads the change of the column.")
+    session_scale: bool = Field(
+        False,
+        exclude_if=lambda value: not value,
+        description="Whether each session keeps shift and scale of the column in its state, so that a forecast layer"
+        " with `session_scale` inverts them: with `per_series` those of the last id that it was sent; without a"
+        " known id, or with the scaling `causal`, mean and deviation of its own readings so far.",
+    )
     fitted: NumberFit | None = Field(None, description="The numbers that were fitted in training.")
 
     @property

@@ -28,20 +28,26 @@ class Encoder:
         self._log_offset = np.array([column.log for column in columns if column.log is not None], np.float64)
         self._shift = np.array([0.0 if fit is None else fit.shift for fit in fits])
         self._scale = np.array([1.0 if fit is None else fit.scale for fit in fits])
+        kept = _places(index for index, column in enumerate(columns) if column.session_scale)
+        self._shift[kept] = 0.0
+        self._scale[kept] = [fits[index].unit for index in kept.tolist()]
         self._fill = np.array([0.0 if fit is None else fit.fill for fit in fits])
         self._series: tuple[int, Doubles, Doubles] | None = None
-        if layout.series is not None and any(column.per_series for column in columns):
+        if layout.series is not None and any(column.per_series and not column.session_scale for column in columns):
             self._series = self._of_series(*layout.series)
         number = {at: index for index, (at, _) in enumerate(layout.numbers)}
         self._carried = _places(number[each.column] for each in layout.carried if each.column in number)
         self._mean = _places(number[at] for at, column in layout.numbers if column.missing == "mean")
         self._mask = _places(number[at] for at, column in layout.numbers if column.mask)
+        self._scales: Doubles | None = _scales_of(layout) if layout.scale_numbers else None
 
     def _of_series(self, at: int, column: object) -> tuple[int, Doubles, Doubles]:
         """Return the place of the series, and shifts and scales (series + 1, columns); the last are those of all."""
         ids = getattr(column, "ids", None) or ()
         shift, scale = (np.tile(each, (len(ids) + 1, 1)) for each in (self._shift, self._scale))
         for index, (_, number) in enumerate(self.layout.numbers):
+            if number.session_scale:
+                continue
             if number.per_series and number.fitted is not None and number.fitted.series_shift is not None:
                 shift[:-1, index] = number.fitted.series_shift
                 scale[:-1, index] = number.fitted.series_scale
@@ -62,6 +68,10 @@ class Encoder:
             self._put_calendar(x[..., place], x[..., place + 1], layout.time[1], out, at)
             if layout.has_clock:
                 out[..., -2:] = rows[..., place : place + 2]
+        if self._scales is not None and layout.series is not None:
+            code = x[..., layout.offsets[layout.series[0]]]
+            first = 2 * len(layout.carried) + len(layout.plain)
+            out[..., first : first + layout.scale_numbers] = self._scales[_row_of(code, len(self._scales))]
         return out
 
     def _put_numbers(self, x: Doubles, out: Floats) -> int:
@@ -110,6 +120,31 @@ class Encoder:
         turns = np.stack([turns_of(feature, local_s) for feature in column.calendar], axis=-1)
         waves = sine_of_turns(np.stack([turns, turns + 0.25], axis=-1))  # the cosine is a quarter turn ahead
         out[..., at : at + 2 * len(column.calendar)] = waves.reshape(*local_s.shape, 2 * len(column.calendar))
+
+
+def _scales_of(layout: Layout) -> Doubles:
+    """Return the numbers of a series' scale, a row for each known id, one for an unknown id, and one for none."""
+    assert layout.series is not None
+    ids, count = len(layout.series[1].ids or ()), len(layout.scaled)
+    found = np.zeros((ids + 2, layout.scale_numbers))
+    for index, (_, column) in enumerate(layout.scaled):
+        fitted = column.fitted
+        if column.per_series and fitted is not None and fitted.series_shift is not None:
+            found[:ids, index] = np.array(fitted.series_shift) / fitted.unit
+            found[:ids, count + index] = np.maximum(np.array(fitted.series_scale) / fitted.unit, LEAST_SCALE)
+    found[: ids + 1, -2] = 1
+    found[:ids, -1] = 1
+    return np.asarray(np.clip(found, -MOST_SCALED, MOST_SCALED))
+
+
+LEAST_SCALE = 1e-9
+"""The smallest scale that a session keeps, in units of its column: that of the cell, the root of 1e-18."""
+
+
+def _row_of(code: Doubles, rows: int) -> NDArray[np.intp]:
+    """Return the row of `_scales_of` for codes of series."""
+    given = np.where((code >= 0) & (code < rows - 2), code, rows - 2)
+    return np.where(np.isnan(code), rows - 1, given).astype(np.intp)
 
 
 def _category(code: Doubles, column: CategoryColumn) -> Doubles:

@@ -22,7 +22,8 @@ class Carried:
 class Layout:
     """The columns of readings, and the order of the numbers that are encoded from a row.
 
-    They are: carried numbers, then a presence for each of them, then plain numbers, then day and second of the day.
+    They are: carried numbers, then a presence for each of them, then plain numbers, then the scale of the series, then
+    day and second of the day.
     """
 
     columns: tuple[Column, ...]
@@ -69,8 +70,7 @@ class Layout:
     def carried(self) -> tuple[Carried, ...]:
         """The carried numbers: columns of numbers, those that are scaled by the session last, then categories."""
         found = [self._number(at, column) for at, column in self.numbers if column.missing == "carry"]
-        kept = [each for each in found if not self.is_causal(each.column)]
-        kept += [each for each in found if self.is_causal(each.column)]
+        kept = [each for part in ("values", "causal", "scaled") for each in found if self.part(each.column) == part]
         for at, column in self.categories:
             if column.missing == "carry":
                 kept += [Carried(name, at, 0.0) for name in encoded_names(column)]
@@ -96,12 +96,26 @@ class Layout:
     @property
     def encoded_size(self) -> int:
         """The numbers that are encoded from a row."""
-        return 2 * len(self.carried) + len(self.plain) + 2 * self.has_clock
+        return 2 * len(self.carried) + len(self.plain) + self.scale_numbers + 2 * self.has_clock
 
-    def is_causal(self, at: int) -> bool:
-        """Return whether a column is scaled by the readings of the session."""
+    @cached_property
+    def scaled(self) -> tuple[tuple[int, NumberColumn], ...]:
+        """The columns whose scale a session keeps, with their places among all columns."""
+        return tuple((at, column) for at, column in self.numbers if column.session_scale)
+
+    @property
+    def scale_numbers(self) -> int:
+        """The numbers that tell a session the scale of its series: for each column its shift and its scale; then
+        whether an id is there, and whether it is known. They stand before day and second; none without such a series.
+        """
+        return 2 * len(self.scaled) + 2 if any(column.per_series for _, column in self.scaled) else 0
+
+    def part(self, at: int) -> str:
+        """Return the name of the cell that carries a column, `values` if it was scaled before."""
         column = self.columns[at]
-        return isinstance(column, NumberColumn) and column.scaling == "causal"
+        if not isinstance(column, NumberColumn):
+            return "values"
+        return "scaled" if column.session_scale else "causal" if column.scaling == "causal" else "values"
 
     def _number(self, at: int, column: NumberColumn) -> Carried:
         return Carried(column.name, at, 0.0 if column.fitted is None else column.fitted.fill)

@@ -38,7 +38,8 @@ def _number(column: NumberColumn) -> str:
         parts.append(f"log({column.log:g} + x)")
     if fit is not None:
         scale = _SCALES[column.scaling].format(shift=fit.shift, scale=fit.scale)
-        parts.append(scale + (" of each series" if column.per_series else ""))
+        kept = ", which a session keeps" if column.session_scale else ""
+        parts.append(scale + (" of each series" if column.per_series else "") + kept)
         parts.append(f"{fit.readings} readings from {fit.lowest:.6g} to {fit.highest:.6g}, {fit.missing} missing")
     parts.append("a missing one is the " + ("last one of the session" if column.missing == "carry" else "mean"))
     extra = [name for name, wanted in (("mask", column.mask), ("time since the last reading", column.since)) if wanted]

@@ -175,6 +175,15 @@ class JobRequest(TrainingSpec):
         return TrainingSpec.model_construct(**{name: getattr(self, name) for name in sent})
 
 
+class TargetErrors(Answer):
+    """Mean absolute errors of the forecasts of a target over the same readings. null: not known."""
+
+    model: float | None = Field(description="Of the result.")
+    last_value: float | None = Field(description="Of the forecast that repeats the last value.")
+    seasonal_value: float | None = Field(description="Of the forecast that repeats the value of a period before.")
+    mean: float | None = Field(description="Of the forecast that is the mean of the training part.")
+
+
 class EvaluationAnswer(Answer):
     """Mean losses over the same steps, without dropout. null: not finite, or not defined."""
 
@@ -196,6 +205,9 @@ class EvaluationAnswer(Answer):
     )
     period: int | None = Field(description="The period of the seasonal value, steps.")
     mae: float | None = Field(description="Mean absolute error in the units of the targets. null without a dataset.")
+    by_target: dict[str, TargetErrors] | None = Field(
+        description="Mean absolute errors of each target in the units of its column. null without a dataset."
+    )
     better_by: dict[str, float] | None = Field(
         description="By which share `loss` is below that of each naive forecast: 0.2 is 20% less. Negative: above it."
     )

@@ -18,6 +18,9 @@ from cellar.cli.remote.training.jobs import State, wait_for
 
 NAIVE = {"last_value": "repeating the last value", "seasonal_value": "repeating the period before", "mean": "the mean"}
 
+OWN_SCALES = ("per_series", "causal")
+"""The scalings by which series have scales of their own."""
+
 CHUNK_BYTES = 1 << 20
 
 
@@ -137,19 +140,43 @@ def _report(service: Service, job: dict[str, Any], dataset: str, targets: Sequen
         yield from text_plot(losses)
     for warning in job["warnings"]:
         yield f"warning: {warning}"
-    found = job["evaluation"]
-    if found is not None and found["better_by"] is not None:
-        yield f"mean absolute error on the held-out readings: {found['loss']:.4g} of the scale of the target"
-        for name, share in found["better_by"].items():
-            yield f"  {abs(share):.1%} {'better' if share >= 0 else 'WORSE'} than {NAIVE[name]} ({found[name]:.4g})"
+    chosen = {each["field"]: each["value"] for each in job["chosen"]}
+    if job["evaluation"] is not None:
+        yield from measured(job["evaluation"], has_own_scales=chosen.get("scaling") in OWN_SCALES)
     if job["state"] != State.SUCCEEDED:
         yield f"{job['state']}: {job['error'] or 'no version is published'}"
         return
     model = job["result"].partition("@")[0]
     yield f"published {job['result']}. Create a session that continues the data, and ask what comes next:"
-    chosen = {each["field"]: each["value"] for each in job["chosen"]}
     columns = [*targets, *chosen["data.inputs"], *([chosen["data.times"]] if "data.times" in chosen else [])]
     yield from next_requests(service.url, model, {"dataset": dataset}, *_first_row(service, dataset, columns))
+
+
+def measured(evaluation: Mapping[str, Any], *, has_own_scales: bool) -> Iterator[str]:
+    """Yield the errors of a result in the units of its targets, beside those of the naive forecasts.
+
+    With several targets, or series that have scales of their own, also by how much it is better over all of them.
+    """
+    by_target = evaluation["by_target"] or {}
+    for target, errors in by_target.items():
+        if errors["model"] is None:
+            continue
+        yield (
+            f"On the held-out readings, forecasts of {target} are off by {errors['model']:.4g} on average"
+            f" (mean absolute error, in the units of {target}):"
+        )
+        for name, words in NAIVE.items():
+            if errors[name]:
+                share = 1 - errors["model"] / errors[name]
+                yield f"  {_compared(share)} than {words}, which is off by {errors[name]:.4g}"
+    if evaluation["better_by"] is not None and (has_own_scales or len(by_target) > 1):
+        yield f"Over all {'targets' if len(by_target) > 1 else 'series'}, each in its own scale:"
+        for name, share in evaluation["better_by"].items():
+            yield f"  {_compared(share)} than {NAIVE[name]}"
+
+
+def _compared(share: float) -> str:
+    return f"{abs(share):.1%} {'better' if share >= 0 else 'WORSE'}"
 
 
 def _first_row(service: Service, dataset: str, columns: Sequence[str]) -> tuple[dict[str, Any], str | None]:

@@ -10,6 +10,8 @@ import numpy as np
 from cellar.errors import InvalidInput
 from cellar.jobs.recipe.choices import Choice
 from cellar.jobs.recipe.planning.features import differences_of, returns
+from cellar.jobs.recipe.planning.scales import QUARTILES, own_scales, scaled_by_session
+from cellar.jobs.recipe.planning.scales import choice_of as scale_choice
 from cellar.jobs.recipe.planning.times import choice_of, times_of
 from cellar.jobs.recipe.request import ForecastData
 from cellar.nn.readings.columns import CategoryColumn, NumberColumn, NumberFit
@@ -110,23 +112,44 @@ def choose_columns(
         if not is_target or returns(some, data.horizon):
             levels.add(column.name)
     warnings += _leaks(table, targets, columns, longest, data.horizon)
+    names = [column.name for column in columns]
+    columns, scaling = _scaled(table, columns, targets, trained)
     times = [times_of(table, data.dataset, trained, longest)] if data.times else []
-    choices = _choices([column.name for column in columns], targets, differences, levels)
+    choices = _choices(names, targets, scaling, differences, levels)
     choices += tuple(choice_of(each) for each in times)
     return ChosenColumns((*columns, *times), choices, tuple(warnings), frozenset(levels))
 
 
+def _scaled(
+    table: Table, columns: list[ReadingsColumn], targets: Sequence[str], trained: Sequence[slice]
+) -> tuple[list[ReadingsColumn], Choice]:
+    """Return the columns, those with a scale of the session if series differ, and the choice."""
+    names = [column.name for column in columns if isinstance(column, NumberColumn)]
+    found = {name: own_scales(table, name, trained) for name in names} if len(trained) > 1 else {}
+    differing = [name for name, each in found.items() if each.differ]
+    if not differing:
+        return columns, Choice("scaling", "robust", _WHY_ROBUST)
+    chosen = {name for name in found if name in targets or name in differing}
+    numbers = [each for each in columns if isinstance(each, NumberColumn) and each.name in chosen]
+    scaled, series = scaled_by_session(table, numbers, found)
+    by_name = {each.name: each for each in scaled}
+    kept: list[ReadingsColumn] = [by_name.get(each.name, each) for each in columns]
+    return [*kept, *([] if series is None else [series])], scale_choice(found[differing[0]], differing[0], series)
+
+
 def _choices(
-    names: Sequence[str], targets: Sequence[str], differences: Sequence[int], levels: set[str]
+    names: Sequence[str], targets: Sequence[str], scaling: Choice, differences: Sequence[int], levels: set[str]
 ) -> tuple[Choice, ...]:
     return (
         Choice("data.targets", list(targets), "They were named, or have the role `target`."),
         Choice("data.inputs", [name for name in names if name not in targets], "All other columns that can be read."),
-        Choice("scaling", "robust", "Columns are scaled by median and quartiles: outliers do not change the scale."),
+        scaling,
         Choice("differences", list(differences), "The network reads by how much each target has changed since then."),
         Choice("levels", sorted(levels), _WHY_LEVELS),
     )
 
+
+_WHY_ROBUST = "Columns are scaled by median and quartiles: outliers do not change the scale."
 
 _WHY_LEVELS = (
     "Of these columns the network reads the level too. Other targets do not return to their mean within the horizon: it"
@@ -186,10 +209,6 @@ def _tail_scaled(column: NumberColumn) -> NumberColumn:
     fitted = column.fitted
     assert fitted is not None
     return column if fitted.lowest == fitted.highest else column.model_copy(update={"fitted": _widened(fitted)})
-
-
-QUARTILES = 1.349
-"""The distance of the quartiles of a normal distribution, in deviations."""
 
 
 def _widened(fitted: NumberFit) -> NumberFit:

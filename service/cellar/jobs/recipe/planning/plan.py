@@ -308,13 +308,17 @@ def trunk_of(readings: ReadingsSpec, columns: ChosenColumns, targets: Sequence[s
 
 def forecast_of(readings: ReadingsSpec, targets: Sequence[str], horizon: int) -> ForecastSpec:
     """Return the forecast in the scale of the readings."""
-    scales = []
+    scales, by_session = [], False
     for name in targets:
         (column,) = (each for each in readings.columns if each.name == name)
         assert isinstance(column, NumberColumn)
         assert column.fitted is not None
-        scales.append({"name": name, "shift": column.fitted.shift, "scale": column.fitted.scale})
-    return ForecastSpec.model_validate_json(json.dumps({"type": "forecast", "targets": scales, "horizon": horizon}))
+        by_session |= column.session_scale
+        own = {} if column.session_scale else {"shift": column.fitted.shift, "scale": column.fitted.scale}
+        scales.append({"name": name, **own})
+    document = {"type": "forecast", "targets": scales, "horizon": horizon}
+    document |= {"session_scale": True} if by_session else {}
+    return ForecastSpec.model_validate_json(json.dumps(document))
 
 
 def _network(readings: ReadingsSpec, middle: Sequence[Any], forecast: ForecastSpec) -> NetworkSpec:

@@ -11,9 +11,19 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from cellar.engine import Cell, Floats, Signal, build_cell
 from cellar.errors import InvalidInput
 from cellar.nn.model.initialisers import Exact
-from cellar.nn.model.interval_widths import ENDS, Adaptation, Widths, adapted_cell, adapted_layer, places_of
+from cellar.nn.model.interval_widths import (
+    ENDS,
+    Adaptation,
+    Widths,
+    adapted_cell,
+    adapted_layer,
+    places_of,
+    session_layer,
+)
 from cellar.nn.model.layer import Layer, make_layer
 from cellar.nn.model.lowering import LayerSpec, NetworkBuilder
+from cellar.nn.model.session_scale import SessionScale
+from cellar.nn.readings.layout import Layout
 from cellar.nn.spec.base import MAX_SIZE, Frozen
 from cellar.nn.spec.levels import Levels
 
@@ -114,6 +124,12 @@ class ForecastSpec(LayerSpec):
     residuals: Residuals | None = Field(
         None, exclude_if=lambda value: value is None, description="Measured on validation data; they widen intervals."
     )
+    session_scale: bool = Field(
+        False,
+        exclude_if=lambda value: not value,
+        description="Whether outputs, and residuals, are in the scale that each session keeps for the columns of the"
+        " targets, which have `session_scale` in the layer of readings. Targets then have no scale of their own.",
+    )
 
     @model_validator(mode="after")
     def _counts_are_not_scaled(self) -> Self:
@@ -121,6 +137,16 @@ class ForecastSpec(LayerSpec):
             for target in self.targets:
                 if (target.shift, target.scale, target.log) != (0, 1, False):
                     raise ValueError(f"counts are not scaled: {target.name!r} needs shift 0, scale 1 and no log")
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_scale(self) -> Self:
+        if self.session_scale:
+            if self.distribution == "negative_binomial":
+                raise ValueError("counts are not scaled, and so not by the session")
+            for target in self.targets:
+                if (target.shift, target.scale, target.log) != (0, 1, False):
+                    raise ValueError(f"with session_scale, {target.name!r} needs shift 0, scale 1 and no log")
         return self
 
     @property
@@ -157,13 +183,14 @@ class ForecastSpec(LayerSpec):
 
     def append_to(self, network: NetworkBuilder, signal: Signal, pointer: str) -> Signal:
         """Append the layer, and set the forecast of the network. Nothing may follow."""
-        if self.residuals is None or self.residuals.adaptation is None:
+        adapts = self.residuals is not None and self.residuals.adaptation is not None
+        if not adapts and not self.session_scale:
             found = super().append_to(network, signal, pointer)
         else:
             number = network.next_number(pointer)
             self._check(network.width(signal), pointer)
-            layer = self._adapted(network, signal, pointer)
-            found = network.append(replace(layer, name=str(number), number=number))
+            make = self._adapted if adapts else self._scaled
+            found = network.append(replace(make(network, signal, pointer), name=str(number), number=number))
         network.forecast = (self, pointer)
         return found
 
@@ -186,7 +213,8 @@ class ForecastSpec(LayerSpec):
     def _adapted(self, network: NetworkBuilder, signal: Signal, pointer: str) -> Layer:
         """Return the layer whose widths adapt."""
         layout = None if network.readings is None else network.readings.layout
-        places = None if layout is None else places_of(layout, [target.name for target in self.targets])
+        names = [target.name for target in self.targets]
+        places = None if layout is None else places_of(layout, names, session_scale=self.session_scale)
         if self.head != "point" or any(target.log for target in self.targets) or layout is None or places is None:
             raise InvalidInput(
                 "widths adapt to readings of the targets",
@@ -196,7 +224,37 @@ class ForecastSpec(LayerSpec):
             )
         widths, (scale, shift) = self.widths, self.scales
         assert widths is not None
+        if self.session_scale:
+            found, scales = self._session_scale(network, pointer)
+            return session_layer(widths, found, layout, places, (signal, scales), pointer)
         return adapted_layer(widths, scale, shift, layout, places, signal, pointer)
+
+    def _scaled(self, network: NetworkBuilder, signal: Signal, pointer: str) -> Layer:
+        """Return the layer with the scale of the session, whose widths do not adapt."""
+        found, scales = self._session_scale(network, pointer)
+        terms, constants = self._terms()
+        tiled = {name: np.tile(values.reshape(-1), self.horizon) for name, values in constants.items()}
+        return found.layer(terms, tiled, (signal, scales), pointer)
+
+    def scale_in(self, layout: Layout) -> SessionScale | None:
+        """Return how outputs are scaled by the session; None if it does not keep the scale of each target."""
+        # Of a distribution the first output has the shift, and degrees of freedom have no scale.
+        shifted, scaled = (np.zeros(self.shape, np.float32) for _ in range(2))
+        shifted[..., : 1 if self.distribution else self.each] = 1
+        scaled[..., : 2 if self.distribution else self.each] = 1
+        return SessionScale.of(layout, [target.name for target in self.targets], shifted, scaled)
+
+    def _session_scale(self, network: NetworkBuilder, pointer: str) -> tuple[SessionScale, Signal]:
+        """Return how outputs are scaled, and the signal of the scales."""
+        found = None if network.readings is None else self.scale_in(network.readings.layout)
+        if found is None or network.scales is None:
+            raise InvalidInput(
+                "sessions do not keep the scale of each target",
+                pointer=f"{pointer}/session_scale",
+                expected="false, or readings with a column of the name of each target that has session_scale",
+                actual="true",
+            )
+        return found, network.scales
 
     @property
     def scales(self) -> tuple[Floats, Floats]:
@@ -232,9 +290,16 @@ class ForecastSpec(LayerSpec):
                 )
 
     def _equations(self) -> tuple[str, dict[str, Floats]]:
-        """Return the equations, and for each constant its numbers (targets, outputs of each), 0 where it is not used.
+        """Return the equations, and their constants as `_terms`."""
+        terms, constants = self._terms()
+        declared = "".join(f"param {name}: in\n" for name in constants)
+        return f"{declared}state last: in\nlast = {terms}", constants
 
-        The language has no parts of vectors, so each term is multiplied by a vector that is 0 for other outputs.
+    def _terms(self) -> tuple[str, dict[str, Floats]]:
+        """Return the outputs in units of the targets as an expression, and its constants (targets, outputs of each).
+
+        They are 0 where they are not used: the language has no parts of vectors, so each term is multiplied by a vector
+        that is 0 for other outputs.
         """
         places = np.eye(self.each, dtype=np.float32)
         scale, shift, log, offset = (
@@ -242,7 +307,7 @@ class ForecastSpec(LayerSpec):
             for name in ("scale", "shift", "log", "offset")
         )
         if self.distribution == "negative_binomial":
-            return _COUNTS, {"m": (scale * places[0]), "s": scale * places[1]}
+            return _COUNT_TERMS, {"m": (scale * places[0]), "s": scale * places[1]}
         where = places[0] if self.distribution is not None else np.ones(self.each, np.float32)
         constants, terms = {"a": scale * where, "b": shift * where}, "a * x + b"
         if self.distribution is not None:
@@ -254,8 +319,7 @@ class ForecastSpec(LayerSpec):
         if self.distribution is None and log.any():
             constants |= {"g": log * where, "o": offset * where}
             terms = f"(1 - g) * ({terms}) + g * (exp(g * ({terms})) - o)"
-        declared = "".join(f"param {name}: in\n" for name in constants)
-        return f"{declared}state last: in\nlast = {terms}", constants
+        return terms, constants
 
     @classmethod
     def cells(cls, size: int) -> Iterator[Cell]:
@@ -269,7 +333,4 @@ class ForecastSpec(LayerSpec):
         yield adapted_cell(size, size, size)
 
 
-_COUNTS = """param m: in
-param s: in
-state last: in
-last = m * exp(min(m * x, 80)) + s * (softplus(x) + 0.001)"""
+_COUNT_TERMS = "m * exp(min(m * x, 80)) + s * (softplus(x) + 0.001)"

@@ -12,7 +12,7 @@ from cellar.nn.model.initialisers import Exact
 from cellar.nn.model.layer import Layer, make_layer
 from cellar.nn.model.lowering import LayerSpec, NetworkBuilder
 from cellar.nn.readings.calendar import zone_of
-from cellar.nn.readings.cells import LAG, PLAIN, VALUES, ReadingsCell, cells_of
+from cellar.nn.readings.cells import LAG, PLAIN, SCALES_PART, VALUES, ReadingsCell, cells_of
 from cellar.nn.readings.columns import (
     MAX_COLUMNS,
     CategoryColumn,
@@ -40,9 +40,20 @@ def _consistent(columns: tuple[Column, ...]) -> tuple[Column, ...]:
     for column in columns:
         if isinstance(column, NumberColumn) and column.per_series and not has_series:
             raise ValueError(f"{column.name!r} is scaled per series, so a column of the kind series is needed")
+        if isinstance(column, NumberColumn) and column.session_scale:
+            _check_session_scale(column)
         if isinstance(column, TimeColumn):
             zone_of(column.zone)
     return columns
+
+
+def _check_session_scale(column: NumberColumn) -> None:
+    if column.per_series == (column.scaling == "causal"):
+        raise ValueError(
+            f"{column.name!r} has a scale of the session: it needs either per_series or the scaling causal"
+        )
+    if column.missing != "carry" or column.log is not None:
+        raise ValueError(f"{column.name!r} has a scale of the session: it is carried if it is missing, and has no log")
 
 
 class ReadingsSpec(LayerSpec):
@@ -97,6 +108,7 @@ class ReadingsSpec(LayerSpec):
             found[cell.part] = network.append(_layer(cell, number, reads, pointer))
             if cell.features:
                 outputs += found[cell.part]
+        network.scales = found.get(SCALES_PART)
         return tuple(outputs)
 
     @classmethod

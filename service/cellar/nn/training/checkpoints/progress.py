@@ -50,6 +50,8 @@ class Evaluation:
     """The period of the seasonal value, in steps."""
     mae: float | None = None
     """The mean absolute error in the units of the targets, of a forecast that was learnt from a dataset."""
+    by_target: dict[str, dict[str, float | None]] | None = None
+    """Mean absolute errors of each target in its units, of the result (`model`) and of the naive forecasts."""
 
     @property
     def naive(self) -> dict[str, float]:
