@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cellar.process import RESERVED_FILES, connections_within
+from cellar.process import RESERVED_FILES, connections_within, has_ended, identity
 from tests.waiting import wait_until
 
 PARENT = """
@@ -74,6 +74,31 @@ def test_the_session_of_a_worker_yields_with_it_but_not_that_of_others(below: in
     command = [sys.executable, "-c", YIELDS, str(below)]
     done = subprocess.run(command, capture_output=True, check=True, env=_environment(), start_new_session=True)
     assert done.stdout.decode().split() in (["7", group], ["7", "none"])
+
+
+def test_a_process_is_known_again_when_it_has_ended() -> None:
+    code = "from cellar.process import identity; print(identity(), flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment()
+    ) as process:
+        assert process.stdout is not None
+        name = process.stdout.readline().decode().strip()
+        assert not has_ended(name)
+        process.send_signal(signal.SIGSTOP)
+        assert not has_ended(name), "it is paused"
+        host, pid, started = name.split(".")
+        assert has_ended(f"{host}.{pid}.{int(started) - 1}"), "another process has got its id"
+        assert not has_ended(f"{host}1.{pid}.{int(started) - 1}"), "that of another host or container"
+        process.kill()
+        wait_until(lambda: not _alive(process.pid), 30, "it is a zombie")
+        assert has_ended(name)
+    assert has_ended(name), "its id is free"
+
+
+@pytest.mark.parametrize("text", ["", "0f3a", "a.b", "a.b.c", "a.-1.2", "None"])
+def test_another_text_names_no_process_that_has_ended(text: str) -> None:
+    own, _, rest = str(identity()).partition(".")
+    assert not any(map(has_ended, (text, f"{own}.{text}", f"{own}.{rest}")))
 
 
 def test_files_are_kept_for_others_than_connections() -> None:

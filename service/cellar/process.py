@@ -1,4 +1,7 @@
-"""Requests of a process to its operating system: more open files, the end with its parent, freed memory returned."""
+"""Requests of a process to its operating system: more open files, the end with its parent, freed memory returned.
+
+And the identity of a process, from which others of its host can tell later whether it has ended.
+"""
 
 import ctypes
 import os
@@ -16,6 +19,12 @@ LARGE_BYTES = 1024 * 1024
 
 AUTOGROUP = Path("/proc/self/autogroup")
 """The group of this session and its nice value; there is none without the autogroup feature, or on other systems."""
+
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+"""Names the time from one start of the machine to the next; that of a container is that of its host."""
+
+PID_NAMESPACE = Path("/proc/self/ns/pid")
+"""Names the process ids that this process sees: a container has its own."""
 
 _M_MMAP_THRESHOLD = -3
 """Of mallopt(3)."""
@@ -77,3 +86,43 @@ def end_with_parent(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # the parent has died before the call
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def identity() -> str | None:
+    """Return a text that names this process alone, among those of all hosts and containers, also later ones.
+
+    None on other systems than Linux.
+    """
+    found = _visible(), _started(os.getpid())
+    return None if None in found else f"{found[0]}.{os.getpid()}.{found[1]}"
+
+
+def has_ended(process: str) -> bool:
+    """Return whether the process with an identity has ended; False if this process cannot know, or for another text."""
+    visible, _, rest = process.partition(".")
+    pid, _, started = rest.partition(".")
+    if visible != _visible() or not (pid.isdecimal() and started.isdecimal()):
+        return False
+    try:
+        with suppress(PermissionError):  # it runs as another user
+            os.kill(int(pid), 0)  # /proc may hide the processes of other users
+    except ProcessLookupError:
+        return True
+    return _started(int(pid)) not in (started, None)
+
+
+def _visible() -> str | None:
+    """Return the scope of process ids: the start of the machine and the namespace, None without Linux."""
+    try:
+        return f"{BOOT.read_text().strip()}/{PID_NAMESPACE.stat().st_ino}"
+    except OSError:
+        return None
+
+
+def _started(pid: int) -> str | None:
+    """Return when a process has started, in ticks since the machine has: "" if it has ended, None if it is hidden."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return "" if fields[0] in "ZX" else fields[19]

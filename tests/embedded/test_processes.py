@@ -225,6 +225,15 @@ def test_nothing_is_due_before_its_pause_is_over() -> None:
     assert backoff.is_due(101)
 
 
+def test_the_time_of_a_run_that_was_not_brief_counts_as_pause() -> None:
+    backoff = RestartBackoff(0.1, 5, steady_s=10)
+    pauses = []
+    for run_s in (1, 1, 1, 1, 1, 1, 1, 3, 7):
+        backoff.started(100)
+        pauses.append(backoff.failed(100 + run_s))
+    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 2, 0.1]
+
+
 def test_what_ran_steadily_begins_with_the_first_pause() -> None:
     backoff = RestartBackoff(1, 8, steady_s=10)
     for now_s in (0, 1, 3):

@@ -2,6 +2,8 @@
 
 The kinds are jobs on arrays and on a dataset, sweeps, and sessions that learn while they are stepped.
 
+Each kill is a round, which has a bound: a round that does not end within it is a fault, and the next one begins.
+
 python -m tests.faults.jobs --kills 50 --only sweeps
 """
 
@@ -9,11 +11,10 @@ import argparse
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -26,14 +27,15 @@ from safetensors.numpy import load
 
 from cellar.embedded.binary import find_binaries
 from tests.e2e.replica import Replica, environment, serving
+from tests.faults.rounds import Found
 from tests.redis_process import RedisProcess
 from tests.waiting import wait_until
 
-BAR_S = 10.0
-"""What was killed runs again within this."""
-
 GIVE_UP_S = 100.0
-"""A machine with much other work takes this long for a job."""
+"""A machine with much other work takes this long for a job; a wait that takes longer ends its round."""
+
+REQUEST_S = 60.0
+"""A request without an answer is sent again after this."""
 
 ENDED = ("succeeded", "failed", "cancelled")
 
@@ -43,51 +45,16 @@ NETWORK = {
 }
 
 
-@dataclass
-class Found:
-    """What the kills of one kind have led to."""
-
-    kind: str
-    equal: int = 0
-    kills: int = 0
-    again_s: dict[str, list[float]] = field(default_factory=dict)
-    """By victim, from each kill until the job ran again, or the session answered again, seconds."""
-    faults: list[str] = field(default_factory=list)
-
-    def line(self) -> str:
-        """Return a line for people."""
-        bits = f"{self.kind:8} {self.equal} of {self.kills} with equal bits; running again after"
-        times = (
-            f"{len(after)} kills of the {victim}: {sorted(after)[len(after) // 2]:.1f} s, at most {max(after):.1f} s"
-            for victim, after in sorted(self.again_s.items())
-        )
-        return f"{bits} {'; '.join(times)}"
-
-    def add(self, victim: str, again_s: float, *, equal: bool, what: str) -> None:
-        """Add a kill."""
-        self.kills += 1
-        self.again_s.setdefault(victim, []).append(again_s)
-        self.equal += equal
-        self.faults += [] if equal else [f"{what}: other bits"]
-
-    @property
-    def slowest_s(self) -> float:
-        """The longest time until something ran again."""
-        return max((max(each) for each in self.again_s.values()), default=0.0)
-
-    @property
-    def is_good(self) -> bool:
-        """Whether every kill has led to equal bits in time."""
-        return self.equal == self.kills and not self.faults and self.slowest_s <= BAR_S
-
-
 class Ground:
     """A service with a worker, on a Redis of its own."""
 
-    def __init__(self, replica: Replica, http: httpx.Client, epochs: int) -> None:
+    def __init__(
+        self, replica: Replica, http: httpx.Client, epochs: int, say: Callable[[str], None] = lambda _line: None
+    ) -> None:
         self.replica = replica
         self.http = http
         self.epochs = epochs
+        self.say = say
 
     def call(self, method: str, path: str, **given: Any) -> Any:
         """Return the answer to a request, which is sent again while the service starts again."""
@@ -139,36 +106,53 @@ Begin = Callable[[str], str]
 
 def jobs(ground: Ground, kind: str, begin: Begin, kills: int, random: Random) -> Found:
     """Kill during jobs or sweeps, each a repetition of the first one, which is not disturbed."""
-    found = Found(kind)
+    found = Found(kind, say=ground.say)
     first = ground.ended(begin(f"{kind} undisturbed"))
+    path = begin(f"{kind} measured")
+    wait_until(partial(_begun, ground, path), GIVE_UP_S, "a running job")
     began = time.monotonic()
-    again = ground.ended(begin(f"{kind} measured"))
+    again = ground.ended(path)
     took_s = time.monotonic() - began
     right = ground.weights(first["result"])
     assert ground.weights(again["result"]) == right, "two runs that are not disturbed differ"
-    tries = 0
+    misses = 0
     while found.kills < kills:
-        tries += 1
-        assert tries < 5 * kills + 10, f"{kind}: the jobs end before they can be killed"
-        path = begin(f"{kind} {tries} {random.random()}")
-        wait_until(partial(_begun, ground, path), GIVE_UP_S, "a running job")
-        time.sleep(random.uniform(0, 0.8 * took_s))  # the moment of the kill, which the seed draws
-        job = ground.running()
-        if job is None:
-            ground.ended(path)
+        path = begin(f"{kind} {found.kills} {random.random()}")
+        after_s = random.uniform(0, 0.8 * took_s)  # the moment of the kill, which the seed draws
+        try:
+            killed = _kill_during(ground, path, after_s, random)
+            bits = ground.weights(ground.ended(path)["result"])
+        except AssertionError as error:
+            found.fail(path, error)
+            with suppress(AssertionError):  # it has ended
+                ground.call("POST", f"{path}/cancel")
             continue
-        victim, killed = ground.kill(random), time.monotonic()
-
-        def runs_again(name: str = job["job"], attempt: int = job["attempt"]) -> bool:
-            now = ground.call("GET", f"/v1/jobs/{name}")
-            return now["state"] in ENDED or (now["state"] == "running" and now["attempt"] > attempt)
-
-        with suppress(AssertionError):
-            wait_until(runs_again, GIVE_UP_S, "the job runs again")
-        again_s = time.monotonic() - killed
-        ended = ground.ended(path)
-        found.add(victim, again_s, equal=ground.weights(ended["result"]) == right, what=path)
+        if killed is not None:
+            found.add(*killed, equal=bits == right, what=path)
+            continue
+        misses, took_s = misses + 1, 0.9 * took_s
+        assert misses < 5 * kills + 10, f"{kind}: the jobs end before they can be killed"
     return found
+
+
+def _kill_during(ground: Ground, path: str, after_s: float, random: Random) -> tuple[str, float] | None:
+    """Kill some time after a job, or a job of a sweep, has begun; return what, and after how long it ran again.
+
+    None if the job has ended before.
+    """
+    wait_until(partial(_begun, ground, path), GIVE_UP_S, "a running job")
+    time.sleep(after_s)
+    job = ground.running()
+    if job is None:
+        return None
+    victim, killed = ground.kill(random), time.monotonic()
+
+    def runs_again() -> bool:
+        now = ground.call("GET", f"/v1/jobs/{job['job']}")
+        return now["state"] in ENDED or (now["state"] == "running" and now["attempt"] > job["attempt"])
+
+    wait_until(runs_again, GIVE_UP_S, f"the job runs again after a kill of the {victim}")
+    return victim, time.monotonic() - killed
 
 
 def _begun(ground: Ground, path: str) -> bool:
@@ -227,27 +211,32 @@ STEPS = 24
 
 def learning(ground: Ground, kills: int, random: Random) -> Found:
     """Kill the process that answers, while a session is stepped and given targets."""
-    found = Found("learning")
+    found = Found("learning", say=ground.say)
     right = {kind: _learn(ground, f"undisturbed-{kind}-{random.randrange(10**9)}", kind) for kind in ("rls", "bptt")}
     began = time.monotonic()
     _learn(ground, f"measured-{random.randrange(10**9)}", "rls")
     took_s = time.monotonic() - began
     for number in range(kills):
-        kind, killed = random.choice(("rls", "bptt")), list[float]()
-
-        def kill(after_s: float = random.uniform(0, took_s), killed: list[float] = killed) -> None:
-            time.sleep(after_s)  # the moment of the kill, which the seed draws
-            os.kill(wait_until(lambda: ground.replica.child("api"), 30, "a process"), signal.SIGKILL)
-            killed.append(time.monotonic())
-
-        thread = threading.Thread(target=kill)
-        thread.start()
-        state = _learn(ground, f"killed-{number}-{random.randrange(10**9)}", kind)
-        thread.join()
-        ground.call("GET", "/readyz")
-        after_s = next((at for at in state[1] if at > killed[0]), time.monotonic()) - killed[0]
-        found.add("process of the api", after_s, equal=state[0] == right[kind][0], what=f"session {number}")
+        kind, session = random.choice(("rls", "bptt")), f"killed-{number}-{random.randrange(10**9)}"
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                killing = pool.submit(_kill_api, ground, random.uniform(0, took_s))  # the seed draws the moment
+                state, times = _learn(ground, session, kind)
+                killed = killing.result()
+            ground.call("GET", "/readyz")
+        except AssertionError as error:
+            found.fail(session, error)
+            continue
+        again_s = next((at for at in times if at > killed), time.monotonic()) - killed
+        found.add("process of the api", again_s, equal=state == right[kind][0], what=session)
     return found
+
+
+def _kill_api(ground: Ground, after_s: float) -> float:
+    """Kill the process that answers, after some time; return when."""
+    time.sleep(after_s)
+    os.kill(wait_until(lambda: ground.replica.child("api"), GIVE_UP_S, "a process of the api"), signal.SIGKILL)
+    return time.monotonic()
 
 
 def _learn(ground: Ground, session: str, kind: str) -> tuple[Any, list[float]]:
@@ -278,14 +267,18 @@ KINDS: dict[str, Callable[[Ground, int, Random], Found]] = {
 
 
 @contextmanager
-def ground(binary: Path, kernels: Path, epochs: int, **settings: str) -> Iterator[Ground]:
-    """Run a service. Its jobs on arrays train for the given number of epochs."""
+def ground(
+    binary: Path, kernels: Path, epochs: int, say: Callable[[str], None] = lambda _line: None, **settings: str
+) -> Iterator[Ground]:
+    """Run a service. Its jobs on arrays train for the given number of epochs; `say` is called after each kill."""
     redis = RedisProcess(binary)
     redis.start()
     try:
-        settings |= {"redis_url": redis.url, "cache_dir": str(kernels), "worker": "true", "log_level": "error"}
-        with serving(environment(**settings)) as replica, httpx.Client(base_url=replica.url, timeout=GIVE_UP_S) as http:
-            there = Ground(replica, http, epochs)
+        usual = {"redis_url": redis.url, "cache_dir": str(kernels), "worker": "true", "log_level": "error"}
+        with ExitStack() as stack:
+            replica = stack.enter_context(serving(environment(**usual | settings)))
+            http = stack.enter_context(httpx.Client(base_url=replica.url, timeout=REQUEST_S))
+            there = Ground(replica, http, epochs, say)
             there.call("POST", "/v1/models", json={"name": "walk", "network": NETWORK, "seed": 7})
             yield there
     finally:
@@ -301,14 +294,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=600, help="of a job on arrays")
     parser.add_argument("--kernels", type=Path, default=Path(".pytest_cache/d/kernels"), help="compiled kernels")
     options = parser.parse_args(arguments)
-    binary, good = list(find_binaries())[-1].path, True
-    with ground(binary, options.kernels.absolute(), options.epochs) as there:
+    results: list[Found] = []
+    with ground(list(find_binaries())[-1].path, options.kernels.absolute(), options.epochs, _say) as there:
         for kind in options.only or KINDS:
-            found = KINDS[kind](there, options.kills, Random(f"{options.seed} {kind}"))
-            sys.stdout.write("\n".join([found.line(), *found.faults, ""]))
-            sys.stdout.flush()
-            good = good and found.is_good
-    sys.exit(0 if good else 1)
+            results.append(KINDS[kind](there, options.kills, Random(f"{options.seed} {kind}")))
+            _say(results[-1].line())
+    for found in results:
+        _say("\n".join([found.line(), *found.faults]))
+    sys.exit(0 if all(found.is_good for found in results) else 1)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

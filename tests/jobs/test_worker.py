@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from cellar.engine import KernelCache
+from cellar.jobs.attempt.dead_workers import end_leases
 from cellar.jobs.options import JobOptions, Priority
+from cellar.jobs.queue import JobQueue
 from cellar.jobs.worker import TrainingWorker
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.model.network import Network
@@ -22,6 +24,7 @@ from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import fit
 from cellar.ports import Job
 from cellar.store.catalogue.job_events import RedisJobEvents
+from cellar.store.topology.factory import sync_client
 from cellar.wire.arrays.weights import dump
 from tests.jobs.conftest import NETWORK, SEED, Workshop, walks
 from tests.redis_process import RedisProcess
@@ -47,9 +50,9 @@ class Workers:
         self._environment = environment
         self._stack = stack
 
-    def start(self, *, stderr: int | None = None, nice: str = "0") -> subprocess.Popen[bytes]:
+    def start(self, *, stderr: int | None = None, nice: str = "0", lease_s: str = "5") -> subprocess.Popen[bytes]:
         """Start a worker; it is killed at the end of the test. Jobs compete with other tests for the processor."""
-        environment = self._environment | {"CELLAR_JOB_NICE": nice}
+        environment = self._environment | {"CELLAR_JOB_NICE": nice, "CELLAR_JOB_LEASE_S": lease_s}
         worker = subprocess.Popen([sys.executable, "-c", WORKER], env=environment, stderr=stderr)
         self._stack.callback(worker.wait)
         self._stack.callback(worker.kill)
@@ -167,6 +170,24 @@ def test_a_killed_worker_costs_seconds_and_no_bit(
     found, after = events.epochs("default", job.job, 0, 1_000_000)
     assert (len(found) > 1000, after) == (True, None)
     assert [(each["epoch"], each["loss"]) for each in found] == [*enumerate(undisturbed.losses, 1)]
+
+
+def test_a_new_worker_waits_for_no_lease_of_one_of_its_host_that_was_killed(
+    workshop: Workshop, workers: Workers, redis_url: str
+) -> None:
+    first = workers.start(lease_s="60")
+    job = workshop.submit(LONG)
+    wait_until(under_way(workshop, job), 60, "the first attempt is under way")
+    room = workshop.room
+    with sync_client(redis_url) as other:
+        first.send_signal(signal.SIGSTOP)
+        end_leases(JobQueue(other, room.job_queue.queue.name), room.store)
+        assert room.store.acquire("default", job.job, 60) is None, "a worker that is paused keeps its lease"
+    first.kill()
+    first.wait()
+    workers.start(lease_s="60")
+    wait_until(running_attempt(workshop, job, 2), 50, "the job runs again before the lease is over")
+    workshop.jobs.cancel("default", job.job)
 
 
 def test_a_worker_that_was_frozen_cannot_publish_what_another_has_done(

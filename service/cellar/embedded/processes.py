@@ -39,6 +39,9 @@ REPEAT_S = 60.0
 STEADY_S = 10.0
 """After a run of this length the next pause is the first again, seconds."""
 
+BRIEF_S = 2.0
+"""A run that is shorter than this may be a crash at the start, seconds."""
+
 MARGIN_S = 2.0
 """Time that a draining child has beyond its own limit before it is killed, seconds."""
 
@@ -54,7 +57,8 @@ class RestartBackoff:
     """Tells when the next start is due. Times are those of one monotonic clock, in seconds.
 
     The first pause is `first_s`; each further one is twice as long, up to `longest_s`. After a run of `steady_s` the
-    next pause is the first again.
+    next pause is the first again. The time of a run that was not brief is subtracted from the pause behind it, of which
+    `first_s` are left: so it starts no more often than something that crashes at once.
     """
 
     def __init__(self, first_s: float, longest_s: float, steady_s: float) -> None:
@@ -75,11 +79,12 @@ class RestartBackoff:
 
     def failed(self, now_s: float) -> float:
         """Record that the last start failed or what it started has ended. Return the pause before the next, seconds."""
-        if now_s - self._started_s > self._steady_s:
+        run_s = now_s - self._started_s
+        if run_s > self._steady_s:
             self._pause_s = self._first_s
-        pause_s = self._pause_s
+        pause_s = self._pause_s if run_s < BRIEF_S else max(self._first_s, self._pause_s - run_s)
         self._due_s = now_s + pause_s
-        self._pause_s = min(2 * pause_s, self._longest_s)
+        self._pause_s = min(2 * self._pause_s, self._longest_s)
         return pause_s
 
 

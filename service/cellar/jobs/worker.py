@@ -25,6 +25,7 @@ from rq.queue import Queue
 from rq.serializers import JSONSerializer
 
 from cellar.errors import JobUnknown, StoreUnavailable, Superseded
+from cellar.jobs.attempt.dead_workers import end_leases, lease_of, worker_name
 from cellar.jobs.options import JobOptions
 from cellar.jobs.queue import JobQueue
 from cellar.jobs.sweeper import Sweeper
@@ -75,6 +76,7 @@ class TrainingWorker(Worker):
             job_queue.queues,
             connection=job_queue.connection,
             serializer=JSONSerializer,
+            name=worker_name(),
             worker_ttl=WORKER_TTL_S,
             job_monitoring_interval=TICK_S,
             log_job_description=False,
@@ -117,7 +119,7 @@ class TrainingWorker(Worker):
             self._failures.failed(f"the job queue cannot be reached: {error}")
         else:
             self._failures.worked()
-        self._kill_if_unwanted(_lease(job))
+        self._kill_if_unwanted(lease_of(job))
 
     def subscribe(self) -> None:
         """Subscribe to no commands: jobs are cancelled in their records, and a thread would make the fork unsafe."""
@@ -141,14 +143,14 @@ class TrainingWorker(Worker):
     def handle_work_horse_killed(self, job: Call, retpid: int, ret_val: int | None, rusage: Any) -> None:  # noqa: ARG002  # rq's
         """End the lease of a child that died, so that its job is queued again before the lease expires."""
         death = describe_exit(ret_val)
-        logger.warning("job %s: its process died of %s", _lease(job).job, death)
+        logger.warning("job %s: its process died of %s", lease_of(job).job, death)
         try:
             if self.stop_requested:
-                self._jobs.release(_lease(job))
+                self._jobs.release(lease_of(job))
             else:
-                self._jobs.abandon(_lease(job), death)
+                self._jobs.abandon(lease_of(job), death)
         except (Superseded, StoreUnavailable) as error:
-            logger.info("job %s is left to the sweeper: %s", _lease(job).job, error)
+            logger.info("job %s is left to the sweeper: %s", lease_of(job).job, error)
         self._swept = -float("inf")
 
     def _ask_to_stop(self) -> None:
@@ -228,6 +230,8 @@ def run(
             client = connect()
             check(client)
             failures.worked()
+            with connect() as other:  # rq changes the time limits of a client that reads its workers
+                end_leases(JobQueue(other, queue), jobs)
             job_queue = JobQueue(client, queue)
             worker = TrainingWorker(job_queue, jobs, sweeper(job_queue), sweep_s)
             worker.work(logging_level=None)
@@ -261,12 +265,6 @@ def is_alive(job_queue: JobQueue) -> bool:
     least = datetime.now(UTC) - timedelta(seconds=ALIVE_S)
     beats = [worker.last_heartbeat for worker in workers if worker.hostname == socket.gethostname()]
     return any(beat is not None and beat > least for beat in beats)
-
-
-def _lease(call: Call) -> Lease:
-    """Return the lease of the attempt that a call begins."""
-    tenant, job = call.args
-    return Lease(tenant, job, int(call.id.rsplit("-", 1)[1]))
 
 
 def _runs(job: Job) -> bool:
