@@ -14,6 +14,7 @@ from cellar.datasets.datasets import ABANDONED_S, SUBMITTED_S, Datasets
 from cellar.errors import AlreadyExists, DatasetInUse, DatasetUnknown
 from cellar.ports import BlobStore, Job
 from cellar.ports.catalogue.datasets import StoredDataset
+from cellar.store.catalogue import datasets as records
 from cellar.store.catalogue.blobs.directory import FileBlobs
 from cellar.store.catalogue.blobs.redis import RedisBlobs
 from cellar.store.catalogue.datasets import RedisDatasets
@@ -73,6 +74,29 @@ def test_an_added_dataset_is_opened_and_listed_by_its_tenant(kept: Kept) -> None
         kept.datasets.open("other", "readings")
     assert kept.datasets.list("other") == ([], "")
     assert kept.store.size_bytes("default") == stored.size_bytes
+
+
+def test_a_record_has_the_first_of_many_categories(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "MOST_CHARACTERS", 3 * 100)
+    text = "a,b,x\n" + "".join(f"a{index},b{index},1\n" for index in range(100, 220))
+    kept.add(text=text)
+    stored = kept.datasets.get("default", "readings")
+    assert [len(column.categories) for column in stored.columns] == [75, 0, 0]
+    assert stored.categories_total == (120, 120, 0)
+    assert len(kept.datasets.open("default", "readings").column("b").categories) == 120
+    assert kept.add(text=text)
+
+
+def test_a_list_of_long_records_has_pages(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "READ_AT_ONCE", 2)
+    monkeypatch.setattr(records, "LISTED_BYTES", 10)
+    for name in "abcde":
+        kept.add(name)
+    found, cursor = kept.datasets.list("default", 4)
+    assert ([each.dataset for each in found], cursor) == (["a", "b"], "b")
+    found, cursor = kept.datasets.list("default", 3, "b")
+    assert ([each.dataset for each in found], cursor) == (["c", "d"], "d")
+    assert [each.dataset for each in kept.datasets.list("default", 3, "d")[0]] == ["e"]
 
 
 def test_the_same_readings_again_are_no_other_dataset(kept: Kept) -> None:

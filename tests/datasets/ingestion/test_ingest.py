@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cellar.datasets.columns import categories
 from cellar.datasets.formats import CSV, NDJSON, open_source
 from cellar.datasets.options import ReadOptions
 from cellar.datasets.storage import ordered_columns, row_order
@@ -135,6 +136,15 @@ def test_a_fault_has_a_place(tmp_path: Path, text: str | bytes, options: dict[st
     with pytest.raises(DatasetInvalid) as caught:
         read(tmp_path, text, **options)
     assert place in caught.value.detail
+
+
+def test_the_categories_of_all_columns_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "a,b,x\n" + "".join(f"a{index},b{index},1\n" for index in range(10, 20))
+    monkeypatch.setattr(categories, "MOST_CHARACTERS", 60)
+    assert len(read(tmp_path, text).column("b").categories) == 10
+    monkeypatch.setattr(categories, "MOST_CHARACTERS", 59)
+    with pytest.raises(DatasetInvalid, match='row 11, column "b": the different texts of all columns of categories'):
+        read(tmp_path, text)
 
 
 @pytest.mark.parametrize(

@@ -12,17 +12,46 @@ from cellar.datasets.source import Cells
 MOST_CATEGORIES = 10_000
 """Most different texts of a column of categories."""
 
+MOST_CHARACTERS = 8 * 1024 * 1024
+"""Most characters of the different texts of all columns of categories together: whoever reads the table has them."""
+
 MOST_SERIES = 10_000_000
 
 LONGEST = 256
 """Most characters of a category or of the id of a series."""
 
 
+class CategorySpace:
+    """The characters that further categories of a file may have."""
+
+    def __init__(self) -> None:
+        self._left = MOST_CHARACTERS
+
+    def take(self, text: str, *, row: int, column: str) -> None:
+        """Take the characters of a new category. Raise DatasetInvalid."""
+        self._left -= len(text)
+        if self._left < 0:
+            raise fault(
+                f"the different texts of all columns of categories have more than {MOST_CHARACTERS:,} characters",
+                row=row,
+                column=column,
+                remedy=f"leave columns out (ignore={column}), or say which one names the series (series=...)",
+            )
+
+
 class CodeReader:
     """Reads cells of one column as int32 codes, in the order in which their texts appear; -1 if one is missing."""
 
-    def __init__(self, name: str, missing_cells: frozenset[str], *, is_series: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        missing_cells: frozenset[str],
+        space: CategorySpace,
+        *,
+        is_series: bool = False,
+    ) -> None:
         self._name = name
+        self._space = space
         self._missing_cells = missing_cells
         self._is_series = is_series
         self._most = MOST_SERIES if is_series else MOST_CATEGORIES
@@ -63,6 +92,7 @@ class CodeReader:
                 remedy=f"leave it out (ignore={self._name}), or say that it names the series (series={self._name})",
             )
         if not self._is_series:
+            self._space.take(text, row=row, column=self._name)
             self._first_rows.append(row)
         return self.codes.setdefault(text, len(self.codes))
 

@@ -6,7 +6,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.datasets.columns.categories import CodeReader
+from cellar.datasets.columns.categories import CategorySpace, CodeReader
 from cellar.datasets.columns.numbers import NotANumber, NumberReader, is_number
 from cellar.datasets.columns.times import TimeReader, WrongOrder
 from cellar.datasets.faults import fault, shown
@@ -109,6 +109,7 @@ class _Ingestion:
         self._decimal = decimal
         self._orders = orders
         self._file = file
+        self._space = CategorySpace()
         self.column: PlannedColumn
         """The column that is read now."""
 
@@ -135,14 +136,14 @@ class _Ingestion:
     def _reader(self, column: PlannedColumn) -> Reader:
         missing = self._options.missing_cells
         if column.role == "series":
-            return CodeReader(column.name, missing, is_series=True)
+            return CodeReader(column.name, missing, self._space, is_series=True)
         if column.type == "time":
             order = self._options.date_order or self._orders.get(column.name)
             declared = self._source.declared.get(column.name)
             zone = None if declared is not None and declared.is_utc else self._options.timezone
             return TimeReader(column.name, missing, zone, order)
         if column.type == "category":
-            return CodeReader(column.name, missing)
+            return CodeReader(column.name, missing, self._space)
         return NumberReader(column.name, missing, self._decimal)
 
     def _read(self, column: PlannedColumn, reader: Reader, chunk: Chunk) -> NDArray[Any]:

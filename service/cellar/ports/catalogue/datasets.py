@@ -6,7 +6,11 @@ from typing import Protocol
 
 from cellar.table import Column, ColumnType, Role, Table
 
-__all__ = ["Announced", "Column", "ColumnType", "DatasetStore", "Role", "StoredDataset", "Table"]
+__all__ = ["MOST_SHOWN", "Announced", "Column", "ColumnType", "DatasetStore", "Role", "StoredDataset", "Table"]
+
+
+MOST_SHOWN = 100
+"""Most categories of a column that an answer shows, and a record has: all of them are in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,7 @@ class StoredDataset:
     blob: str
     """Digest of the file with the table, which belongs to this dataset alone."""
     columns: tuple[Column, ...]
+    """A column of a record that was read has the first of its categories alone, if there are many."""
     rows: int
     series: int
     """Number of series."""
@@ -34,6 +39,8 @@ class StoredDataset:
     """The median time between two rows of a series; None without a time column, or if no series has two rows."""
     source: str = "text/csv"
     """The media type that it was read from, or `sessions`."""
+    categories_total: tuple[int, ...] = ()
+    """The number of categories of each column; empty if the columns have all of them."""
 
 
 @dataclass(frozen=True, slots=True)

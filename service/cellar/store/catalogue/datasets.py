@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import redis
 
 from cellar.errors import DatasetUnknown, StoreCorrupt
 from cellar.errors.suggestions import suggestion
-from cellar.ports.catalogue.datasets import Announced, Column, StoredDataset
+from cellar.ports.catalogue.datasets import MOST_SHOWN, Announced, Column, StoredDataset
 from cellar.ports.clock import Clock
 from cellar.store.connection.scripts import Scripts
 from cellar.store.protocol.errors import redis_errors
@@ -17,6 +17,16 @@ from cellar.store.protocol.resp import text
 
 MOST_COMPARED = 200
 """Most datasets of a tenant among which a similar name is searched for an error text."""
+
+
+MOST_CHARACTERS = 256 * 1024
+"""Most characters of the categories in a record."""
+
+LISTED_BYTES = 8 * 1024 * 1024
+"""Bytes of records after which a list ends with a cursor: one of thousands of columns has a megabyte."""
+
+READ_AT_ONCE = 20
+"""Records that a list reads in one round trip."""
 
 
 class RedisDatasets:
@@ -115,25 +125,55 @@ class RedisDatasets:
         return f"{self._tag}:{tenant}:pins:{dataset}"
 
     def list(self, tenant: str, limit: int, after: str = "") -> tuple[list[StoredDataset], str]:
-        """Return up to `limit` datasets by name, and the cursor that continues. Raise StoreUnavailable."""
+        """Return up to `limit` datasets by name, and the cursor that continues. Raise StoreUnavailable.
+
+        There are fewer if their records are long.
+        """
         first = f"({after}" if after else "-"
         with redis_errors():
             found: Any = self._client.zrangebylex(self._key(tenant, "names"), first, "+", start=0, num=limit + 1)
-            names = [text(name) for name in found]
-            records = self._client.hmget(self._key(tenant, "records"), names[:limit]) if names else []
-        pairs = zip(names[:limit], records, strict=True)
-        listed = [_load(tenant, name, record) for name, record in pairs if record is not None]
-        return listed, names[limit - 1] if len(names) > limit else ""
+        names = [text(name) for name in found]
+        listed: list[StoredDataset] = []
+        read_bytes = count = 0
+        while count < min(limit, len(names)) and read_bytes < LISTED_BYTES:
+            some = names[count : min(limit, count + READ_AT_ONCE)]
+            with redis_errors():
+                records = self._client.hmget(self._key(tenant, "records"), some)
+            pairs = [pair for pair in zip(some, records, strict=True) if pair[1] is not None]
+            listed += [_load(tenant, *pair) for pair in pairs]
+            read_bytes += sum(len(record) for _, record in pairs)
+            count += len(some)
+        return listed, names[count - 1] if len(names) > count else ""
 
 
 def _dump(dataset: StoredDataset) -> str:
-    members = {name: value for name, value in asdict(dataset).items() if name not in ("tenant", "dataset")}
+    members = asdict(_cut(dataset))
+    for name in ("tenant", "dataset", *(() if members["categories_total"] else ("categories_total",))):
+        del members[name]
     return json.dumps(members, ensure_ascii=False, separators=(",", ":"))
+
+
+def _cut(dataset: StoredDataset) -> StoredDataset:
+    """Return a dataset with the first categories of its columns, as many as a record may have."""
+    left, columns = MOST_CHARACTERS, []
+    for column in dataset.columns:
+        kept = []
+        for category in column.categories[:MOST_SHOWN]:
+            left -= len(category)
+            if left < 0:
+                break
+            kept.append(category)
+        columns.append(replace(column, categories=tuple(kept)))
+    total = tuple(len(column.categories) for column in dataset.columns)
+    if total == tuple(len(column.categories) for column in columns):
+        return dataset
+    return replace(dataset, columns=tuple(columns), categories_total=total)
 
 
 def _load(tenant: str, dataset: str, record: Any) -> StoredDataset:
     try:
         members = json.loads(record)
+        members["categories_total"] = tuple(members.get("categories_total", ()))
         columns = tuple(Column(**{**each, "categories": tuple(each["categories"])}) for each in members.pop("columns"))
         return StoredDataset(tenant=tenant, dataset=dataset, columns=columns, **members)
     except (KeyError, TypeError, ValueError) as error:

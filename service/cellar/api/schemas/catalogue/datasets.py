@@ -12,11 +12,8 @@ from cellar.datasets.options import DateOrder, Duplicates, ReadOptions
 from cellar.datasets.views.chart import Chart
 from cellar.datasets.views.statistics import ColumnStatistics
 from cellar.nn.spec.base import Frozen
-from cellar.ports.catalogue.datasets import Column, StoredDataset
+from cellar.ports.catalogue.datasets import MOST_SHOWN, Column, StoredDataset
 from cellar.table import ColumnType, Role
-
-MOST_SHOWN = 100
-"""Most categories of a column that an answer shows."""
 
 _LIST = "separated by commas; a name with a comma stands in quotation marks"
 
@@ -182,10 +179,9 @@ class ColumnAnswer(Answer):
     categories: list[str] = Field(description=f"The first {MOST_SHOWN} of them, sorted.")
 
     @classmethod
-    def of(cls, column: Column) -> Self:
-        """Return the answer for a column."""
-        count = len(column.categories)
-        return cls.read(column, categories_total=count, categories=list(column.categories[:MOST_SHOWN]))
+    def of(cls, column: Column, categories_total: int) -> Self:
+        """Return the answer for a column, which may not have all of its categories."""
+        return cls.read(column, categories_total=categories_total, categories=list(column.categories[:MOST_SHOWN]))
 
 
 class DatasetLine(Answer):
@@ -218,7 +214,9 @@ class DatasetAnswer(DatasetLine):
     @classmethod
     def of(cls, stored: StoredDataset) -> Self:
         """Return the answer for a dataset."""
-        return cls(**_members(stored), columns=[ColumnAnswer.of(column) for column in stored.columns])
+        totals = stored.categories_total or [len(column.categories) for column in stored.columns]
+        columns = [ColumnAnswer.of(*each) for each in zip(stored.columns, totals, strict=True)]
+        return cls(**_members(stored), columns=columns)
 
 
 def _members(stored: StoredDataset) -> dict[str, object]:
