@@ -53,9 +53,13 @@ def erase(
     The service runs meanwhile, and other tenants are not disturbed. Its revoked keys stay on record, without secrets.
     A command that was cut off can be repeated.
     """
+    from cellar.cli.installation.redis import running_redis
     from cellar.cli.tenancy.keys import administration
+    from cellar.store.backup.erasure import erase_rest
+    from cellar.store.topology.factory import sync_client
 
-    with administration(load_settings(quiet=True)) as keys:
+    settings = load_settings(quiet=True)
+    with running_redis(settings) as redis_url, administration(settings) as keys:
         if tenant not in keys.store.tenants():
             raise Mistake(f"there is no tenant {tenant!r}: `cellar tenants list` shows all")
         with _service(keys, tenant, url) as service:
@@ -64,6 +68,7 @@ def erase(
                 f"Delete {len(models)} models of {tenant}, and all its sessions, jobs, datasets and API keys?", yes=yes
             )
             counts = {"keys": _revoke_others(keys, tenant), **_delete_data(service)}
+        erase_rest(sync_client(redis_url), settings.key_prefix, tenant)
     if as_json:
         return show_json({"tenant": tenant, "deleted": counts})
     return say(f"{tenant} is erased: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
