@@ -17,6 +17,7 @@ from cellar.store.catalogue.datasets import RedisDatasets
 from cellar.store.catalogue.jobs import RedisJobs
 from cellar.store.catalogue.models import RedisModels
 from cellar.store.catalogue.quotas import RedisQuotas
+from cellar.store.catalogue.sweeps import RedisSweeps
 from cellar.store.connection.retry import RetryingClient
 from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
@@ -31,6 +32,7 @@ class StoredCatalogue(Protocol):
     jobs: RedisJobs
     models: RedisModels
     quota_store: RedisQuotas
+    sweeps: RedisSweeps
 
 
 def make_quotas(
@@ -45,9 +47,10 @@ def make_quotas(
     """Return the quotas. The other parts ask them from now on. No step uses `router`."""
 
     def count(tenant: str) -> CatalogueUse:
-        """Return the models, the datasets and the unfinished jobs of a tenant."""
+        """Return the models, the unfinished jobs, and the bytes of datasets and of data of jobs of a tenant."""
         unfinished = stores.jobs.unfinished_of(tenant)
         dataset_bytes = sum(int(job.spec.get("dataset_bytes", 0)) for job in unfinished)
+        dataset_bytes += stores.jobs.retained_bytes(tenant) + stores.sweeps.data_bytes(tenant)
         dataset_bytes += stores.dataset_records.size_bytes(tenant)
         return CatalogueUse(len(stores.models.names(tenant)), len(unfinished), dataset_bytes)
 

@@ -62,3 +62,6 @@ class JobQuota(Protocol):
 
     def admit_job(self, tenant: str, dataset_bytes: int) -> None:
         """Raise QuotaExceeded, Overloaded or StoreUnavailable for a job that may not be made."""
+
+    def admit_dataset(self, tenant: str, dataset_bytes: int) -> None:
+        """Raise QuotaExceeded, Overloaded or StoreUnavailable for data of a sweep that may not be kept."""

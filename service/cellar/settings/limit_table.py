@@ -65,7 +65,7 @@ QUOTAS: dict[str, Quota] = {
         Quota("jobs", "Most training jobs that have not ended", "unfinished jobs", "max_jobs", STORED, 10),
         Quota(
             "dataset_bytes",
-            "Most bytes of datasets, stored ones and those of training jobs that have not ended",
+            "Most bytes of datasets, stored ones, and those of sweeps and training jobs while they are kept",
             "bytes of datasets",
             "max_dataset_bytes",
             STORED,

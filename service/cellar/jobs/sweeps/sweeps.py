@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 
 Event = tuple[str, dict[str, Any]]
 
+DATASET_BYTES = "dataset_bytes"
+"""The member of the spec of a sweep with the bytes of its data, which earlier versions have not stored."""
+
 TRIES = 20
 """Most repetitions of a change that other processes overtake."""
 
@@ -85,17 +88,19 @@ class Sweeps:
 
         `pack` packs the data of the jobs under the name of the sweep, or pins their dataset and returns None. A second
         call with the same `key` returns the sweep of the first. Raise FingerprintMismatch if the first was another
-        request, what `pack` raises, or StoreUnavailable.
+        request, what `pack` raises, QuotaExceeded, Overloaded or StoreUnavailable.
         """
         name = uuid.uuid4().hex if key is None else hashlib.sha256(f"{tenant}\nsweep\n{key}".encode()).hexdigest()[:32]
         packed = pack(name)
         if packed is not None:
-            spec = spec | {"blob": hashlib.sha256(packed).hexdigest()}
+            spec = spec | {"blob": hashlib.sha256(packed).hexdigest(), DATASET_BYTES: len(packed)}
         sweep = Sweep(tenant, name, spec, self._clock.now_s(), trials=trials)
         if key is not None:
             with suppress(SweepUnknown):
                 return self._made(sweep)
         if packed is not None:
+            if self._jobs.quota is not None:
+                self._jobs.quota.admit_dataset(tenant, len(packed))
             self._blobs.put(packed)
         if not self._store.write(sweep, [("state", {"state": "running", "trials": len(trials)})]):
             return self._made(sweep)
@@ -107,6 +112,7 @@ class Sweeps:
         """Return the sweep that there is. Raise SweepUnknown, or FingerprintMismatch if it is not the same."""
         found = self.get(sweep.tenant, sweep.sweep)
         asked = sweep.spec | {"job": sweep.spec["job"] | {"model": found.spec["job"]["model"]}}
+        asked = {name: value for name, value in asked.items() if name != DATASET_BYTES or name in found.spec}
         if found.spec != asked:
             raise FingerprintMismatch("this Idempotency-Key was used for another sweep")
         return SweepSubmission(found, replayed=True)

@@ -69,5 +69,8 @@ class SweepStore(Protocol):
     def active(self) -> Sequence[tuple[str, str]]:
         """Return tenant and name of all sweeps that have not ended."""
 
+    def data_bytes(self, tenant: str) -> int:
+        """Return the bytes of the data of a tenant's sweeps that have not ended."""
+
     def delete(self, tenant: str, sweep: str) -> None:
         """Delete an ended sweep."""

@@ -138,10 +138,10 @@ class RedisDatasets:
         while count < min(limit, len(names)) and read_bytes < LISTED_BYTES:
             some = names[count : min(limit, count + READ_AT_ONCE)]
             with redis_errors():
-                records = self._client.hmget(self._key(tenant, "records"), some)
-            pairs = [pair for pair in zip(some, records, strict=True) if pair[1] is not None]
-            listed += [_load(tenant, *pair) for pair in pairs]
-            read_bytes += sum(len(record) for _, record in pairs)
+                found = self._client.hmget(self._key(tenant, "records"), some)
+            records = {name: record for name, record in zip(some, found, strict=True) if record is not None}
+            listed += [_load(tenant, name, record) for name, record in records.items()]
+            read_bytes += sum(map(len, records.values()))
             count += len(some)
         return listed, names[count - 1] if len(names) > count else ""
 

@@ -97,6 +97,15 @@ class RedisJobs:
                 found.append(self.get(tenant, job))
         return [job for job in found if job.state in ("queued", "running")]
 
+    def retained_bytes(self, tenant: str) -> int:
+        """Return the bytes of the data of failed and cancelled jobs that can be tried again. Raise StoreUnavailable."""
+        with redis_errors(), self._client.pipeline(transaction=False) as pipe:
+            for member in self._client.zrange(self._retained, 0, -1):
+                if text(member).startswith(f"{tenant}/"):
+                    pipe.hget(f"{self._tag}:{text(member)}", "spec")
+            specs = pipe.execute()
+        return sum(int(json.loads(spec).get("dataset_bytes", 0)) for spec in specs if spec is not None)
+
     def unended(self) -> Sequence[UnendedJob]:
         """Return the queued and running jobs of all tenants. Raise StoreUnavailable."""
         with redis_errors():

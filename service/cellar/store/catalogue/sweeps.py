@@ -73,6 +73,15 @@ class RedisSweeps:
         parts = [text(member).partition("/") for member in members]
         return sorted((part[0], part[2]) for part in parts)
 
+    def data_bytes(self, tenant: str) -> int:
+        """Return the bytes of the data of a tenant's sweeps that have not ended. Raise StoreUnavailable."""
+        found = 0
+        for owner, sweep in self.active():
+            if owner == tenant:
+                with suppress(SweepUnknown):
+                    found += int(self.get(tenant, sweep).spec.get("dataset_bytes", 0))
+        return found
+
     def delete(self, tenant: str, sweep: str) -> None:
         """Delete an ended sweep. Raise StoreUnavailable."""
         record = self._record(tenant, sweep)

@@ -87,6 +87,27 @@ async def test_models_parameters_and_jobs(served: Served) -> None:
     check_refused(await served.http.post("/v1/jobs", json=job), "jobs", 0)
 
 
+async def test_data_of_cancelled_jobs_and_of_sweeps_count_while_they_are_kept(served: Served, own: Settings) -> None:
+    data = {"inputs": [[[0, 0]], [[1, 1]]], "targets": [[[0, 0, 0]], [[1, 1, 1]]]}
+    job = {"model": "gru", "data": data}
+    await change(served, own, jobs=9)
+    try:
+        made = (await served.http.post("/v1/jobs", json=job)).raise_for_status().json()["job"]
+        said = (await served.http.get("/v1/limits")).json()["quotas"]
+        limit = 1 + next(each["used"] for each in said if each["name"] == "dataset_bytes")
+        await change(served, own, jobs=9, dataset_bytes=limit)
+        (await served.http.post(f"/v1/jobs/{made}/cancel")).raise_for_status()
+        check_refused(await served.http.post("/v1/jobs", json=job), "dataset_bytes", limit)
+        (await served.http.delete(f"/v1/jobs/{made}")).raise_for_status()
+        sweep = {"job": job, "search": {"type": "external"}}
+        begun = (await served.http.post("/v1/sweeps", json=sweep)).raise_for_status().json()["sweep"]
+        check_refused(await served.http.post("/v1/sweeps", json=sweep), "dataset_bytes", limit)
+        (await served.http.post(f"/v1/sweeps/{begun}/cancel")).raise_for_status()
+        assert (await served.http.post("/v1/jobs", json=job)).status_code == 202
+    finally:
+        await change(served, own)
+
+
 async def test_steps_a_second_on_every_path(served: Served, own: Settings) -> None:
     """A refused step is not applied, and the next one in time is."""
     session = (await served.http.get("/v1/sessions")).json()["sessions"][0]["session"]
