@@ -22,6 +22,7 @@ from cellar.api.limits.limits import Limits, Load
 from cellar.api.middleware.access import Access, AccessControl
 from cellar.api.middleware.authentication import Authentication, Authenticator, Credentials
 from cellar.api.middleware.node_routing import OWNER, NodeRouting, Nodes
+from cellar.api.middleware.stopped import StoppedRequests
 from cellar.api.outcomes.middleware import NoteScope, ReportOutcomes
 from cellar.api.outcomes.outcome import Outcomes, no_outcomes
 from cellar.api.outcomes.request_id import HEADER as REQUEST_ID
@@ -105,6 +106,7 @@ def _add_middleware(app: FastAPI, max_body_bytes: int, nodes: Nodes | None) -> N
     app.add_middleware(HeadRequests)
     app.add_middleware(RoutedPaths)
     _add_access(app, access)
+    app.add_middleware(StoppedRequests)
     app.add_middleware(ReportOutcomes, outcomes=app.state.outcomes)
 
 

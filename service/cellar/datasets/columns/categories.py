@@ -13,7 +13,7 @@ MOST_CATEGORIES = 10_000
 """Most different texts of a column of categories."""
 
 MOST_CHARACTERS = 8 * 1024 * 1024
-"""Most characters of the different texts of all columns of categories together: each reader of the table has all of them."""
+"""Most characters of the texts of all columns of categories together: each reader of the table has all of them."""
 
 MOST_SERIES = 10_000_000
 
