@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Literal, get_args
 
-from cellar.errors import InvalidInput, SweepNotOpen
+from cellar.errors import InvalidInput, Overloaded, SweepNotOpen
 from cellar.jobs.sweeps.space import MOST_TRIALS, Parameters, grid, sample
 from cellar.nn.training.checkpoints.progress import Evaluation
 from cellar.ports import Sweep, Trial
@@ -113,7 +113,28 @@ def check_open(sweep: Sweep) -> None:
         )
 
 
+def overtaken(sweep: str) -> Overloaded:
+    """Return the error of a change of a sweep that other processes have overtaken each time."""
+    return Overloaded(f"the sweep {sweep!r} changes too often now: send the request again")
+
+
+def cancelling(sweep: Sweep) -> Sweep:
+    """Return a sweep as one that is to end with its jobs, if it has not ended."""
+    return replace(sweep, cancelling=sweep.cancelling or sweep.state == "running")
+
+
 def changed(trials: Sequence[Trial], trial: Trial, **members: Any) -> tuple[Trial, ...]:
     """Return the trials with one of them changed."""
     key = trial.number, trial.rung
     return tuple(replace(each, **members) if (each.number, each.rung) == key else each for each in trials)
+
+
+def events_of_change(before: Sweep, now: Sweep) -> Sequence[tuple[str, dict[str, Any]]]:
+    """Return the events of a change."""
+    known = {(trial.number, trial.rung): trial for trial in before.trials}
+    new = [trial for trial in now.trials if known.get((trial.number, trial.rung)) != trial]
+    found: list[tuple[str, dict[str, Any]]] = [("trial", asdict(trial)) for trial in new if trial.state != "waiting"]
+    if now.state != "running":
+        end = {"state": now.state, "result": now.result, "error": now.error}
+        found.append(("end", {name: value for name, value in end.items() if value is not None}))
+    return found

@@ -7,9 +7,9 @@ submitted under keys that their place determines. So any process continues a swe
 import hashlib
 import logging
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from cellar.errors import (
@@ -26,7 +26,19 @@ from cellar.errors import (
 )
 from cellar.jobs.options import publish_of
 from cellar.jobs.submission.submission import Jobs
-from cellar.jobs.sweeps.plan import EXTERNAL, OPEN, best, changed, check_open, next_rung, objective_of, value_of
+from cellar.jobs.sweeps.plan import (
+    EXTERNAL,
+    OPEN,
+    best,
+    cancelling,
+    changed,
+    check_open,
+    events_of_change,
+    next_rung,
+    objective_of,
+    overtaken,
+    value_of,
+)
 from cellar.jobs.verdict import refusal_of
 from cellar.jobs.warnings import evaluation_of
 from cellar.models.registry import Registry
@@ -34,8 +46,6 @@ from cellar.ports import BlobStore, Clock, Job, Sweep, SweepStore, Trial
 from cellar.ports.failure_log import FailureLog
 
 logger = logging.getLogger(__name__)
-
-Event = tuple[str, dict[str, Any]]
 
 DATASET_BYTES = "dataset_bytes"
 """The member of the spec of a sweep with the bytes of its data, which earlier versions have not stored."""
@@ -139,16 +149,28 @@ class Sweeps:
                     self.carry_on(tenant, sweep)
                 found = self.get(tenant, sweep)
                 return found.trials[added.number - 1], False
-        raise Overloaded(f"the sweep {sweep!r} changes too often now: send the trial again")
+        raise overtaken(sweep)
 
     def finish(self, tenant: str, sweep: str) -> Sweep:
         """End a sweep of a client when its trials have ended. Raise SweepUnknown or SweepNotOpen."""
-        for _ in range(TRIES):
-            found = self.get(tenant, sweep)
+
+        def finishing(found: Sweep) -> Sweep:
+            """Return the sweep without further trials."""
             if found.spec["search"]["type"] != EXTERNAL:
                 raise SweepNotOpen(f"the sweep {sweep!r} chooses its trials itself, and ends by itself")
-            if found.state != "running" or found.finishing or self._store.write(replace(found, finishing=True)):
+            return replace(found, finishing=found.finishing or found.state == "running")
+
+        return self._changed(tenant, sweep, finishing)
+
+    def _changed(self, tenant: str, sweep: str, change: Callable[[Sweep], Sweep]) -> Sweep:
+        """Store what `change` makes of a sweep, carry it on, and return it. Raise SweepUnknown or Overloaded."""
+        for _ in range(TRIES):
+            found = self.get(tenant, sweep)
+            now = change(found)
+            if now == found or self._store.write(now):
                 break
+        else:
+            raise overtaken(sweep)
         with suppress(CellarError):  # the next step does it
             self.carry_on(tenant, sweep)
         return self.get(tenant, sweep)
@@ -163,13 +185,7 @@ class Sweeps:
 
     def cancel(self, tenant: str, sweep: str) -> Sweep:
         """Ask a sweep to end, with its jobs; one that has ended stays as it is. Raise SweepUnknown."""
-        for _ in range(TRIES):
-            found = self.get(tenant, sweep)
-            if found.state != "running" or found.cancelling or self._store.write(replace(found, cancelling=True)):
-                break
-        with suppress(CellarError):  # the next step does it
-            self.carry_on(tenant, sweep)
-        return self.get(tenant, sweep)
+        return self._changed(tenant, sweep, cancelling)
 
     def delete(self, tenant: str, sweep: str) -> None:
         """Delete an ended sweep with its jobs. Raise SweepUnknown, SweepActive or StoreUnavailable."""
@@ -214,7 +230,7 @@ class Sweeps:
             now = self._published(now)
         else:
             now = self._begun(now)
-        if now != sweep and not self._store.write(now, _events(sweep, now)):
+        if now != sweep and not self._store.write(now, events_of_change(sweep, now)):
             return  # another process has carried it on
         self._tidy(now)
 
@@ -230,11 +246,8 @@ class Sweeps:
                 sweep = replace(sweep, trials=changed(sweep.trials, trial, **lost))
                 continue
             if job.state not in ("queued", "running"):
-                evaluation = evaluation_of(job)
-                if evaluation is None or job.state != "succeeded":
-                    value = None
-                else:
-                    value = value_of(evaluation, objective_of(sweep))
+                evaluation = evaluation_of(job) if job.state == "succeeded" else None
+                value = None if evaluation is None else value_of(evaluation, objective_of(sweep))
                 ended = {"state": job.state, "value": value, "error": job.error}
                 sweep = replace(sweep, trials=changed(sweep.trials, trial, **ended))
         return sweep
@@ -334,14 +347,3 @@ class Sweeps:
                         self._registry.forget_weights(outcome["weights"])
         if "blob" in sweep.spec:
             self._blobs.delete(sweep.spec["blob"])
-
-
-def _events(before: Sweep, now: Sweep) -> Sequence[Event]:
-    """Return the events of a change."""
-    known = {(trial.number, trial.rung): trial for trial in before.trials}
-    new = [trial for trial in now.trials if known.get((trial.number, trial.rung)) != trial]
-    found: list[Event] = [("trial", asdict(trial)) for trial in new if trial.state != "waiting"]
-    if now.state != "running":
-        end = {"state": now.state, "result": now.result, "error": now.error}
-        found.append(("end", {name: value for name, value in end.items() if value is not None}))
-    return found

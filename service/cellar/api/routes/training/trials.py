@@ -59,9 +59,11 @@ class TrialSubmission:
         return made.job
 
     def _data(self, blob: str) -> Dataset:
-        if self._unpacked is None or self._unpacked[0] != blob:
-            self._unpacked = blob, unpack_dataset(self._blobs.get(blob))
-        return self._unpacked[1]
+        kept = self._unpacked  # another thread may replace it meanwhile
+        if kept is None or kept[0] != blob:
+            kept = blob, unpack_dataset(self._blobs.get(blob))
+            self._unpacked = kept
+        return kept[1]
 
 
 def request_of(template: dict[str, Any], trial: Trial) -> JobRequest:
