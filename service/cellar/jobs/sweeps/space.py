@@ -27,10 +27,19 @@ Parameters = Mapping[str, Any]
 
 
 def check_names(parameters: Parameters, fixed: tuple[str, ...] = FIXED) -> None:
-    """Raise InvalidInput for a field that is the same in all trials."""
+    """Raise InvalidInput for a field that is the same in all trials, or is named twice."""
+    found: dict[tuple[str, ...], str] = {}
     for name in parameters:
         path = path_of(name)
-        if any(path[: len(other)] == other[: len(path)] for other in map(path_of, fixed)):
+        other = found.setdefault(tuple(path), name)
+        if other != name:
+            raise InvalidInput(
+                "a field has two names here",
+                pointer=_pointer(name),
+                expected=f"only one of {other} and {name}",
+                actual="both",
+            )
+        if any(path[: len(common)] == common[: len(path)] for common in map(path_of, fixed)):
             raise InvalidInput(
                 "all trials of this sweep have this field in common",
                 pointer=_pointer(name),
@@ -110,11 +119,16 @@ def path_of(name: str) -> list[str]:
 def applied(template: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a request with these values at their places. Raise InvalidInput for a place that cannot be.
 
+    A value inside another one is set after that, in whatever order they stand.
+
     >>> applied({"optimiser": {"type": "adam"}}, {"optimiser.learning_rate": 0.1})
     {'optimiser': {'type': 'adam', 'learning_rate': 0.1}}
+    >>> applied({}, {"optimiser.learning_rate": 0.1, "optimiser": {"type": "sgd"}})
+    {'optimiser': {'type': 'sgd', 'learning_rate': 0.1}}
     """
     found = copy.deepcopy(dict(template))
-    for name, value in values.items():
+    for name in sorted(values, key=lambda name: len(path_of(name))):
+        value = copy.deepcopy(values[name])
         *parents, last = path_of(name)
         place: Any = found
         try:

@@ -147,8 +147,7 @@ class Sweeps:
             if self._store.write(replace(found, trials=(*found.trials, added))):
                 with suppress(CellarError):  # the next step begins its job
                     self.carry_on(tenant, sweep)
-                found = self.get(tenant, sweep)
-                return found.trials[added.number - 1], False
+                return self.get(tenant, sweep).trials[added.number - 1], False
         raise overtaken(sweep)
 
     def finish(self, tenant: str, sweep: str) -> Sweep:
@@ -279,7 +278,8 @@ class Sweeps:
         found = best(sweep.trials, objective_of(sweep))
         if found is None or found.job is None:
             reasons = {trial.error for trial in sweep.trials if trial.error}
-            return self._ended(sweep, "failed", error=f"no trial has succeeded: {min(reasons, default='no reason')}")
+            reason = min(reasons, default="none has a finite value" if sweep.trials else "there was none")
+            return self._ended(sweep, "failed", error=f"no trial has succeeded: {reason}")
         if sweep.spec["publish"] is None:
             return self._ended(sweep, "succeeded")
         try:

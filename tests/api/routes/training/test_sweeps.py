@@ -219,6 +219,8 @@ async def test_values_that_a_job_cannot_have_fail_alone(service: tuple[httpx.Asy
         ({"parameters": {"batch_size": {"min": 1, "max": 4}}}, "/parameters/batch_size/count"),
         ({"parameters": {"seed": list(range(100)), "epochs": list(range(1, 100))}}, "/parameters"),
         ({"parameters": {"seed": {"min": 2, "max": 1}}}, "/parameters/seed"),
+        ({"parameters": {"seed": {"min": 2.1, "max": 2.9, "integer": True, "count": 2}}}, "/parameters/seed"),
+        ({"parameters": {"seed": [1], "/seed": [2]}}, "/parameters/~1seed"),
         ({"parameters": {}}, "/parameters"),
         ({"parameters": {"data.layout": ["TF"]}}, "/parameters/data.layout"),
         ({"parameters": {"/model": ["model@1"]}}, "/parameters/~1model"),

@@ -1,6 +1,8 @@
-"""The commands `cellar sweep start`, `list`, `show`, `follow`, `cancel` and `delete`."""
+"""The commands `cellar sweep start`, `add`, `finish`, `list`, `show`, `follow`, `cancel` and `delete`."""
 
 import json
+import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,52 +17,105 @@ from cellar.cli.remote.training.train import File, fields_of, job_body
 
 app = typer.Typer(name="sweep", help="Search for the best settings of a training job.")
 
+OPEN = ("waiting", "running")
+
+POLL_S = 0.5
+"""Seconds between two readings of a trial."""
+
 Name = Annotated[str, typer.Argument(metavar="SWEEP", help="The name of the sweep.")]
+
+Model = Annotated[
+    str | None, typer.Argument(help="The model or version that each trial trains; a new name with --dataset.")
+]
+Tried = Annotated[
+    list[str] | None,
+    typer.Option("--try", metavar="FIELD=VALUES", help="As batch_size=16,32 or optimiser.learning_rate=1e-4..0.1:log."),
+]
+Request = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="A JSON file with the whole request, as for POST /v1/sweeps; - is standard input."
+    ),
+]
+Layout = Annotated[str | None, typer.Option(help="Axes of both, as BTF; default: T, TF or TBF.")]
+Validation = Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Fraction of the data to hold out.")]
+Fields = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A field of the job, as epochs=20.")
+]
 
 
 @app.command()
 def start(
-    model: Annotated[
-        str, typer.Argument(help="The model or version that each trial trains; a new name with --dataset.")
-    ],
-    parameters: Annotated[
-        list[str],
-        typer.Option(
-            "--try", metavar="FIELD=VALUES", help="As batch_size=16,32 or optimiser.learning_rate=1e-4..0.1:log."
-        ),
-    ],
+    model: Model = None,
+    parameters: Tried = None,
+    request: Request = None,
     inputs: Annotated[Path | None, File] = None,
     targets: Annotated[Path | None, File] = None,
     dataset: Annotated[str | None, typer.Option(help="A dataset, in place of files.")] = None,
     target: Annotated[list[str] | None, typer.Option(help="A column of the dataset to forecast.")] = None,
     horizon: Annotated[int | None, typer.Option(min=1, help="Steps ahead that are forecast.")] = None,
-    layout: Annotated[str | None, typer.Option(help="Axes of both, as BTF; default: T, TF or TBF.")] = None,
-    validation: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="Fraction of the data to hold out.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A field of the job, as epochs=20.")
-    ] = None,
-    search: Annotated[str, typer.Option(help="grid, random or halving.")] = "grid",
+    layout: Layout = None,
+    validation: Validation = None,
+    settings: Fields = None,
+    search: Annotated[str, typer.Option(help="grid, random, halving or external.")] = "grid",
     trials: Annotated[int | None, typer.Option(min=1, help="Trials of a random search or a halving.")] = None,
     objective: Annotated[str, typer.Option(help="The compared measure: loss, mae or skill.")] = "loss",
     alias: Annotated[str | None, typer.Option(help="An alias that is moved to the best version.")] = None,
+    max_parallel: Annotated[int | None, typer.Option(min=1, help="Most trials that run at a time; default: 8.")] = None,
     url: Url = None,
     api_key: ApiKey = None,
     *,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Show the trials until the sweep has ended.")] = True,
     as_json: Json = False,
 ) -> int:
-    """Begin a sweep with a dataset or data from files. The exit code is 1 if it has not succeeded.
+    """Begin a sweep with a dataset, data from files or a request. The exit code is 1 if it has not succeeded.
 
     The values of a field are a list, or a range MIN..MAX with :log, :int or the number of values in a grid behind it.
+    With `--search external` there are none: `cellar sweep add` adds trials.
     """
-    columns, fields = _columns(dataset, target, horizon), fields_of(settings, validation)
-    job = _job(model, columns, inputs, targets, layout, fields)
-    body: dict[str, Any] = {"job": job, "parameters": dict(map(_parameter, parameters)), "publish": {"alias": alias}}
-    body |= {"search": {"type": search} | ({} if trials is None else {"trials": trials}), "objective": objective}
+    job_given = model, parameters, inputs, targets, dataset, target, horizon, layout, validation, settings
+    if request is not None:
+        if any((*job_given, trials, alias, max_parallel)) or (search, objective) != ("grid", "loss"):
+            raise Mistake("expected --request alone: the file has the model, the data and what is tried")
+        body = _request(request)
+    else:
+        if not model or bool(parameters) == (search == "external"):
+            raise Mistake("expected MODEL and --try FIELD=VALUES, MODEL and --search external, or --request FILE")
+        columns, fields = _columns(dataset, target, horizon), fields_of(settings, validation)
+        job = _job(model, columns, inputs, targets, layout, fields)
+        body = {"job": job, "parameters": dict(map(_parameter, parameters or [])), "publish": {"alias": alias}}
+        body |= {"search": {"type": search} | _given(trials=trials), "objective": objective}
+        body |= _given(max_parallel=max_parallel)
     with Service(url, api_key) as service:
         return _begin(service, body, wait=wait, as_json=as_json)
+
+
+@app.command()
+def add(
+    sweep: Name,
+    values: Annotated[list[str], typer.Argument(metavar="FIELD=VALUE", help="Of the job, as epochs=20.")],
+    url: Url = None,
+    api_key: ApiKey = None,
+    *,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the trial has ended.")] = True,
+    as_json: Json = False,
+) -> int:
+    """Add a trial to a sweep with an external search. The exit code is 1 if it has not succeeded."""
+    with Service(url, api_key) as service:
+        path, body = path_of("sweeps", sweep, "trials"), {"parameters": dict(map(_setting, values))}
+        trial = service.send("POST", path, json=body)
+        while wait and trial["state"] in OPEN:
+            time.sleep(POLL_S)
+            trial = service.get(f"{path}/{trial['trial']}")
+    show_json(trial) if as_json else show_members(trial)
+    return 1 if trial["state"] in ("failed", "cancelled") else 0
+
+
+@app.command()
+def finish(sweep: Name, url: Url = None, api_key: ApiKey = None, *, as_json: Json = False) -> None:
+    """Close a sweep with an external search: when its trials have ended, the best result is published."""
+    with Service(url, api_key) as service:
+        _show(service, service.send("POST", path_of("sweeps", sweep, "finish")), as_json=as_json)
 
 
 @app.command(name="list")
@@ -113,7 +168,7 @@ def delete(sweep: Name, url: Url = None, api_key: ApiKey = None, *, yes: Yes = F
 def _begin(service: Service, body: dict[str, Any], *, wait: bool, as_json: bool) -> int:
     """Begin a sweep, and show its trials if it is waited for."""
     sweep = service.send("POST", "/v1/sweeps", json=body)
-    if wait:
+    if wait and sweep["search"]["type"] != "external":
         return _follow(service, sweep["sweep"], as_json=as_json)
     show_json(sweep) if as_json else say(sweep["sweep"])
     return 0
@@ -167,6 +222,14 @@ def _parameter(text: str) -> tuple[str, Any]:
     return name, found
 
 
+def _setting(text: str) -> tuple[str, Any]:
+    """Return a field and its value. Raise Mistake."""
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise Mistake(f"{text}: expected FIELD=VALUE, as epochs=20")
+    return name, _value(value)
+
+
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
@@ -174,16 +237,43 @@ def _value(text: str) -> Any:
         return text
 
 
+def _given(**members: Any) -> dict[str, Any]:
+    """Return the members that are not None."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _request(path: Path) -> dict[str, Any]:
+    """Return the request in a JSON file, or on standard input. Raise Mistake."""
+    try:
+        found = json.loads(sys.stdin.read() if str(path) == "-" else path.read_text("utf-8"))
+    except OSError as error:
+        raise Mistake(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise Mistake(f"{path} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise Mistake(f"{path}: expected a JSON object with `job` and `parameters`, as for POST /v1/sweeps")
+    return found
+
+
 def _follow(service: Service, sweep: str, *, as_json: bool) -> int:
+    """Show the trials of a sweep as they end, then the sweep; return the exit code. Raise Mistake for Ctrl-C."""
     path = path_of("sweeps", sweep)
-    for kind, data in events(service, f"{path}/events"):
-        if not as_json and kind == "trial" and data["state"] not in ("waiting", "running"):
-            values = ", ".join(f"{name}={value}" for name, value in data["parameters"].items())
-            value = "" if data["value"] is None else f", {data['value']:.6g}"
-            say(f"trial {data['number']} {data['state']}{value}: {values}")
+    begun = service.get(path)
+    of = "" if begun["search"]["type"] == "external" else f" of {max(each['trial'] for each in begun['trials'])}"
+    try:
+        for kind, data in events(service, f"{path}/events"):
+            if not as_json and kind == "trial" and data["state"] not in OPEN:
+                value = "" if data["value"] is None else f", {data['value']:.6g}"
+                say(f"trial {data['number']}{of} {data['state']}{value}: {_words(data['parameters'])}")
+    except KeyboardInterrupt:
+        raise Mistake(f"the sweep {sweep} runs without this command: `cellar sweep follow {sweep}`") from None
     found = service.get(path)
     _show(service, found, as_json=as_json)
     return 0 if found["state"] == "succeeded" else 1
+
+
+def _words(parameters: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in parameters.items())
 
 
 def _show(service: Service, sweep: dict[str, Any], *, as_json: bool) -> None:
@@ -191,13 +281,7 @@ def _show(service: Service, sweep: dict[str, Any], *, as_json: bool) -> None:
         return show_json(sweep)
     show_members({name: value for name, value in sweep.items() if name not in ("trials", "parameters", "best")})
     rows = [
-        (
-            each["trial"],
-            each["epochs"],
-            each["state"],
-            each["value"],
-            ", ".join(f"{name}={value}" for name, value in each["parameters"].items()),
-        )
+        (each["trial"], each["epochs"], each["state"], each["value"], _words(each["parameters"]))
         for each in sweep["trials"]
     ]
     show_table(("TRIAL", "EPOCHS", "STATE", sweep["objective"].upper(), "PARAMETERS"), rows)
