@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from cellar.errors import InvalidInput
 from cellar.jobs.recipe.measures import Measured, measure
 from cellar.jobs.recipe.planning.plan import Plan, rows_of
-from cellar.jobs.recipe.planning.scales import ScalesSpec
 from cellar.jobs.recipe.series import Scale, Series, trained_steps
 from cellar.jobs.recipe.widths import adapts, rate_of, with_residuals
 from cellar.jobs.recipe.windows import dataset
 from cellar.nn.execution.executable import CompiledNetwork
-from cellar.nn.forecasting.publishing import published_weights, with_forecast
+from cellar.nn.forecasting.publishing import published_weights, readings_alone, with_forecast
 from cellar.nn.model.layers.forecast import Residuals
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
@@ -74,8 +73,7 @@ class ForecastRun:
 
     def _series(self) -> Iterator[Series]:
         first, forecast = self.plan.readings, self.plan.forecast
-        first = ScalesSpec(columns=first.columns) if forecast.session_scale else first
-        readings = self._compile(self.plan.network.model_copy(update={"layers": (first,)}))
+        readings = self._compile(readings_alone(self.plan.network))
         bound = readings.bind(readings.network.init(0), inference=True)
         layer, rows = readings.network.readings, rows_of(self._table)
         assert layer is not None

@@ -36,6 +36,20 @@ def scales_of(network: Network, state: Floats) -> Floats | None:
     return state_of(network, state, "scale", network.layers[-1].number)
 
 
+def shifts_of(network: Network, state: Floats) -> Floats:
+    """Return the shifts (rows, targets) that sessions have, in states (rows, state_size)."""
+    assert network.forecast is not None
+    assert network.readings is not None
+    scale = network.forecast.scale_in(network.readings.layout)
+    assert scale is not None
+    known, middle, centre = (
+        state_of(network, state, f"{SCALES_PART}_{name}", 0)[:, [*scale.columns]]
+        for name in ("known", "middle", "centre")
+    )
+    found: Floats = scale.units * (known * middle + (ONE - known) * centre)
+    return found
+
+
 class RunningScales:
     """The scales of the targets of some rows, which steps move."""
 

@@ -63,6 +63,11 @@ class Adapting:
         """The factors (rows, horizon, targets)."""
         return self._factor.reshape(len(self._factor), self._layer.horizon, -1).copy()
 
+    @property
+    def states(self) -> dict[str, Floats]:
+        """The states of the forecast layer that move with the factors, by name."""
+        return {"factor": self._factor, "kept": self._kept, "left": self._left}
+
     def begin_again(self, rows: Flags) -> None:
         """Set these rows to the state of a new session."""
         self._factor[rows] = self._widths.factors

@@ -16,10 +16,13 @@ from cellar.errors import InvalidInput, StateNotFinite
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.learning.layout import ReadoutLayout
 from cellar.nn.learning.learning_network import LearningNetwork
-from cellar.nn.learning.spec import Learning, RlsSpec
+from cellar.nn.learning.spec import ADDED, Learning, RlsSpec
 from cellar.nn.model.network import Network
 
 DENSE, IDENTITY = "dense", "identity"
+
+BEHIND_ADDED = -3
+"""The place of the layer whose outputs are added: behind it are the sum and the layer that copies a part of it."""
 
 
 def learning_of(network: Network, spec: RlsSpec) -> Learning:
@@ -56,7 +59,7 @@ class ReadoutNetwork(LearningNetwork):
         super().__init__(bound, learning)
         self._kernel, self._delta_shape = cache.readout, (learning.outputs, -1)
         plan = compiled.code.plan
-        (features,) = plan.nodes[-1].reads
+        (features,) = plan.nodes[BEHIND_ADDED if learning.part == ADDED else -1].reads
         self._reads_input = -1 in features
         output = (len(plan.nodes) - 1,) if self._reads_input else (*features, len(plan.nodes) - 1)
         code = NetworkCode(plan.nodes, output, plan.in_size, plan.state_size, cache)

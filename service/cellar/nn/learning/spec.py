@@ -7,6 +7,9 @@ from pydantic import Field, TypeAdapter
 
 from cellar.nn.spec.base import Frozen
 
+TRUNK: Literal["trunk"] = "trunk"
+ADDED: Literal["added"] = "added"
+
 MAX_WINDOW = 4096
 """The most steps for which targets may still come."""
 
@@ -60,6 +63,9 @@ class Learning(Frozen):
     """The number of the last layer."""
     weights: int = 0
     """With bptt, the number of weights that learn."""
+    part: Literal["", "trunk", "added"] = Field("", exclude_if=lambda value: not value)
+    """The part of the network that learns: all; the layers between readings and forecast, in the scale of the forecast;
+    or, with RLS, of these the dense layer inside whose outputs are added."""
     states: list[tuple[str, int]] = Field(default_factory=list)
     """Names and sizes of what a session keeps for it, in order; known once the layout is."""
 

@@ -19,7 +19,7 @@ from cellar.nn.training.trainer import fit
 from cellar.table import Column, Table
 from tests.jobs.recipe.tables import hourly
 
-DATA = ForecastData.model_validate({"dataset": "readings", "targets": ["temp"], "horizon": 4})
+DATA = ForecastData.model_validate({"dataset": "readings", "targets": ["temp"], "horizon": 6})
 
 
 def of_levels(*levels: float) -> Table:
@@ -51,7 +51,7 @@ def test_series_of_levels_1_and_10000_are_forecast_in_their_units(cache: KernelC
     readings = of_levels(1, 10_000)
     run, bound, found = trained(readings, cache)
     assert run.plan.forecast.session_scale
-    options = Options(4, 1, (0.1, 0.5, 0.9), None, 1, None, 24, lambda each: 1 + round(0.8 * len(each.actual)))
+    options = Options(6, 1, (0.1, 0.5, 0.9), None, 1, None, 24, lambda each: 1 + round(0.8 * len(each.actual)))
     test = Backtest(bound, series_of(bound.network, readings, None, None), options)
     while test.advance():
         pass

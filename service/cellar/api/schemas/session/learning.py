@@ -38,8 +38,8 @@ class LearningAnswer(Answer):
     waiting: int = Field(description="Steps of the window that have no target yet.")
     first: int | None = Field(description="The first step for which a target may come; null if there is none.")
     loss: float | None = Field(
-        description="Mean squared error of the answers that the session gave, older ones weighted down by `forgetting`;"
-        " null before the first target."
+        description="Mean squared error of the answers that the session gave, in squared units of the outputs, older"
+        " ones weighted down by `forgetting`; null before the first target."
     )
     base_loss: float | None = Field(description="The same of what the version alone would have answered.")
     delta_norm: float = Field(description="How far the weights are from those of the version: the root of the squares.")
@@ -48,7 +48,7 @@ class LearningAnswer(Answer):
     def of(cls, session: str, found: Found) -> Self:
         """Return the answer for what a session has learnt."""
         learnt, position = found.learnt, found.position
-        loss, base_loss = learnt.losses() or (None, None)
+        base_loss, loss = learnt.losses() or (None, None)
         reach = min(learnt.filled, position.step)
         return cls(
             session=session,

@@ -70,7 +70,7 @@ class NewSession(Frozen):
     @property
     def learning_text(self) -> str:
         """The JSON of what the session learns; empty: nothing."""
-        return "" if self.learning is None else self.learning.model_dump_json()
+        return "" if self.learning is None else self.learning.model_dump_json(exclude_unset=True)
 
 
 class SessionRequest(NewSession):

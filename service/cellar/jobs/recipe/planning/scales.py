@@ -6,10 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import Signal
 from cellar.jobs.recipe.choices import Choice
-from cellar.nn.model.layers.readings import ReadingsSpec
-from cellar.nn.model.lowering import NetworkBuilder
 from cellar.nn.readings.columns import MAX_SERIES, NumberColumn, SeriesColumn
 from cellar.table import Table
 
@@ -117,12 +114,3 @@ def choice_of(found: OwnScales, column: str, series: SeriesColumn | None) -> Cho
         return Choice("scaling", "causal", why + "A session is scaled by its own readings so far.")
     more = "Each is scaled by its own median and quartiles, and a session of another series by its readings so far."
     return Choice("scaling", "per_series", why + more)
-
-
-class ScalesSpec(ReadingsSpec):
-    """Readings whose outputs are followed by the scales that a session keeps: of each column, then the shifts."""
-
-    def append_to(self, network: NetworkBuilder, signal: Signal, pointer: str) -> Signal:
-        """Append the layer."""
-        features = super().append_to(network, signal, pointer)
-        return (*features, *(network.scales or ()))
