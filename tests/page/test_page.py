@@ -188,6 +188,35 @@ def test_a_sweep_is_ranked_followed_and_cancelled(page: Operated, service: Furni
     expect(page.page.get_by_text("No sweep has been started.")).to_be_visible()
 
 
+def test_a_sweep_is_started_over_ranges(page: Operated) -> None:
+    page.visit("sweeps", "Sweeps")
+    page.button("New sweep")
+    form = page.card("New sweep")
+    form.get_by_label("Model").fill("tide")
+    form.get_by_label("The data are").select_option("a series: forecast its next values")
+    form.get_by_label("Series").fill("\n".join(f"{step % 7 / 7}, {step % 5 / 5}" for step in range(40)))
+    form.get_by_label("Epochs", exact=True).fill("1")
+    page.button("Add a field")
+    second = form.get_by_role("group", name="Field 2")
+    second.get_by_role("combobox", name="Field").fill("window")
+    second.get_by_label("Values").select_option("a range of whole numbers")
+    second.get_by_label("From").fill("9")
+    second.get_by_label("To").fill("4")
+    page.button("Search")
+    expect(form.get_by_role("alert")).to_have_text("window: enter two numbers, of which the first is the smaller one.")
+    second.get_by_label("To").fill("12")
+    form.get_by_label("Trials").fill("2")
+    page.check_access()
+    page.button("Search")
+    expect(page.page.get_by_role("heading", level=1)).to_have_text(re.compile("Sweep of tide@"))
+    expect(page.card("Trials").get_by_text("learning_rate")).to_have_count(2)
+    expect(page.page.locator(".facts").get_by_text("2 of 2 ended")).to_be_visible(timeout=4 * WITHIN_MS)
+    page.check_access()
+    page.button("Delete")
+    page.button("Delete", within="dialog")
+    expect(page.page.get_by_role("heading", level=1)).to_have_text("Sweeps")
+
+
 def test_a_model_is_drawn_and_gets_an_alias(page: Operated) -> None:
     page.visit("models", "Models")
     page.page.get_by_role("link", name="tide", exact=True).click()

@@ -1,11 +1,13 @@
-// All sweeps of the tenant, the newest first.
+// All sweeps of the tenant, the newest first, and the form of a new one.
 
+import { useState } from "../../vendor/hooks.js";
 import { read } from "../../core/api.js";
 import { ago, number, plural } from "../../core/format.js";
 import { usePoll } from "../../core/hooks.js";
-import { link } from "../../core/router.js";
-import { Card, Empty, Failure, html, Loading, Title } from "../../parts/basics.js";
+import { go, link } from "../../core/router.js";
+import { Button, Card, Empty, Failure, html, Loading, Title } from "../../parts/basics.js";
 import { CopyAs } from "../../parts/copy.js";
+import { JobForm } from "../training/job_form.js";
 import { JobState } from "../training/jobs.js";
 
 const ALL = { method: "GET", path: "/v1/sweeps?limit=200" };
@@ -31,13 +33,16 @@ const Line = ({ sweep }) => {
 
 export function Sweeps() {
   const { data, error } = usePoll((signal) => read(ALL.path, signal), 3000);
+  const [hasForm, setForm] = useState(false);
   return html`
-    <${Title} actions=${html`<${CopyAs} request=${ALL} />`}>Sweeps<//>
+    <${Title} actions=${html`<${CopyAs} request=${ALL} />
+      ${!hasForm && html`<${Button} kind="main" onClick=${() => setForm(true)}>New sweep<//>`}`}>Sweeps<//>
     <${Failure} error=${error} />
+    ${hasForm && html`<${JobForm} isSweep onDone=${(sweep) => go(["sweeps", sweep.sweep])} onClose=${() => setForm(false)} />`}
     ${!data && !error && html`<${Loading} />`}
     ${data && !data.sweeps.length && html`
       <${Card}><${Empty} title="No sweep has been started.">A sweep runs a training job with many settings and publishes the best result.
-        Start one with <code>cellar sweep start</code> or <code>POST /v1/sweeps</code>, and follow it here.<//><//>`}
+        Choose New sweep, or start one with <code>cellar sweep start</code>, and follow it here.<//><//>`}
     ${data && data.sweeps.length > 0 && html`
       <${Card} title="All sweeps" actions=${html`<span class="soft">${plural(data.sweeps.length, "sweep")}${data.cursor && ", the newest"}</span>`}>
         <div class="wide-table" tabindex="0" role="group" aria-label="Sweeps"><table>

@@ -1,5 +1,5 @@
-// The form of a training job, on a dataset or on numbers that are entered. Its settings and their explanations come from
-// the API document.
+// The form of a training job, or of a sweep of one, on a dataset or on numbers that are entered. Its settings and their
+// explanations come from the API document.
 
 import { useMemo, useState } from "../../vendor/hooks.js";
 import { change, Problem, read } from "../../core/api.js";
@@ -11,6 +11,7 @@ import { CopyAs } from "../../parts/copy.js";
 import { SchemaFields } from "../../parts/schema_form.js";
 import { Choice, Input, useForm } from "../../parts/form.js";
 import { readDatasets } from "../datasets/datasets.js";
+import { SEARCH, SweepFields, sweepOf } from "../sweeps/sweep_fields.js";
 import { DatasetFields, dataOf, useDataset } from "./dataset_fields.js";
 
 const FIRST = ["epochs", "optimiser", "loss", "batch_size", "validation", "window"];
@@ -61,16 +62,19 @@ function freeName(name, taken) {
   return found;
 }
 
-/** `model` is trained on numbers that are entered; without one, or with a `dataset` (also ""), the form is for datasets. */
-export function JobForm({ model, dataset, onDone, onClose }) {
+/**
+ * `model` is trained on numbers that are entered; without one, or with a `dataset` (also ""), the form is for datasets.
+ * With `isSweep` it begins a sweep.
+ */
+export function JobForm({ model, dataset, isSweep = false, onDone, onClose }) {
   const { data: api, error } = usePoll(apiDocument, 0);
   const { data: models } = usePoll(names, 0);
   const { data: datasets, error: fault } = usePoll(readDatasets, 0);
-  if (!api || !datasets || !models) return html`<${Card} title="New job"><${Failure} error=${error || fault} />${!error && !fault && html`<${Loading} />`}<//>`;
-  return html`<${Form} api=${api} models=${models} datasets=${datasets} model=${model} chosen=${dataset} onDone=${onDone} onClose=${onClose} />`;
+  if (!api || !datasets || !models) return html`<${Card} title=${isSweep ? "New sweep" : "New job"}><${Failure} error=${error || fault} />${!error && !fault && html`<${Loading} />`}<//>`;
+  return html`<${Form} api=${api} models=${models} datasets=${datasets} model=${model} chosen=${dataset} isSweep=${isSweep} onDone=${onDone} onClose=${onClose} />`;
 }
 
-function Form({ api, models, datasets, model, chosen, onDone, onClose }) {
+function Form({ api, models, datasets, model, chosen, isSweep, onDone, onClose }) {
   const hasDataset = datasets.length > 0 && (!model || chosen !== null);
   const data = useForm({ ...INITIAL, kind: hasDataset ? DATASET : FORECAST, dataset: chosen || datasets[0]?.dataset || "" });
   const isDataset = data.values.kind === DATASET;
@@ -78,6 +82,7 @@ function Form({ api, models, datasets, model, chosen, onDone, onClose }) {
   const [entered, setEntered] = useState(model || null);
   const reference = entered ?? (isDataset ? freeName(data.values.dataset, models) : "");
   const [values, setValues] = useState({});
+  const search = useForm(SEARCH);
   const fields = useMemo(() => fieldsOf(api, "JobRequest", ["model", "data"]), [api]);
   const dataFor = ({ kind, series, ahead, inputs, targets, layout }) => {
     if (kind === DATASET) return dataOf(data.values, dataset);
@@ -85,17 +90,17 @@ function Form({ api, models, datasets, model, chosen, onDone, onClose }) {
   };
   const request = () => {
     if (!reference.trim()) throw new Error("Model: choose the model to train.");
-    const body = { model: reference.trim(), data: dataFor(data.values) };
-    return { method: "POST", path: "/v1/jobs", body: { ...body, ...build(fields, values) } };
+    const job = { model: reference.trim(), data: dataFor(data.values), ...build(fields, values) };
+    return isSweep ? { method: "POST", path: "/v1/sweeps", body: sweepOf(search.values, job) } : { method: "POST", path: "/v1/jobs", body: job };
   };
   const send = useAction(async () => {
-    const job = await change({ ...request(), once: true });
-    announce("The job was submitted.");
-    onDone(job);
+    const made = await change({ ...request(), once: true });
+    announce(isSweep ? "The sweep has begun." : "The job was submitted.");
+    onDone(made);
   });
   const fault = send.error instanceof Problem && send.error.pointer ? send.error : null;
   const faultAt = (place) => {
-    const at = `/${place.replaceAll(".", "/")}`;
+    const at = `${isSweep ? "/job" : ""}/${place.replaceAll(".", "/")}`;
     return fault && (fault.pointer === at || fault.pointer.startsWith(`${at}/`)) ? fault.message : undefined;
   };
   const submit = (event) => {
@@ -105,7 +110,7 @@ function Form({ api, models, datasets, model, chosen, onDone, onClose }) {
   const change_ = (place, value) => setValues((last) => ({ ...last, [place]: value }));
   const shared = { values, onChange: change_, faultAt };
   return html`
-    <${Card} title="New job" actions=${html`<${CopyAs} request=${request} />`}>
+    <${Card} title=${isSweep ? "New sweep" : "New job"} actions=${html`<${CopyAs} request=${request} />`}>
       <form onSubmit=${submit} novalidate>
         <div class="form">
           <${Field} label="Model" help=${isDataset ? "A new name makes a new model. The name of a model that was made of a dataset trains it further." : "A model trains its newest version; name@3 is one version."} error=${faultAt("model")} control=${(attributes) => html`
@@ -113,13 +118,14 @@ function Form({ api, models, datasets, model, chosen, onDone, onClose }) {
           <datalist id="job-models">${models.map((name) => html`<option key=${name} value=${name} />`)}</datalist>
         </div>
         <${Data} form=${data} faultAt=${faultAt} datasets=${datasets} dataset=${dataset} error=${error} />
+        ${isSweep && html`<${SweepFields} form=${search} fields=${fields} isDataset=${isDataset} />`}
         ${isDataset
           ? html`<p class="help">Everything else is chosen from the data, and the job says why.</p>
             <details><summary>More settings</summary><div class="form"><${SchemaFields} fields=${fields.filter((field) => !OF_ARRAYS.includes(field.name))} ...${shared} /></div></details>`
           : html`<fieldset><legend>Settings</legend><div class="form"><${SchemaFields} fields=${FIRST.map((name) => fields.find((field) => field.name === name)).filter(Boolean)} ...${shared} /></div>
             <details><summary>More settings</summary><div class="form"><${SchemaFields} fields=${fields.filter((field) => !FIRST.includes(field.name))} ...${shared} /></div></details></fieldset>`}
         <${Failure} error=${send.error} />
-        <div class="row"><${Button} type="submit" kind="main" busy=${send.isRunning}>Train<//><${Button} onClick=${onClose}>Close<//></div>
+        <div class="row"><${Button} type="submit" kind="main" busy=${send.isRunning}>${isSweep ? "Search" : "Train"}<//><${Button} onClick=${onClose}>Close<//></div>
       </form>
     <//>`;
 }
