@@ -1,9 +1,10 @@
 """Measures the way from a file of 20,000 rows and 5 columns to a published version, beside a script in PyTorch.
 
-`cellar train` uploads the file to a running service, and ends when the version is published. The script reads the same
-file, trains an LSTM of the same size with as many updates as the job made, and writes its weights. It has one thread,
-as a job has: with two it is many times slower as soon as another program runs. Both times include the start of the
-process; another row adds the start of the service. Rounds are interleaved.
+`cellar train` uploads the file to a running service, and ends when the version is published. `cellar train --local`
+does all of that in its own process, with a Redis that it starts and stops. The script reads the same file, trains an
+LSTM of the same size with as many updates as the job made, and writes its weights. It has one thread, as a job has:
+with two it is many times slower as soon as another program runs. All times include the start of the process; another
+row adds the start of the service. Rounds are interleaved.
 """
 
 import json
@@ -41,6 +42,8 @@ class Times:
     start: float
     """Until the service is ready."""
     cellar: float
+    local: float
+    """Of `cellar train --local`, without a service."""
     first_progress: float
     """From the acceptance of a job until it reports progress."""
     pytorch: float
@@ -50,6 +53,11 @@ class Times:
     def ratio(self) -> float:
         """The time of PyTorch divided by that of Cellar."""
         return self.pytorch / self.cellar
+
+    @property
+    def ratio_local(self) -> float:
+        """The same for `cellar train --local`."""
+        return self.pytorch / self.local
 
     @property
     def ratio_with_start(self) -> float:
@@ -86,10 +94,10 @@ def write(path: Path) -> None:
 
 def lines(times: Sequence[Times]) -> list[str]:
     """Return a table with the medians of all rounds."""
-    start, ours, first, peer = (
+    start, ours, local, first, peer = (
         median(values)
         for values in zip(
-            *((each.start, each.cellar, each.first_progress, each.pytorch) for each in times), strict=True
+            *((each.start, each.cellar, each.local, each.first_progress, each.pytorch) for each in times), strict=True
         )
     )
     return [
@@ -97,6 +105,7 @@ def lines(times: Sequence[Times]) -> list[str]:
         "|---|---|",
         f"| file to published version, `cellar train` | {ours:.2f} |",
         f"| the same, with the start of the service | {start + ours:.2f} |",
+        f"| the same without a service, `cellar train --local` | {local:.2f} |",
         f"| file to weights, script in PyTorch | {peer:.2f} |",
         f"| accepted to first progress | {first:.2f} |",
         f"with the start of the service the ratio is {median(each.ratio_with_start for each in times):.2f}",
@@ -108,6 +117,7 @@ def bars(times: Sequence[Times]) -> list[Bar]:
     first = median(each.first_progress for each in times)
     return [
         Bar("end_to_end", median(each.ratio for each in times), FASTER, means="PyTorch's time divided by Cellar's"),
+        Bar("end_to_end_local", median(each.ratio_local for each in times), FASTER, means="without a service"),
         Bar("first_progress_s", first, FIRST_PROGRESS_S, at_most=True, means="accepted to first progress"),
     ]
 
@@ -117,17 +127,19 @@ def _round(path: Path, directory: Path, number: int) -> Times:
     began = time.perf_counter()
     with Service(settings) as service:
         start = time.perf_counter() - began
-        command = [sys.executable, "-m", "cellar.cli", "train", str(path), "--target", TARGET]
         environment = os.environ | {"CELLAR_URL": service.url}
-        cellar, out = _run([*command, "--horizon", str(HORIZON), "--model", f"made{number}", "--json"], environment)
+        command = [sys.executable, "-m", "cellar.cli", "train", str(path), "--target", TARGET]
+        command += ["--horizon", str(HORIZON), "--model", f"made{number}", "--json"]
+        cellar, out = _run(command, environment)
         job = json.loads(out)
         updates = round(job["updates_total"] * job["progress"]["epoch"] / job["progress"]["epochs"])
         first_progress = _first_progress(service.url)
+    local, _ = _run([*command, "--local"], os.environ | {"CELLAR_DATA_DIR": str(directory / "local")})
     module = [sys.executable, "-m", "benchmarks.peers.pytorch_forecasting", str(path), "--target", TARGET]
     options = ["--horizon", str(HORIZON), "--time", "at", "--updates", str(updates)]
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
     pytorch, _ = _run([*module, *options, "--out", str(directory / "model.pt")], one_thread)
-    return Times(start, cellar, first_progress, pytorch, updates)
+    return Times(start, cellar, local, first_progress, pytorch, updates)
 
 
 def _run(command: Sequence[str], environment: dict[str, str]) -> tuple[float, str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from typing import Protocol
 
 import redis
 from rq import Queue
@@ -16,6 +17,13 @@ RUN_JOB = "cellar.main.run_job"
 
 KEEP_FAILED_S = 3600
 """How long rq keeps a record of a call that failed, for people who use rq's tools, seconds."""
+
+
+class AttemptQueue(Protocol):
+    """Takes jobs that a worker is to run."""
+
+    def push(self, job: Job) -> None:
+        """Queue the next attempt of a job. Raise StoreUnavailable."""
 
 
 class JobQueue:

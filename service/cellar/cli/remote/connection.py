@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import quote
 
 from cellar.cli.console import Mistake
@@ -40,8 +40,28 @@ def default_url() -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
+class Requests(Protocol):
+    """Answers requests: a service, or this process itself."""
+
+    url: str
+    """The address of the service."""
+    invitation: str
+    """The sentence that stands before the requests for a published model."""
+
+    def left(self, job: str) -> str:
+        """Return a sentence about a job that has not ended when the command ends."""
+
+    def get(self, path: str, params: Params | None = None) -> Any:
+        """Return the document at a path."""
+
+    def send(self, method: str, path: str, **request: Any) -> Any:
+        """Return the document that answers a request."""
+
+
 class Service:
     """A service by its URL, and the API key that is sent to it."""
+
+    invitation = "Create a session that continues the data, and ask what comes next"
 
     def __init__(self, url: str | None, api_key: str | None) -> None:
         import httpx
@@ -58,6 +78,10 @@ class Service:
 
     def __exit__(self, *_: object) -> None:
         self._http.close()
+
+    def left(self, job: str) -> str:
+        """Return a sentence about a job that has not ended when the command ends."""
+        return f"the job {job} runs without this command: `cellar jobs wait {job}`"
 
     def get(self, path: str, params: Params | None = None) -> Any:
         """Return the document at a path. Raise Mistake with the problem that the service answers."""

@@ -55,21 +55,22 @@ def run(
     tables: Tables | None = None,
     fit: Fit = fit,
     processes: int = 1,
+    stop: threading.Event | None = None,
 ) -> None:
     """Run a job to its end, until it is cancelled, or until this process is asked to stop.
 
     `prepare` checks that this process can train and returns the models. It is called while the attempt has the lease,
     so an exception of it ends the job with an error; otherwise every further attempt would fail in the same way.
 
-    Nothing happens if another attempt has the job. On SIGTERM the attempt stores a checkpoint and gives the job back.
-    Every outcome is written to the job's record; StoreUnavailable is raised if that is not possible.
+    Nothing happens if another attempt has the job. On SIGTERM, or when `stop` is set, the attempt stores a checkpoint
+    and gives the job back. Outcomes are written to the job's record. Raise StoreUnavailable if that is not possible.
     """
     lease = jobs.acquire(tenant, job, lease_s)
     if lease is None:
         logger.info("job %s has another attempt or has ended", job)
         return
     logger.info("job %s: attempt %d begins", job, lease.attempt)
-    with _stop_asked() as stop, LeaseKeeper(jobs, lease, lease_s) as keeper:
+    with _stop_asked(stop) as stop, LeaseKeeper(jobs, lease, lease_s) as keeper:
         attempt = JobAttempt(
             keeper, stop, jobs=jobs, blobs=blobs, prepare=prepare, tables=tables, fit=fit, stall_s=stall_s
         )
@@ -304,9 +305,9 @@ class JobAttempt:
 
 
 @contextmanager
-def _stop_asked() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM sets; on another thread than the main one it is never set."""
-    stop = threading.Event()
+def _stop_asked(given: threading.Event | None) -> Iterator[threading.Event]:
+    """Yield the given event, or one that SIGTERM sets; on another thread than the main one no signal sets it."""
+    stop = given or threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return

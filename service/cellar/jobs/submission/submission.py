@@ -10,7 +10,7 @@ from typing import Any
 from cellar.errors import AlreadyExists, FingerprintMismatch, JobActive, JobTooLarge, JobUnknown, StoreUnavailable
 from cellar.jobs.job_blobs import delete_blobs
 from cellar.jobs.options import DEFAULTS, OPTIONS, JobOptions, JobQuota, Publish
-from cellar.jobs.queue import JobQueue, name_of
+from cellar.jobs.queue import AttemptQueue, name_of
 from cellar.jobs.recipe.request import ForecastData
 from cellar.jobs.submission.dataset import pack_dataset
 from cellar.jobs.submission.forecast_submission import (
@@ -65,7 +65,7 @@ class Jobs:
         store: JobStore,
         blobs: BlobStore,
         registry: Registry,
-        job_queue: JobQueue,
+        job_queue: AttemptQueue,
         clock: Clock,
         datasets: PinnedTables | None = None,
         *,

@@ -10,7 +10,7 @@ import typer
 
 from cellar.cli.console import Mistake, confirm, progress, say, show_json, show_members, show_table
 from cellar.cli.options import ApiKey, Json, Url, Yes
-from cellar.cli.remote.connection import Service, pages, path_of
+from cellar.cli.remote.connection import Requests, Service, pages, path_of
 from cellar.cli.remote.training.job_events import events, line_of
 
 app = typer.Typer(name="jobs", help="List, show, follow, cancel, retry and delete training jobs.")
@@ -180,7 +180,7 @@ def _show(job: dict[str, Any], *, as_json: bool) -> None:
     return show_json(found) if as_json else show_members(found)
 
 
-def show_end(service: Service, job: dict[str, Any], *, as_json: bool) -> int:
+def show_end(service: Requests, job: dict[str, Any], *, as_json: bool) -> int:
     """Wait until a job has ended, with a bar on the terminal, print it, and return the exit code."""
     job = wait_for(service, job)
     _show(job, as_json=as_json)
@@ -206,7 +206,7 @@ def _title(job: dict[str, Any]) -> str:
     return f"job {job['job']}"
 
 
-def wait_for(service: Service, job: dict[str, Any]) -> dict[str, Any]:
+def wait_for(service: Requests, job: dict[str, Any]) -> dict[str, Any]:
     """Wait until a job has ended, with a bar on the terminal, and return it. Raise Mistake for Ctrl-C."""
     path = path_of("jobs", job["job"])
     try:
@@ -219,5 +219,5 @@ def wait_for(service: Service, job: dict[str, Any]) -> dict[str, Any]:
                 advance(done - before, _title(job))
                 before = done
     except KeyboardInterrupt:
-        raise Mistake(f"the job {job['job']} runs without this command: `cellar jobs wait {job['job']}`") from None
+        raise Mistake(service.left(job["job"])) from None
     return job

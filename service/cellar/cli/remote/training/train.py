@@ -2,15 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cellar.cli.console import Mistake, say, show_json
+from cellar.cli.console import Mistake, load_settings, say, show_json
 from cellar.cli.options import ApiKey, Json, Url
 from cellar.cli.remote.connection import Service
 from cellar.cli.remote.training.jobs import show_end
 from cellar.cli.remote.training.train_dataset import Asked, Columned, headers_of, train_dataset
+
+if TYPE_CHECKING:
+    from cellar.cli.remote.training.in_process import InProcess
 
 app = typer.Typer()
 
@@ -59,6 +62,12 @@ ReadsTimes = Annotated[
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the job has ended.")]
 
 
+Local = Annotated[
+    bool,
+    typer.Option("--local", help="Train in this process, without a service, on the data directory of `cellar serve`."),
+]
+
+
 @app.command()
 def train(
     source: Source,
@@ -82,27 +91,35 @@ def train(
     *,
     reads_times: ReadsTimes = False,
     wait: Wait = True,
+    local: Local = False,
     as_json: Json = False,
 ) -> int:
     """Train a model on arrays from files, or a forecast on a file of readings.
 
     `cellar train readings.csv --target temp --horizon 24` makes a dataset of the file and a model of its name. The job
     chooses what is not given, and says why. The exit code is 1 if the job has not succeeded. The fields are those of
-    docs/reference/training.md. Ctrl-C ends this command, and not the job.
+    docs/reference/training.md. Ctrl-C ends this command and not the job; with --local `cellar serve` continues it.
     """
-    with Service(url, api_key) as service:
-        fields = fields_of(settings, validation) | ({} if resume_from is None else {"resume_from": resume_from})
+    if local and not wait:
+        raise Mistake("--local trains in this process, which has to wait for the job: leave out --no-wait")
+    fields = fields_of(settings, validation) | ({} if resume_from is None else {"resume_from": resume_from})
+    with _in_process() if local else Service(url, api_key) as service:
         if target:
             columns = Columned(target, input_columns, horizon, time, series, reads_times)
             asked = Asked(source, columns, model=name, publish=publish, plot=plot, fields=fields, key=key)
             return train_dataset(service, asked, wait=wait, as_json=as_json)
-        job = service.send(
-            "POST", "/v1/jobs", json=job_body(source, inputs, targets, layout, fields), headers=headers_of(key)
-        )
+        body = job_body(source, inputs, targets, layout, fields)
+        job = service.send("POST", "/v1/jobs", json=body, headers=headers_of(key))
         if wait:
             return show_end(service, job, as_json=as_json)
     show_json(job) if as_json else say(job["job"])
     return 0
+
+
+def _in_process() -> "InProcess":
+    from cellar.cli.remote.training.in_process import InProcess
+
+    return InProcess(load_settings(quiet=True))
 
 
 def job_body(

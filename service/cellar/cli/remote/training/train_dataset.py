@@ -12,7 +12,7 @@ from typing import Any
 
 from cellar.cli.console import Mistake, progress, say, show_json
 from cellar.cli.plots import text_plot, write_png
-from cellar.cli.remote.connection import Service, path_of
+from cellar.cli.remote.connection import Requests, path_of
 from cellar.cli.remote.training.datasets import TYPES
 from cellar.cli.remote.training.jobs import State, wait_for
 
@@ -56,7 +56,7 @@ def headers_of(key: str | None) -> dict[str, str]:
     return {} if key is None else {"Idempotency-Key": key}
 
 
-def train_dataset(service: Service, asked: Asked, *, wait: bool, as_json: bool) -> int:
+def train_dataset(service: Requests, asked: Asked, *, wait: bool, as_json: bool) -> int:
     """Upload the readings, start a job and follow it; return the exit code. Raise Mistake."""
     path = Path(asked.source)
     dataset = _upload(service, path, asked) if path.suffix.lower() in TYPES else asked.source
@@ -91,7 +91,7 @@ def train_dataset(service: Service, asked: Asked, *, wait: bool, as_json: bool) 
     return 0 if job["state"] == State.SUCCEEDED else 1
 
 
-def _upload(service: Service, path: Path, asked: Asked) -> str:
+def _upload(service: Requests, path: Path, asked: Asked) -> str:
     """Send a file as a dataset that is named after it and its content; return the name. Raise Mistake."""
     try:
         digest, size = hashlib.sha256(), path.stat().st_size
@@ -132,7 +132,7 @@ def _losses(job: dict[str, Any]) -> dict[str, list[float | None]]:
     return {name: [each.get(name) for each in job["history"]] for name in ("loss", "validation_loss")}
 
 
-def _report(service: Service, job: dict[str, Any], dataset: str, targets: Sequence[str]) -> Iterator[str]:
+def _report(service: Requests, job: dict[str, Any], dataset: str, targets: Sequence[str]) -> Iterator[str]:
     """Yield the lines about the result of a job."""
     losses = _losses(job)["validation_loss"]
     if losses:
@@ -147,7 +147,7 @@ def _report(service: Service, job: dict[str, Any], dataset: str, targets: Sequen
         yield f"{job['state']}: {job['error'] or 'no version is published'}"
         return
     model = job["result"].partition("@")[0]
-    yield f"published {job['result']}. Create a session that continues the data, and ask what comes next:"
+    yield f"published {job['result']}. {service.invitation}:"
     columns = [*targets, *chosen["data.inputs"], *([chosen["data.times"]] if "data.times" in chosen else [])]
     yield from next_requests(service.url, model, {"dataset": dataset}, *_first_row(service, dataset, columns))
 
@@ -179,7 +179,7 @@ def _compared(share: float) -> str:
     return f"{abs(share):.1%} {'better' if share >= 0 else 'WORSE'}"
 
 
-def _first_row(service: Service, dataset: str, columns: Sequence[str]) -> tuple[dict[str, Any], str | None]:
+def _first_row(service: Requests, dataset: str, columns: Sequence[str]) -> tuple[dict[str, Any], str | None]:
     """Return the first readings of these columns, after the last ones, and their series if there are several.
 
     Raise Mistake.
