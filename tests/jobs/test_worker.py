@@ -17,7 +17,7 @@ from cellar.engine import KernelCache
 from cellar.jobs.attempt.dead_workers import end_leases
 from cellar.jobs.options import JobOptions, Priority
 from cellar.jobs.queue import JobQueue
-from cellar.jobs.worker import TrainingWorker
+from cellar.jobs.worker import GRACE_S, TrainingWorker
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.model.network import Network
 from cellar.nn.training.spec import TrainingSpec
@@ -26,7 +26,7 @@ from cellar.ports import Job
 from cellar.store.catalogue.job_events import RedisJobEvents
 from cellar.store.topology.factory import sync_client
 from cellar.wire.arrays.weights import dump
-from tests.jobs.conftest import NETWORK, SEED, Workshop, walks
+from tests.jobs.conftest import NETWORK, SEED, Room, Workshop, walks
 from tests.redis_process import RedisProcess
 from tests.waiting import wait_until
 
@@ -249,6 +249,19 @@ def test_a_job_that_does_not_listen_is_killed(workshop: Workshop, workers: Worke
     workshop.jobs.cancel("default", job.job)
     assert wait_until(ended(workshop, job), 20, "the job has ended").state == "cancelled"
     wait_until(lambda: child_of(worker) != child, 10, "the child is killed")
+
+
+def test_a_process_that_does_not_renew_its_lease_is_killed_so_that_its_worker_can_run_the_job(room: Room) -> None:
+    room.submit()
+    lease = room.store.acquire("default", "j1", 60)
+    assert lease is not None
+    worker = TrainingWorker(room.job_queue, room.store, room.sweeper, 1)
+    assert worker._patience_s(lease) is None
+    room.store.renew(lease, 0)
+    room.sweeper.sweep()
+    assert worker._patience_s(lease) == GRACE_S
+    room.store.renew(lease, 60)
+    assert worker._patience_s(lease) is None, "Redis was away, and the process is well"
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,8 @@ class TrainingWorker(Worker):
             return BEGIN_S
         if _runs(job) and self._is_too_large(job, lease):
             return 0
-        wanted = job.attempt == lease.attempt and job.cancel_asked_s is None and _runs(job)
+        # A job that is queued again has a child that did not renew its lease. If it can, the job is running again soon.
+        wanted = job.attempt == lease.attempt and job.cancel_asked_s is None and job.state == "running"
         return None if wanted else GRACE_S
 
     def _is_too_large(self, job: Job, lease: Lease) -> bool:

@@ -297,6 +297,14 @@ def test_the_owner_reads_a_reason_and_no_traceback(workshop: Workshop, error: Ex
     assert (ended.state, ended.error) == ("failed", reason)
 
 
+def test_an_error_in_the_middle_has_its_place(workshop: Workshop) -> None:
+    def fail() -> None:
+        raise MemoryError
+
+    ended = workshop.run(workshop.submit(), interrupted(5, fail))
+    assert ended.error == "not enough memory for this training after epoch 3 of 5, batch 1 of 2"
+
+
 def test_a_process_that_cannot_compute_fails_the_job_under_its_lease(workshop: Workshop) -> None:
     def refuse() -> Registry:
         raise StartupError("this machine computes other bits")

@@ -339,6 +339,16 @@ def test_the_reason_names_what_the_last_attempt_died_of(jobs: JobStore) -> None:
     assert str(get(jobs).error).endswith("a new checkpoint, the last time of SIGSEGV")
 
 
+def test_the_reason_has_the_place_of_the_last_report(jobs: JobStore) -> None:
+    lease = acquire(jobs)
+    jobs.report(lease, {"epoch": 3, "epochs": 5, "update": 1, "updates": 2, "loss": 0.5})
+    jobs.renew(lease, 0)
+    for _ in range(MAX_BARREN_ATTEMPTS - 1):
+        jobs.abandon(acquire(jobs), "SIGKILL")
+    assert jobs.acquire("default", "j1", LONG_S) is None
+    assert str(get(jobs).error).endswith("of SIGKILL; its last report is of epoch 3 of 5, batch 1 of 2")
+
+
 def test_the_reason_does_not_name_what_an_attempt_before_died_of(jobs: JobStore) -> None:
     jobs.abandon(acquire(jobs), "SIGSEGV")
     for _ in range(MAX_BARREN_ATTEMPTS - 1):

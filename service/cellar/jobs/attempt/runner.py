@@ -87,7 +87,7 @@ def run(
         except Exception as error:
             if not isinstance(error, CellarError):
                 logger.exception("job %s: attempt %d failed", job, lease.attempt)
-            attempt.fail(_explain(error))
+            attempt.fail(attempt.explain(error))
 
 
 class JobAttempt:
@@ -144,6 +144,15 @@ class JobAttempt:
             self._forget_trained()
         except Superseded as superseded:
             logger.warning("job %s: %s", self._lease.job, superseded)
+
+    def explain(self, error: Exception) -> str:
+        """Return the error text for the owner of the job: a reason and a place, never a traceback."""
+        if isinstance(error, CellarError):
+            return error.detail
+        place = "" if self._newest is None else f" after {_place(self._newest[1])}"
+        if isinstance(error, MemoryError):
+            return f"not enough memory for this training{place}"
+        return f"internal error ({type(error).__name__}){place}; the worker's log says more"
 
     def _train(self, job: Job) -> dict[str, Any] | None:
         """Train to the end and seal what will be published; None if the job was cancelled or given back."""
@@ -336,12 +345,3 @@ def _metrics(kept: EpochRecord | None) -> dict[str, float]:
     assert kept is not None
     found = {"epoch": kept.epoch, "loss": kept.loss, "validation_loss": kept.validation_loss}
     return {name: value for name, value in found.items() if value is not None}
-
-
-def _explain(error: Exception) -> str:
-    """Return the error text for the owner of the job: a reason, never a traceback."""
-    if isinstance(error, CellarError):
-        return error.detail
-    if isinstance(error, MemoryError):
-        return "not enough memory for this training"
-    return f"internal error ({type(error).__name__}); the worker's log says more"

@@ -3,7 +3,7 @@
 -- ARGV[3] number of consecutive attempts that may die without a new checkpoint
 -- ARGV[4] the error of a job that has had them, which continues with
 -- ARGV[5] and the cause of the last death, if that is known, else with
--- ARGV[6]
+-- ARGV[6], and in each case with the place of the last report, if there is one
 --
 -- Returns the number of the attempt, or 0 if the job has a live lease or has ended (perhaps in this call).
 
@@ -16,8 +16,12 @@ if get('cancel_asked_s') and not get('outcome') then
   return 0
 end
 if redis.call('HINCRBY', KEYS[1], 'barren', 1) > tonumber(ARGV[3]) then
-  local death = get('death')
-  close(now, 'failed', 'error', ARGV[4] .. (death and ARGV[5] .. death or ARGV[6]))
+  local death, at, report = get('death'), '', cjson.decode(get('progress') or '{}')
+  if report.epoch and report.update then
+    local numbers = {report.epoch, report.epochs, report.update, report.updates}
+    at = string.format('; its last report is of epoch %d of %d, batch %d of %d', unpack(numbers))
+  end
+  close(now, 'failed', 'error', ARGV[4] .. (death and ARGV[5] .. death or ARGV[6]) .. at)
   return 0
 end
 local attempt = redis.call('HINCRBY', KEYS[1], 'attempt', 1)
