@@ -54,6 +54,13 @@ def saved(function: Any, *arrays: Any, **named: Any) -> bytes:
     return file.getvalue()
 
 
+def damaged(data: bytes, at: int) -> bytes:
+    """Return a file with another byte at a place."""
+    found = bytearray(data)
+    found[at] ^= 0xFF
+    return bytes(found)
+
+
 def twice(name: str) -> bytes:
     """Return an npz file that has two arrays of the same name."""
     file = io.BytesIO()
@@ -160,7 +167,12 @@ def test_columns_of_a_matrix_are_numbered(tmp_path: Path) -> None:
         (NPZ, saved(np.savez, at=np.array([2**62], "M8[s]"), x=np.ones(1)), 'row 1, column "at": \'1461385142'),
         (NDJSON, b'{"a": 1, "": 2}\n', "the file has no name for column 2"),
         (NPZ, b"PK\x03\x04nothing", "not an npz file"),
+        (NPZ, damaged(saved(np.savez_compressed, a=np.arange(999.0)), 200), "not an npz file"),
+        (NPY, damaged(saved(np.save, np.array(["a", "b"])), -1), 'row 2, column "column_1": the text has a character'),
+        (NPY, b"\x93NUMPY\x01\x00\x00\x04" + b"(" * 1024, "not an npy file"),
         (SAFETENSORS, b"\xff" * 64, "not a safetensors file"),
+        (SAFETENSORS, (9999).to_bytes(8, "little") + b"[" * 9999, "not a safetensors file"),
+        (SAFETENSORS, (2).to_bytes(8, "little") + b"[]", "not a safetensors file"),
         (SAFETENSORS, save({"a": np.ones(2)})[:-8], "outside of the file"),
     ],
 )

@@ -156,9 +156,10 @@ def npy(shape: tuple[int, ...], data: bytes, kind: str = "<f4") -> bytes:
         (npy((-3, 4), b""), "another number of bytes"),
         (npy((2**23,), b"", "<U4096"), "another number of bytes"),
         (b"\x93NUMPY\x02\x00" + (2**26).to_bytes(4, "little") + b"(" * 2**26, "not an npz file"),
+        (b"\x93NUMPY\x01\x00\x00\x04" + b"(" * 1024, "not an npz file"),
         (npy((1,), b"\x80\x04N.", "|O"), "pickled objects"),
     ],
-    ids=["archive", "more", "fewer", "numbers", "negative", "texts", "header", "objects"],
+    ids=["archive", "more", "fewer", "numbers", "negative", "texts", "header", "nested", "objects"],
 )
 def test_archives_that_grow_or_lie_are_refused_in_little_memory(entry: bytes, said: str, tmp_path: Path) -> None:
     path = tmp_path / "bomb.npz"

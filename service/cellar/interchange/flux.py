@@ -29,6 +29,7 @@ from cellar.nn.model.layers.dense import Activation as DenseActivation
 from cellar.nn.model.layers.dense import DenseSpec
 from cellar.nn.model.layers.dropout import DropoutSpec
 from cellar.nn.model.layers.embedding import EmbeddingSpec
+from cellar.wire.arrays.npy import UNREADABLE
 
 Array = NDArray[np.float32]
 
@@ -291,7 +292,7 @@ def _npz(path: Path) -> dict[str, NDArray[Any]]:
             if len(entries) > MAX_ARRAYS or sum(entry.file_size for entry in entries) > MAX_BYTES:
                 raise ImportRefused("the archive is too large", place=path.name, expected=f"at most {MAX_BYTES} bytes")
             return {entry.filename.removesuffix(".npy"): _npy(archive, entry) for entry in entries}
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, OSError, *UNREADABLE) as error:
         raise ImportRefused(f"not an npz file: {str(error)[:200]}", place=path.name) from error
 
 

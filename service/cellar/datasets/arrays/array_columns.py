@@ -1,5 +1,6 @@
 """Columns that are arrays, read part by part."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -42,20 +43,31 @@ class ArrayColumns:
         count = rows_at_once(len(self.names))
         for begin in range(0, self._rows, count):
             end = min(begin + count, self._rows)
-            yield Chunk(range(begin + 1, end + 1), [_cells(column[begin:end]) for column in self._columns.values()])
+            cells = [_cells(name, column[begin:end], begin + 1) for name, column in self._columns.items()]
+            yield Chunk(range(begin + 1, end + 1), cells)
             for column in self._columns.values():
                 release_pages(column)
 
 
-def _cells(part: NDArray[Any]) -> Cells:
-    """Return numbers and times as they are, and texts as a list."""
+def _cells(name: str, part: NDArray[Any], first_row: int) -> Cells:
+    """Return numbers and times as they are, and texts as a list. Raise DatasetInvalid for a text that is none."""
     if part.dtype.kind == "S":
         found: list[str] = np.char.decode(part, "utf-8", "replace").tolist()
         return found
     if part.dtype.kind == "U":
+        if part.dtype.itemsize:
+            _check_characters(name, part, first_row)
         texts: list[str] = part.tolist()
         return texts
     return part.astype(np.float64) if part.dtype.kind == "b" else part
+
+
+def _check_characters(name: str, part: NDArray[Any], first_row: int) -> None:
+    """Raise DatasetInvalid for a character that is not in Unicode, or half of a surrogate pair."""
+    codes = np.ascontiguousarray(part, part.dtype.newbyteorder("=")).view(np.uint32).reshape(len(part), -1)
+    wrong = ((codes > sys.maxunicode) | ((codes >= 0xD800) & (codes <= 0xDFFF))).any(axis=1)
+    if wrong.any():
+        raise fault("the text has a character that Unicode has not", row=first_row + int(wrong.argmax()), column=name)
 
 
 def named(array: NDArray[Any]) -> dict[str, NDArray[Any]]:

@@ -1,8 +1,10 @@
 """Opens npy, npz and safetensors files as columns, without reading them into memory."""
 
 import json
+import lzma
 import mmap
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -15,9 +17,22 @@ from cellar.datasets.faults import fault
 from cellar.datasets.source import check_names
 from cellar.memory.file_mapping import PIECE_BYTES, FileMapping
 from cellar.memory.temporary_files import TemporaryFiles, file_errors
+from cellar.wire.arrays.npy import UNREADABLE
 
 MOST_TIMES = 200
 """An npz may be at most this many times as large as its file: a small one could fill the disk."""
+
+DAMAGED = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    zlib.error,
+    lzma.LZMAError,
+)
+"""What zipfile raises for an archive that is none, or is damaged."""
 
 MOST_HEADER_BYTES = 1024 * 1024
 
@@ -43,12 +58,15 @@ def open_npz(file: IO[bytes], files: TemporaryFiles) -> ArrayColumns:
             columns = {}
             check_names([entry.filename.removesuffix(".npy") for entry in entries])
             for entry in entries:
-                with archive.open(entry) as packed, files.open() as unpacked, file_errors():
-                    unpacked.writelines(iter(lambda: packed.read(PIECE_BYTES), b""))
-                    unpacked.flush()
+                with archive.open(entry) as packed, files.open() as unpacked:
+                    while piece := packed.read(PIECE_BYTES):
+                        with file_errors():
+                            unpacked.write(piece)
+                    with file_errors():
+                        unpacked.flush()
                     columns[entry.filename.removesuffix(".npy")] = _array(unpacked)
             return ArrayColumns(columns)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except DAMAGED as error:
         raise fault(f"not an npz file: {error}") from None
 
 
@@ -61,7 +79,7 @@ def open_safetensors(file: IO[bytes]) -> ArrayColumns:
     try:
         header = json.loads(data[8 : 8 + size].tobytes())
         columns = dict(_tensors(header, data[8 + size :]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise fault(f"not a safetensors file: {error}") from None
     return ArrayColumns(columns)
 
@@ -88,7 +106,7 @@ def _array(file: IO[bytes]) -> NDArray[Any]:
         version = npy_format.read_magic(file)
         read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
         shape, by_columns, kind = read(file)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise fault(f"not an npy file: {str(error)[:200]}") from None
     if kind.hasobject:
         raise fault("the array has Python objects, which are not read", remedy="save numbers: array.astype(float)")

@@ -8,6 +8,7 @@ import math
 import re
 import struct
 from functools import lru_cache
+from tokenize import TokenError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ _FLOAT32 = np.dtype("<f4")
 MEDIA_TYPE = "application/x-npy"
 MAGIC = b"\x93NUMPY"
 ALIGNMENT = 64
+UNREADABLE = ValueError, SyntaxError, TokenError, RecursionError, TypeError
+"""What NumPy's own reader of headers, which evaluates a literal, raises for other texts."""
+
 MOST_HEADER_BYTES = 4096
 """The most bytes of a header; that of three axes has 118."""
 
