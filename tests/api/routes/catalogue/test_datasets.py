@@ -1,14 +1,17 @@
 """Datasets over HTTP: files in, rows, statistics and plots out, and nothing left of what was refused."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from fastapi import FastAPI
 
+from cellar.api.routes.catalogue import datasets as routes
 from cellar.datasets.ingestion import reading
 from cellar.main import create_app
 from cellar.settings import Settings
@@ -167,6 +170,35 @@ async def test_a_file_that_is_too_large_or_breaks_off_leaves_nothing(served: Ser
     assert not sent
     assert (await served.client.get("/v1/datasets")).json()["datasets"] == []
     assert not served.files()
+
+
+async def test_a_tenant_does_not_keep_the_others_waiting(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = with_keys(settings).model_copy(update={"dataset_dir": tmp_path})
+    keys = administration(own)
+    headers = {tenant: CSV | {"Authorization": f"Bearer {keys.create(tenant, '', ['train']).text}"} for tenant in "ab"}
+    goes_on = threading.Event()
+
+    def slow(file: Any, *more: Any) -> Any:
+        """Read a file with an x only when it may."""
+        file.seek(0)
+        assert b"x" not in file.read() or goes_on.wait(60)
+        return reading.read_table(file, *more)
+
+    monkeypatch.setattr(routes, "read_table", slow)
+    async with running(create_app(own)) as client, asyncio.TaskGroup() as group:
+
+        async def add(name: str, tenant: str, text: str) -> int:
+            """Add a dataset of a tenant and return the status."""
+            answer = await client.post(f"/v1/datasets?name={name}", content=text, headers=headers[tenant])
+            return answer.status_code
+
+        slow_ones = [group.create_task(add(f"slow-{number}", "a", "x\n1\n")) for number in range(3)]
+        assert await asyncio.wait_for(add("quick", "b", "y\n1\n"), 60) == 201
+        assert not any(each.done() for each in slow_ones)
+        goes_on.set()
+    assert [each.result() for each in slow_ones] == [201, 201, 201]
 
 
 async def test_a_quota_limits_the_bytes_of_a_tenant(settings: Settings, tmp_path: Path) -> None:

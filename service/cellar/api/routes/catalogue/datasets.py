@@ -1,10 +1,10 @@
 """Routes that add, read, list and delete datasets."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, TypeVar
 
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, Lock
 from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -51,7 +51,10 @@ from cellar.ports import Caller, SessionFilter
 AT_ONCE = 2
 """Files that a process reads at a time; further ones wait. Each takes a processor for as long."""
 
-_readers: RunVar[CapacityLimiter] = RunVar("dataset readers")
+_readers: RunVar[tuple[CapacityLimiter, dict[str, Lock]]] = RunVar("dataset readers")
+"""The readers, and by tenant the turns of its requests."""
+
+Result = TypeVar("Result")
 
 DatasetName = Annotated[str, Path(pattern=MODEL_PATTERN, description="The dataset.")]
 NameCursor = Annotated[
@@ -103,7 +106,7 @@ async def add_dataset(request: Request, caller: CallerOf, services: Parts, respo
         logs = services.session_logs.read(caller.tenant, wanted)
         async with session_file(request, logs, tuple(asked.targets or ()), asked.duplicates) as found:
             keep = partial(_keep, request, caller, services, asked.dataset, SESSIONS)
-            answer, replayed = await run_sync(keep, found.file, CSV, found.options, limiter=_limiter())
+            answer, replayed = await _read(request, caller, partial(keep, found.file, CSV, found.options))
     else:
         check_readable(kind)
         query = read_query(DatasetQuery, request)
@@ -115,7 +118,7 @@ async def add_dataset(request: Request, caller: CallerOf, services: Parts, respo
                 with of_query(DatasetQuery):
                     return keep(file, kind, query.options())
 
-            answer, replayed = await run_sync(read, limiter=_limiter())
+            answer, replayed = await _read(request, caller, read)
     set_created(response, f"/v1/datasets/{answer.dataset}", created=not replayed)
     return answer
 
@@ -141,13 +144,20 @@ def _keep(
     return DatasetAnswer.of(added.stored), added.replayed
 
 
-def _limiter() -> CapacityLimiter:
+async def _read(request: Request, caller: Caller, work: Callable[[], Result]) -> Result:
+    """Return the result of work that reads a whole file, on a thread, when it has its turn.
+
+    With API keys a tenant has one reader at a time, so that it does not keep the others waiting.
+    """
     try:
-        return _readers.get()
+        readers, turns = _readers.get()
     except LookupError:
-        limiter = CapacityLimiter(AT_ONCE)
-        _readers.set(limiter)
-        return limiter
+        readers, turns = CapacityLimiter(AT_ONCE), {}
+        _readers.set((readers, turns))
+    if not request.app.state.authenticator.needs_key:
+        return await run_sync(work, limiter=readers)
+    async with turns.setdefault(caller.tenant, Lock()):
+        return await run_sync(work, limiter=readers)
 
 
 @router.get("", responses=answers(*STORE, *PARAMETER))
@@ -232,7 +242,9 @@ def _place(place: int | None, series: str) -> int:
 
 
 @router.get("/{dataset}/statistics", responses=answers(*STORE, *PARAMETER, DatasetUnknown))
-async def read_statistics(dataset: DatasetName, caller: CallerOf, services: Parts) -> StatisticsAnswer:
+async def read_statistics(
+    request: Request, dataset: DatasetName, caller: CallerOf, services: Parts
+) -> StatisticsAnswer:
     """Return the statistics of all columns: extremes, mean, deviation, quantiles, and rows of each category."""
 
     def read() -> StatisticsAnswer:
@@ -241,7 +253,7 @@ async def read_statistics(dataset: DatasetName, caller: CallerOf, services: Part
         lines = [StatisticsLine.of(column_statistics(table, column)) for column in table.columns]
         return StatisticsAnswer(dataset=dataset, rows=table.rows, columns=lines)
 
-    return await run_sync(read, limiter=_limiter())
+    return await _read(request, caller, read)
 
 
 @router.get("/{dataset}/series", responses=answers(*STORE, *PARAMETER, DatasetUnknown))
