@@ -50,7 +50,7 @@ class ArrayColumns:
 
 
 def _cells(name: str, part: NDArray[Any], first_row: int) -> Cells:
-    """Return numbers and times as they are, and texts as a list. Raise DatasetInvalid for a text that is none."""
+    """Return numbers and times as they are, and texts as a list. Raise DatasetInvalid for an invalid text."""
     if part.dtype.kind == "S":
         found: list[str] = np.char.decode(part, "utf-8", "replace").tolist()
         return found

@@ -32,7 +32,7 @@ DAMAGED = (
     zlib.error,
     lzma.LZMAError,
 )
-"""What zipfile raises for an archive that is none, or is damaged."""
+"""The errors of zipfile for a damaged archive, or for another file."""
 
 MOST_HEADER_BYTES = 1024 * 1024
 

@@ -1,6 +1,7 @@
 """The state of a network after the last rows of a series, which a new session begins with."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 
 import numpy as np
@@ -19,6 +20,9 @@ USUAL_ROWS = 10_000
 
 SHOWN = 8
 """Series that an error names."""
+
+COMPARED = 1000
+"""Series among which an error looks for a similar one: there may be millions."""
 
 
 class WarmUp:
@@ -54,12 +58,13 @@ class WarmUp:
 
 def _place(table: Table, series: str | None) -> int:
     """Return the number of a series. Raise InvalidInput if there is none of that id, or several and none was named."""
-    ids = list(table.series_ids)
+    ids = table.series_ids
     if series is None and len(ids) == 1:
         return 0
-    if series in ids:
-        return ids.index(series)
-    near = get_close_matches(series or "", ids[:100_000], SHOWN) or ids[:SHOWN]
+    if series is not None:
+        with suppress(ValueError):
+            return ids.index(series)
+    near = get_close_matches(series or "", ids[:COMPARED], SHOWN) or ids[:SHOWN]
     raise InvalidInput(
         "the dataset has no such series" if series is not None else "the dataset has several series, and none is named",
         pointer="/warm_up/series",

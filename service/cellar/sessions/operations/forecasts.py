@@ -101,17 +101,12 @@ class Forecasts:
         ref, _ = await self._sessions.aliases.resolve(tenant, model)
         loaded = await self._sessions.models.resolve(tenant, ref)
         table = await asyncio.to_thread(self._open_table, tenant, dataset)
-        loop, kernels = asyncio.get_running_loop(), self._sessions.kernels
-        run, work = await loop.run_in_executor(kernels, begin, loaded, table)
-        if work.steps > self._max_steps:
-            raise InvalidInput(
-                "the backtest is too large (CELLAR_MAX_FORECAST_STEPS)",
-                pointer="/stride",
-                expected=f"at most {self._max_steps} rows of data and rows x paths x horizon of forecasts",
-                actual=str(work.steps),
-            )
-        async with self._limit.slot(), self._sessions.memory.room_for(NUMBER_BYTES * work.numbers, 1):
-            return loaded, await self._finish(run, 1)
+        self._check_backtest(table.rows)  # before its data are read
+        async with self._limit.slot():
+            run, work = await asyncio.to_thread(begin, loaded, table)
+            self._check_backtest(work.steps)
+            async with self._sessions.memory.room_for(NUMBER_BYTES * work.numbers, 1):
+                return loaded, await self._finish(run, 1)
 
     async def _finish(self, run: Rollout, most: int) -> Any:
         """Compute up to `most` steps at a time on a thread of the kernels, and return the result."""
@@ -119,6 +114,15 @@ class Forecasts:
         while await loop.run_in_executor(kernels, _advance, run, most):
             pass
         return await loop.run_in_executor(kernels, run.result)
+
+    def _check_backtest(self, steps: int) -> None:
+        if steps > self._max_steps:
+            raise InvalidInput(
+                "the backtest is too large (CELLAR_MAX_FORECAST_STEPS)",
+                pointer="/stride",
+                expected=f"at most {self._max_steps} rows of data and rows x paths x horizon of forecasts",
+                actual=str(steps),
+            )
 
     def _check(self, rows: int, extent: Extent) -> None:
         if rows * extent.horizon > self._max_steps:

@@ -23,7 +23,7 @@ MEDIA_TYPE = "application/x-npy"
 MAGIC = b"\x93NUMPY"
 ALIGNMENT = 64
 UNREADABLE = ValueError, SyntaxError, TokenError, RecursionError, TypeError
-"""What NumPy's own reader of headers, which evaluates a literal, raises for other texts."""
+"""The errors of NumPy's own reader of headers, which evaluates a literal, for other texts."""
 
 MOST_HEADER_BYTES = 4096
 """The most bytes of a header; that of three axes has 118."""

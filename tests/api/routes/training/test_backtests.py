@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
+from cellar.api.routes.training import backtests
 from cellar.assembly.stores import Stores
 from cellar.main import create_app
 from cellar.settings import Settings
@@ -129,3 +130,15 @@ async def test_faults_are_named(
     answer = await service.post(f"/v1/models/{model}/backtest", json=body)
     assert answer.status_code == status, answer.text
     assert answer.json().get("pointer") == pointer
+
+
+async def test_a_dataset_that_is_too_large_is_not_read(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = with_own_keys(settings, max_forecast_steps=STEPS - 1)
+    await asyncio.to_thread(_add, own, tmp_path)
+    monkeypatch.setattr(backtests, "series_of", lambda *_: pytest.fail("it was read"))
+    async with running(create_app(own)) as client:
+        await client.post("/v1/models", json={"name": "plain", "network": NETWORKS["plain"]})
+        answer = await client.post("/v1/models/plain/backtest", json={"dataset": "hours"})
+    assert (answer.status_code, answer.json()["actual"]) == (422, str(STEPS))

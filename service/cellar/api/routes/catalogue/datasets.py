@@ -145,7 +145,7 @@ def _keep(
 
 
 async def _read(request: Request, caller: Caller, work: Callable[[], Result]) -> Result:
-    """Return the result of work that reads a whole file, on a thread, when it has its turn.
+    """Return the value of a function that reads a whole file. It runs on a thread, when the tenant has its turn.
 
     With API keys a tenant has one reader at a time, so that it does not keep the others waiting.
     """
