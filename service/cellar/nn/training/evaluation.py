@@ -76,6 +76,8 @@ def state_before(network: BoundNetwork, batch: Batch, carried: Floats | None, wi
         return carried
     rows = batch.inputs.shape[1]
     state = network.initial_state(rows)
+    if not len(batch.warmup):
+        return state
     for part in cut(len(batch.warmup), min(WARMUP_STEPS, max(1, windows.length(len(batch.warmup), rows, None)))):
         state = network.run(batch.warmup[part], state).state
     return state

@@ -7,7 +7,7 @@ so a run that continues from a checkpoint, in any process, gives the same result
 import functools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -35,6 +35,7 @@ from cellar.nn.training.update.compiled_loss import CompiledLoss
 from cellar.nn.training.update.compiled_optimiser import CompiledOptimiser
 from cellar.nn.training.update.divergence import diverged, fault, not_finite
 from cellar.nn.training.update.grouped_optimiser import GroupedOptimiser
+from cellar.nn.training.update.learning_rate import LearningRate
 from cellar.nn.training.update.loss_gradient import ForwardFault, Learnt, LossGradient
 from cellar.nn.training.update.trained_parameters import TrainedParameters
 from cellar.nn.training.update.weight_vector import Trainee, joined, named
@@ -154,8 +155,8 @@ class _Trainer:
         team: Team | Helper | None = None,
     ) -> None:
         network = compiled.network
-        self._first_epoch, self._updates_before = (0, 0) if begin is None else (begin.epochs, begin.updates)
-        self._epochs = self._first_epoch + spec.epochs
+        before = (0, 0) if begin is None else (begin.epochs, begin.updates)
+        self._epochs = before[0] + spec.epochs
         self.compiled = compiled
         self.spec = spec
         self.plan, self.validation = plans(network, data, spec)
@@ -174,6 +175,7 @@ class _Trainer:
         )
         self.run = checkpoints.identify(network, data, spec, None if begin is None else begin.state)
         self._order = (-1, self.plan.order(None))
+        self.rates = LearningRate(spec.optimiser, spec.epochs, self.plan.updates, *before)
         self.trainee = Trainee(compiled)
         self.windows = WindowMemory(network, self.objective, window_bytes)
         largest = largest_batch(self.plan) if team is None else largest_shard(self.plan)
@@ -199,8 +201,7 @@ class _Trainer:
         except ForwardFault as error:
             raise fault(error.kind, f"{self._place(state)}, {error.place}", self._named(state.weights)) from None
         changed = self._update(state, learnt) if any(counts) else {}
-        state = replace(  # once, because its time is seen in updates of small networks
-            state,
+        state = state._replace(
             update=state.update + 1,
             carried=learnt.state if self.spec.state == "carry" else None,
             sums=added(state.sums, learnt.losses),
@@ -224,7 +225,7 @@ class _Trainer:
     def _update(self, state: RunState, learnt: Learnt) -> dict[str, Any]:
         """Return the members of the state that an update with a gradient changes, weights among them."""
         trained, gradient = self.trained.of(state.weights), self.trained.of(learnt.gradient)
-        changed = dict[str, Any]()
+        changed: dict[str, Any] = {}
         if self.spec.accumulate is not None:
             total, batches = gathered(state, gradient), state.batches + 1
             if batches < self.spec.accumulate and state.update + 1 < self.plan.updates:
@@ -237,7 +238,8 @@ class _Trainer:
             raise self._not_finite(state, learnt.gradient, weights)
         if self.spec.average is not None:
             changed["averaged"] = self._averaged(state, weights, self.spec.average.decay)
-        return changed | {"weights": weights, "optimiser": update.state}
+        changed["weights"], changed["optimiser"] = weights, update.state
+        return changed
 
     def _averaged(self, state: RunState, weights: Floats, decay: float) -> Floats:
         """Return the moving average of the weights, which begins with those after the first update."""
@@ -266,13 +268,7 @@ class _Trainer:
 
     def _rate(self, state: RunState, update: int) -> float:
         """Return the learning rate of an update of the present epoch."""
-        optimiser, updates, before = self.spec.optimiser, self.plan.updates, self._updates_before
-        done = before + (state.epoch - self._first_epoch) * updates + update
-        place = (done, before + self.spec.epochs * updates) if optimiser.schedule.by_update else None
-        at, total = place or (state.epoch, self._epochs)
-        rate = optimiser.schedule.rate_after(state.watched, optimiser.learning_rate, at, total)
-        warmup = optimiser.warmup_updates
-        return rate if warmup is None or done >= warmup else rate * ((done + 1) / warmup)
+        return self.rates.rate(state.epoch, state.watched, update)
 
     # --- the end of an epoch
 
@@ -285,8 +281,7 @@ class _Trainer:
         best = best_after(state, record, self.spec)
         stopping = self.spec.early_stopping
         exhausted = stopping is not None and best is not None and best.waited >= stopping.patience
-        return replace(
-            state,
+        return state._replace(
             epoch=state.epoch + 1,
             update=0,
             carried=None,

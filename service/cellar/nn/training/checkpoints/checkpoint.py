@@ -3,8 +3,8 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,10 +42,11 @@ class Best:
     """The watched loss of that epoch. The loss must be lower than this by `min_delta` to count as an improvement."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunState:
+class RunState(NamedTuple):
     """Everything that determines the rest of a run. It is a value between updates; the order of batches follows from
-    the seed and the epoch, so that it needs no place here."""
+    the seed and the epoch, so that it needs no place here. Each update makes a new one, a tuple in a third of the time
+    that a frozen dataclass takes.
+    """
 
     weights: Floats
     """(n,) all parameters in the network's order."""
@@ -60,7 +61,7 @@ class RunState:
     """For each part of the objective the sum of its losses of the present epoch; empty at its begin."""
     counts: tuple[float, ...] = ()
     """For each part the number of these losses, or the sum of their weights."""
-    history: tuple[EpochRecord, ...] = field(default=())
+    history: tuple[EpochRecord, ...] = ()
     """The newest HISTORY_EPOCHS finished epochs."""
     best: Best | None = None
     finished: bool = False

@@ -20,6 +20,7 @@ If a fraction of the steps is held out for validation, it is the last steps::
 
 import functools
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +55,7 @@ def counts(targets: Floats, lengths: Ints | None, weights: Floats | None, object
     return [count * part.each for part in objective.parts]
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """The data of one update. All arrays are (T, B, F)."""
 
     warmup: Floats | None

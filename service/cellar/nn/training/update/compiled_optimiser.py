@@ -4,7 +4,7 @@ All weights of a network are one vector. The state of the optimiser is the state
 """
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ _LARGE = 2.0**64
 """A gradient with a larger norm is scaled before it is clipped, because the factor alone could be subnormal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(NamedTuple):
     """New weights and the new state; `finite` is False if a number among them is not finite."""
 
     weights: Floats

@@ -19,8 +19,7 @@ bits.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,8 +40,7 @@ DrawMasks = Callable[[slice], Masks]
 """Return the masks of dropout for some steps of a window, each time the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Learnt:
+class Learnt(NamedTuple):
     """The result for a batch: its loss and gradient. The gradient is valid until the next one is computed."""
 
     gradient: Floats
@@ -107,7 +105,8 @@ class RecordedUpdate:
     @property
     def sums(self) -> list[float]:
         """Return the sum of the losses of each part, without weights."""
-        return [float(total) for total in self._sums[:, 0]]
+        found: list[float] = self._sums[:, 0].tolist()
+        return found
 
     def losses(self, weights: Floats | None) -> list[Floats]:
         """Return copies of the losses of each part, times their weights; no part if no step is scored."""
