@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Literal, get_args
 
-from cellar.errors import InvalidInput, Overloaded, SweepNotOpen
+from cellar.errors import InvalidInput, SweepNotOpen
 from cellar.jobs.sweeps.space import MOST_TRIALS, Parameters, grid, sample
 from cellar.nn.training.checkpoints.progress import Evaluation
 from cellar.ports import Sweep, Trial
@@ -111,11 +111,6 @@ def check_open(sweep: Sweep) -> None:
             expected=f"at most {MOST_TRIALS} trials",
             actual=f"{MOST_TRIALS + 1}",
         )
-
-
-def overtaken(sweep: str) -> Overloaded:
-    """Return the error of a change of a sweep that other processes have overtaken each time."""
-    return Overloaded(f"the sweep {sweep!r} changes too often now: send the request again")
 
 
 def cancelling(sweep: Sweep) -> Sweep:

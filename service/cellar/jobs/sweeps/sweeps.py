@@ -26,6 +26,7 @@ from cellar.errors import (
 )
 from cellar.jobs.options import publish_of
 from cellar.jobs.submission.submission import Jobs
+from cellar.jobs.sweeps.contention import overtaken, tries
 from cellar.jobs.sweeps.plan import (
     EXTERNAL,
     OPEN,
@@ -36,7 +37,6 @@ from cellar.jobs.sweeps.plan import (
     events_of_change,
     next_rung,
     objective_of,
-    overtaken,
     value_of,
 )
 from cellar.jobs.verdict import refusal_of
@@ -49,9 +49,6 @@ logger = logging.getLogger(__name__)
 
 DATASET_BYTES = "dataset_bytes"
 """The member of the spec of a sweep with the bytes of its data, which earlier versions have not stored."""
-
-TRIES = 20
-"""Most repetitions of a change that other processes overtake."""
 
 
 class TrialJobs(Protocol):
@@ -134,7 +131,7 @@ class Sweeps:
 
         Raise SweepUnknown, SweepNotOpen, FingerprintMismatch, InvalidInput after MOST_TRIALS, or StoreUnavailable.
         """
-        for _ in range(TRIES):
+        for tried in tries():
             found = self.get(tenant, sweep)
             for trial in found.trials:
                 if key is not None and trial.key == key:
@@ -143,8 +140,9 @@ class Sweeps:
                     return trial, True
             check_open(found)
             added = Trial(len(found.trials) + 1, dict(parameters), key=key)
-            self._trials.check(found, added)
-            if self._store.write(replace(found, trials=(*found.trials, added))):
+            if tried == 0:  # this takes long: the sweep is read again after it
+                self._trials.check(found, added)
+            elif self._store.write(replace(found, trials=(*found.trials, added))):
                 with suppress(CellarError):  # the next step begins its job
                     self.carry_on(tenant, sweep)
                 return self.get(tenant, sweep).trials[added.number - 1], False
@@ -163,7 +161,7 @@ class Sweeps:
 
     def _changed(self, tenant: str, sweep: str, change: Callable[[Sweep], Sweep]) -> Sweep:
         """Store what `change` makes of a sweep, carry it on, and return it. Raise SweepUnknown or Overloaded."""
-        for _ in range(TRIES):
+        for _ in tries():
             found = self.get(tenant, sweep)
             now = change(found)
             if now == found or self._store.write(now):

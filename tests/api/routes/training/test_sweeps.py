@@ -199,6 +199,20 @@ async def test_trials_of_a_client_are_run_and_the_best_is_published_when_it_fini
     assert late.json()["type"] == "urn:cellar:problem:sweep_not_open"
 
 
+async def test_trials_that_many_clients_add_at_once_are_all_added(
+    service: tuple[httpx.AsyncClient, Settings],
+) -> None:
+    client, _ = service
+    body = {"job": JOB | {"model": "model@1"}, "search": {"type": "external"}, "publish": None, "max_parallel": 1}
+    path = (await client.post("/v1/sweeps", json=body)).headers["location"]
+    added = await asyncio.gather(
+        *(client.post(f"{path}/trials", json={"parameters": {"seed": seed}}) for seed in range(40))
+    )
+    assert [each.status_code for each in added] == [202] * 40, [each.text for each in added]
+    assert sorted(each.json()["trial"] for each in added) == list(range(1, 41))
+    assert (await client.post(f"{path}/cancel")).json()["counts"] == {"cancelled": 40}
+
+
 async def test_values_that_a_job_cannot_have_fail_alone(service: tuple[httpx.AsyncClient, Settings]) -> None:
     client, _ = service
     body = {"job": JOB, "parameters": {"batch_size": [0, 1], "window": [1000]}}
