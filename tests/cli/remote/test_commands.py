@@ -160,6 +160,26 @@ def test_a_job_is_submitted_cancelled_and_deleted(
     assert "no job" in refused(capsys, "jobs", "show", job)
 
 
+def test_a_sweep_is_begun_by_a_request_and_takes_trials(
+    run: Run, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No worker runs, so that the trials wait."""
+    job = {"model": model, "data": {"layout": "T", "inputs": [0, 1, 0], "targets": [1, 0, 1]}, "epochs": 1}
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps({"job": job, "search": {"type": "external"}, "publish": None}))
+    sweep = run("sweep", "start", "--request", str(file))["sweep"]
+    assert run("sweep", "add", sweep, "seed=2", "--no-wait")["parameters"] == {"seed": 2}
+    assert "cannot be" in refused(capsys, "sweep", "add", sweep, "batch_size=0")
+    assert "expected FIELD=VALUE" in refused(capsys, "sweep", "add", sweep, "seed")
+    assert run("sweep", "finish", sweep)["state"] == "running"
+    assert "no further trials" in refused(capsys, "sweep", "add", sweep, "seed=3")
+    assert run("sweep", "cancel", sweep)["state"] == "cancelled"
+    assert "--request alone" in refused(capsys, "sweep", "start", model, "--request", str(file))
+    assert "or --request FILE" in refused(capsys, "sweep", "start", model)
+    file.write_text("[")
+    assert "is not JSON" in refused(capsys, "sweep", "start", "--request", str(file))
+
+
 def test_data_that_cannot_be_trained_on_are_refused(
     run: Run, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

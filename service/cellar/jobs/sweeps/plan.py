@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from typing import Any, Literal, get_args
 
 from cellar.errors import InvalidInput, SweepNotOpen
-from cellar.jobs.sweeps.space import MOST_TRIALS, Parameters, grid, sample
+from cellar.jobs.sweeps.space import MOST_TRIALS, Parameters, check_ranges, grid, sample
 from cellar.nn.training.checkpoints.progress import Evaluation
 from cellar.ports import Sweep, Trial
 
@@ -26,6 +26,7 @@ def first_trials(search: Mapping[str, Any], parameters: Parameters, epochs: int)
     """Return the trials with which a sweep begins; `epochs` are those of its job. Raise InvalidInput."""
     if search["type"] == EXTERNAL:
         return ()
+    check_ranges(parameters)
     if search["type"] == "grid":
         found = grid(parameters)
     else:

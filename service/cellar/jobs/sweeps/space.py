@@ -48,6 +48,20 @@ def check_names(parameters: Parameters, fixed: tuple[str, ...] = FIXED) -> None:
             )
 
 
+def check_ranges(parameters: Parameters) -> None:
+    """Raise InvalidInput for a range of whole numbers in which there is none."""
+    for name, given in parameters.items():
+        if isinstance(given, list) or not given.get("integer"):
+            continue
+        if math.ceil(given["min"]) > math.floor(given["max"]):
+            raise InvalidInput(
+                "there is no whole number in this range",
+                pointer=_pointer(name),
+                expected="min and max with a whole number between them",
+                actual=f"min {given['min']:g} and max {given['max']:g}",
+            )
+
+
 def grid(parameters: Parameters) -> list[dict[str, Any]]:
     """Return all combinations, the last parameter changing first. Raise InvalidInput for more than MOST_TRIALS.
 

@@ -8,7 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
+from cellar.api.schemas.training.sweeps import SweepAnswer
 from cellar.main import create_app, run_job
+from cellar.ports import Sweep
 from cellar.settings import Settings
 from tests.api.conftest import running, with_own_keys
 from tests.api.routes.training.test_events import parsed
@@ -211,6 +213,13 @@ async def test_trials_that_many_clients_add_at_once_are_all_added(
     assert [each.status_code for each in added] == [202] * 40, [each.text for each in added]
     assert sorted(each.json()["trial"] for each in added) == list(range(1, 41))
     assert (await client.post(f"{path}/cancel")).json()["counts"] == {"cancelled": 40}
+
+
+async def test_a_stored_sweep_is_shown_whatever_is_refused_today() -> None:
+    parameters = {"window": {"min": 2.1, "max": 2.9, "integer": True}}
+    others = {"search": {"type": "grid"}, "publish": None, "max_parallel": 8, "parameters": parameters}
+    stored = Sweep("default", "old", {"job": {"model": "model@1"}, "epochs": 1, **others}, created_s=0.0)
+    assert SweepAnswer.of(stored).model_dump()["parameters"]["window"]["max"] == 2.9
 
 
 async def test_values_that_a_job_cannot_have_fail_alone(service: tuple[httpx.AsyncClient, Settings]) -> None:

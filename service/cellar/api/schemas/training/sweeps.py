@@ -1,6 +1,5 @@
 """Requests for sweeps, and answers about their trials."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -38,8 +37,6 @@ class RangeRequest(Frozen):
             raise ValueError(f"a min below the max of {self.max:g}, which {self.min:g} is not")
         if self.scale == "log" and self.min <= 0:
             raise ValueError(f"a min above 0 for the scale log, which {self.min:g} is not")
-        if self.integer and math.ceil(self.min) > math.floor(self.max):
-            raise ValueError(f"a whole number from {self.min:g} to {self.max:g}, and there is none")
         return self
 
 

@@ -244,14 +244,15 @@ def _given(**members: Any) -> dict[str, Any]:
 
 def _request(path: Path) -> dict[str, Any]:
     """Return the request in a JSON file, or on standard input. Raise Mistake."""
+    name = "standard input" if str(path) == "-" else path
     try:
         found = json.loads(sys.stdin.read() if str(path) == "-" else path.read_text("utf-8"))
     except OSError as error:
-        raise Mistake(f"{path} cannot be read: {error.strerror or error}") from error
+        raise Mistake(f"{name} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
-        raise Mistake(f"{path} is not JSON: {error}") from error
+        raise Mistake(f"{name} is not JSON: {error}") from error
     if not isinstance(found, dict):
-        raise Mistake(f"{path}: expected a JSON object with `job` and `parameters`, as for POST /v1/sweeps")
+        raise Mistake(f"{name}: expected a JSON object with `job` and `parameters`, as for POST /v1/sweeps")
     return found
 
 
@@ -285,7 +286,7 @@ def _show(service: Service, sweep: dict[str, Any], *, as_json: bool) -> None:
         for each in sweep["trials"]
     ]
     show_table(("TRIAL", "EPOCHS", "STATE", sweep["objective"].upper(), "PARAMETERS"), rows)
-    for curve in service.get(path_of("sweeps", sweep["sweep"], "curves") + "?limit=1")["curves"]:
+    for curve in service.get(path_of("sweeps", sweep["sweep"], "curves"), {"limit": 1})["curves"]:
         losses = [value for value in curve["validation_loss"] if value is not None] or curve["loss"]
         if len(losses) > 1:
             say(f"\nloss of trial {curve['trial']} by epoch")
