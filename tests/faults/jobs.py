@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -115,13 +116,14 @@ def jobs(ground: Ground, kind: str, begin: Begin, kills: int, random: Random) ->
     took_s = time.monotonic() - began
     right = ground.weights(first["result"])
     assert ground.weights(again["result"]) == right, "two runs that are not disturbed differ"
-    misses = 0
+    misses, results = 0, [first["result"], again["result"]]
     while found.kills < kills:
         path = begin(f"{kind} {found.kills} {random.random()}")
-        after_s = random.uniform(0, 0.8 * took_s)  # the moment of the kill, which the seed draws
+        after_s = random.uniform(0, took_s)  # the moment of the kill, which the seed draws: also while it publishes
         try:
             killed = _kill_during(ground, path, after_s, random)
-            bits = ground.weights(ground.ended(path)["result"])
+            results.append(ground.ended(path)["result"])
+            bits = ground.weights(results[-1])
         except AssertionError as error:
             found.fail(path, error)
             with suppress(AssertionError):  # it has ended
@@ -132,7 +134,18 @@ def jobs(ground: Ground, kind: str, begin: Begin, kills: int, random: Random) ->
             continue
         misses, took_s = misses + 1, 0.9 * took_s
         assert misses < 5 * kills + 10, f"{kind}: the jobs end before they can be killed"
+    if not found.faults:
+        found.faults += _surplus(ground, results)
     return found
+
+
+def _surplus(ground: Ground, results: Sequence[str]) -> Iterator[str]:
+    """Yield a fault for each model that has more versions, or fewer, than jobs were successful."""
+    for model, jobs in Counter(result.partition("@")[0] for result in results).items():
+        oldest = next(int(result.partition("@")[2]) for result in results if result.startswith(f"{model}@"))
+        versions = ground.call("GET", f"/v1/models/{model}")["version"] - oldest + 1
+        if versions != jobs:
+            yield f"{model}: {jobs} jobs have published {versions} versions"
 
 
 def _kill_during(ground: Ground, path: str, after_s: float, random: Random) -> tuple[str, float] | None:
