@@ -138,6 +138,18 @@ def test_columns_of_a_matrix_are_numbered(tmp_path: Path) -> None:
         np.testing.assert_array_equal(table.values["column_2"], [1, 3, 5])
 
 
+def shaped(shape: str) -> bytes:
+    """Return an npy file of 30 numbers whose header says another shape."""
+    old = b"'shape': (30,), }" + b" " * 30
+    new = f"'shape': {shape}, }}".encode()
+    return saved(np.save, np.ones(30)).replace(old, new.ljust(len(old)))
+
+
+def test_what_stands_for_a_missing_reading_does_so_in_files_of_numbers(tmp_path: Path) -> None:
+    table = read(tmp_path, saved(np.save, np.array([-999, 1.0, np.inf])), NPY, missing=("-999", "inf"))
+    np.testing.assert_array_equal(table.values["column_1"], [np.nan, 1, np.nan])
+
+
 @pytest.mark.parametrize(
     ("kind", "data", "place"),
     [
@@ -174,6 +186,11 @@ def test_columns_of_a_matrix_are_numbered(tmp_path: Path) -> None:
         (SAFETENSORS, (9999).to_bytes(8, "little") + b"[" * 9999, "not a safetensors file"),
         (SAFETENSORS, (2).to_bytes(8, "little") + b"[]", "not a safetensors file"),
         (SAFETENSORS, save({"a": np.ones(2)})[:-8], "outside of the file"),
+        (SAFETENSORS, (3).to_bytes(8, "little") + b"[1]", "its header is not an object"),
+        (NPY, shaped("(-1,)"), "the shape [-1]"),
+        (NPY, shaped("(True,)"), "the shape [True]"),
+        (NPY, shaped(f"({2**62}, 4)"), "the file ends after"),
+        (NPZ, saved(np.savez, a=np.ones(2), b=np.array([1, None], object)), 'column "b": the array has Python objects'),
     ],
 )
 def test_a_fault_has_a_place(tmp_path: Path, kind: str, data: bytes, place: str | None) -> None:

@@ -34,7 +34,7 @@ JANUARY = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
         ("temp;other\n1,5;a\n-2,25e1;b\n", {}, [1.5, -22.5]),
         ("temp\tother\n1\tx\n2\ty\n", {}, [1, 2]),
         ("\ufefftemp,other\r\n1,\"a, \"\"b\"\"\"\r\n\r\n2,\"two\nlines\"\r\n", {}, [1, 2]),
-        ("temp,x\n-999,1\n3,1\n", {"missing": ("-999",)}, [NAN, 3]),
+        ("temp,x\n-999,1\n3,1\n-999.0,1\n", {"missing": ("-999",)}, [NAN, 3, NAN]),
         ("temp,x\n1,é\n2,b\n".encode("utf-16"), {}, [1, 2]),
         ("temp,x\n1,é\n2,b\n".encode("latin-1"), {"encoding": "latin-1"}, [1, 2]),
         ("temp,x\n1,é\n2,b\n".encode("utf-16-le"), {"encoding": "utf-16"}, [1, 2]),
@@ -56,6 +56,8 @@ def test_numbers_of_any_dialect(
     [
         (["2024-01-01", "2024-01-02"], {}, [0, DAY]),
         (["2024-01-01T00", "2024-01-01T01"], {}, [0, 3600]),
+        (["1704067200", "1704067260"], {}, [0, 60]),
+        (["1704067200000", "1704067200250"], {}, [0, 0.25]),
         (["2023-12-31T23:59:60Z", "2024-01-01T00:00:01Z"], {}, [0, 1]),
         (["2024-01-01T00:00:00.250Z", "2024-01-01 00:00:01.5Z"], {}, [0.25, 1.5]),
         (["2024-01-01 01:00+01:00", "2024-01-01 02:00+01:00"], {}, [0, 3600]),
@@ -130,6 +132,10 @@ def test_the_hour_that_occurs_twice_comes_twice(tmp_path: Path) -> None:
         ("at,x\n2024-01-01,1\n2024-01-01,2\n", {}, "row 3: the time is that of row 2"),
         ("at,end,x\n2024-01-01,2024-01-02,1\n", {}, "name the one that counts as `time`"),
         ("s,x\na,1\n,2\n", {"series": "s"}, "row 3, column \"s\": the series has no name"),
+        ("at,x\n2024-01-01,1\n2024-01-02,1\n03.01.2024,1\n", {}, "row 4, column \"at\": '03.01.2024' is not a time"),
+        ("at,x\n2024-01-01,1\n2024-01-02,1\nlater,1\n", {}, "send types=at:category"),
+        ("s,x,at\nb,2,2024-02-01\na,1,2024-01-02\na,2,2024-01-01\na,,2024-01-03\n", {"series": "s", "static": ("x",)},
+         "row 3, column \"x\": the value differs"),
     ],
 )  # fmt: skip
 def test_a_fault_has_a_place(tmp_path: Path, text: str | bytes, options: dict[str, Any], place: str) -> None:

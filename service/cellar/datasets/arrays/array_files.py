@@ -2,6 +2,7 @@
 
 import json
 import lzma
+import math
 import mmap
 import zipfile
 import zlib
@@ -64,7 +65,8 @@ def open_npz(file: IO[bytes], files: TemporaryFiles) -> ArrayColumns:
                             unpacked.write(piece)
                     with file_errors():
                         unpacked.flush()
-                    columns[entry.filename.removesuffix(".npy")] = _array(unpacked)
+                    name = entry.filename.removesuffix(".npy")
+                    columns[name] = _array(unpacked, name)
             return ArrayColumns(columns)
     except DAMAGED as error:
         raise fault(f"not an npz file: {error}") from None
@@ -78,6 +80,8 @@ def open_safetensors(file: IO[bytes]) -> ArrayColumns:
         raise fault("not a safetensors file")
     try:
         header = json.loads(data[8 : 8 + size].tobytes())
+        if not isinstance(header, dict):
+            raise ValueError("its header is not an object")
         columns = dict(_tensors(header, data[8 + size :]))
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise fault(f"not a safetensors file: {error}") from None
@@ -99,21 +103,27 @@ def _tensors(header: dict[str, Any], data: NDArray[np.uint8]) -> Iterator[tuple[
         yield name, part.view(SAFETENSORS_TYPES[about["dtype"]]).reshape(about["shape"])
 
 
-def _array(file: IO[bytes]) -> NDArray[Any]:
-    """Return the array of an npy file, mapped. Raise DatasetInvalid, for Python objects too."""
+def _array(file: IO[bytes], column: str | None = None) -> NDArray[Any]:
+    """Return the array of an npy file, mapped. Raise DatasetInvalid, for Python objects too.
+
+    `column` is its name in an npz file.
+    """
     file.seek(0)
     try:
         version = npy_format.read_magic(file)
         read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
         shape, by_columns, kind = read(file)
     except UNREADABLE as error:
-        raise fault(f"not an npy file: {str(error)[:200]}") from None
+        raise fault(f"not an npy file: {str(error)[:200]}", column=column) from None
+    if any(isinstance(length, bool) or length < 0 for length in shape):
+        raise fault(f"not an npy file: an array of the shape {list(shape)}", column=column)
     if kind.hasobject:
-        raise fault("the array has Python objects, which are not read", remedy="save numbers: array.astype(float)")
+        remedy = "save numbers: array.astype(float)"
+        raise fault("the array has Python objects, which are not read", column=column, remedy=remedy)
     data = _mapped(file)[file.tell() :]
-    size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+    size = math.prod(shape) * kind.itemsize
     if len(data) < size:
-        raise fault(f"the file ends after {len(data)} of {size} bytes")
+        raise fault(f"the file ends after {len(data)} of {size} bytes", column=column)
     return data[:size].view(kind).reshape(shape, order="F" if by_columns else "C")
 
 

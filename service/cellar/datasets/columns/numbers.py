@@ -45,15 +45,18 @@ class NumberReader:
         self._decimal = decimal
         self._missing_cells = missing_cells
         self._texts = dict.fromkeys(missing_cells, "nan")
+        self._missing_numbers = [float(cell) for cell in missing_cells if is_number(cell) or is_infinity(cell)]
         self.missing = 0
 
     def read(self, cells: Cells, rows: Sequence[int]) -> NDArray[np.float32]:
         """Return the numbers of cells. Raise NotANumber, or DatasetInvalid for one that float32 cannot hold."""
         found = self._numbers(cells, rows)
         if isinstance(cells, np.ndarray):
+            found = self._without_missing(found)
             self._check_finite(found, rows, [])
         else:
             self._check_finite(found, rows, cells)
+            found = self._without_missing(found)
         with np.errstate(over="ignore"):
             narrow = found.astype(np.float32)
         if (bad := np.flatnonzero(np.isinf(narrow))).size:
@@ -61,6 +64,12 @@ class NumberReader:
             raise self._too_large(rows[at], str(found[at]))
         self.missing += int(np.count_nonzero(np.isnan(narrow)))
         return narrow
+
+    def _without_missing(self, found: NDArray[Any]) -> NDArray[Any]:
+        """Return numbers with NaN for those that stand for a missing reading: -999 also means -999.0."""
+        if not self._missing_numbers:
+            return found
+        return np.where(np.isin(found, self._missing_numbers), np.nan, found)
 
     def _numbers(self, cells: Cells, rows: Sequence[int]) -> NDArray[Any]:
         if isinstance(cells, np.ndarray):

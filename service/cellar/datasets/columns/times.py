@@ -110,13 +110,15 @@ class TimeReader:
                 f"{shown(cell)} is not a time",
                 row=row,
                 column=self._name,
-                remedy="send times as 2024-03-31 14:00, 31.03.2024 14:00 or seconds since 1970",
+                remedy="send times as 2024-03-31 14:00, 31.03.2024 14:00 or seconds since 1970;"
+                f" if the column has categories, send types={self._name}:category",
             )
         return fault(
             f"{shown(cell)} is not a time like {shown(self._example[1])} in row {self._example[0]:,}",
             row=row,
             column=self._name,
-            remedy="write all times of a column in the same form",
+            remedy="write all times of a column in the same form;"
+            f" if the column has categories, send types={self._name}:category",
         )
 
     def _of_instants(self, cells: NDArray[np.datetime64], rows: Sequence[int]) -> NDArray[np.float64]:
@@ -226,12 +228,25 @@ def _days(
 
 
 def looks_like_time(cells: Sequence[str]) -> bool:
-    """Return whether texts, none of which is missing, are times of one form, and are no plain numbers."""
+    """Return whether most texts, none of which is missing, are times, and no plain numbers."""
     form = form_of(cells[0])
-    if form is None or is_number(cells[0]):
-        return False
-    try:
-        read_fields(cells, form)
-    except NoTime:
-        return False
-    return True
+    if form is not None and not is_number(cells[0]):
+        try:
+            read_fields(cells, form)
+            return True
+        except NoTime:
+            pass
+    return 2 * sum(form_of(cell) is not None and not is_number(cell) for cell in cells) > len(cells)
+
+
+TIME_NAMES = frozenset(("time", "at", "timestamp", "datetime", "date", "ts", "epoch", "unixtime", "unix_time"))
+"""Names of columns of numbers that are times if all of them are seconds, or smaller units, of the years below."""
+
+RECENT_S = 315_532_800.0, 4_102_444_800.0
+"""The years 1980 to 2099."""
+
+
+def are_recent(numbers: NDArray[np.float64]) -> bool:
+    """Return whether numbers are seconds, milliseconds, microseconds or nanoseconds since 1970, of recent years."""
+    low, high = float(numbers.min()), float(numbers.max())
+    return any(RECENT_S[0] * unit <= low and high < RECENT_S[1] * unit for _, unit in EPOCH_UNITS)

@@ -182,6 +182,8 @@ class _Ingestion:
             if isinstance(reader, CodeReader) and number != series:
                 categories, places = reader.sorted_order()
                 parts = _replaced(parts, places)
+            if column.role == "static":
+                parts = _constant(parts, bounds, column.name, ordered)
             if number not in (series, times):
                 tensors.append(Tensor(f"values.{number}", _TYPES[type(reader)], ordered.rows, parts))
             kind: ColumnType = "category" if number == series else column.type or "number"
@@ -243,6 +245,26 @@ def _bounds(ordered: OrderedColumns, series: int | None, count: int) -> NDArray[
         counts = np.bincount(part - low)
         bounds[1 + low : 1 + low + len(counts)] += counts
     return np.cumsum(bounds)
+
+
+def _constant(
+    parts: Iterator[NDArray[Any]], bounds: NDArray[np.int64], name: str, ordered: OrderedColumns
+) -> Iterator[NDArray[Any]]:
+    """Yield the parts of a column. Raise DatasetInvalid for a value that is not the one before it in its series."""
+    begin, last = 0, (np.empty(0, np.int64), np.empty(0))
+    for part in parts:
+        places = np.flatnonzero(part >= 0 if part.dtype.kind == "i" else ~np.isnan(part))
+        values, places = np.append(last[1], part[places]), np.append(last[0], begin + places)
+        series = np.searchsorted(bounds, places, side="right")
+        if (bad := np.flatnonzero((values[1:] != values[:-1]) & (series[1:] == series[:-1]))).size:
+            raise fault(
+                "the value differs from the one before it in the same series, and the column is said to be static",
+                row=ordered.row_number(int(places[bad[0] + 1])),
+                column=name,
+                remedy=f"send inputs={name}, or future={name} if its values are known in advance",
+            )
+        begin, last = begin + len(part), (places[-1:], values[-1:])
+        yield part
 
 
 def _replaced(parts: Iterator[NDArray[Any]], places: NDArray[np.int32]) -> Iterator[NDArray[Any]]:

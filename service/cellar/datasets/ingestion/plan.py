@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+import numpy as np
+
 from cellar.datasets.columns.numbers import is_infinity, is_number
-from cellar.datasets.columns.times import looks_like_time
+from cellar.datasets.columns.times import TIME_NAMES, are_recent, looks_like_time
 from cellar.datasets.faults import fault
 from cellar.datasets.options import ReadOptions
 from cellar.datasets.source import Chunk
@@ -82,6 +84,9 @@ def find_types(
         for column in columns
     ]
     times = [column for column in typed if column.type == "time"]
+    if not times and len(numbers := [each for each in typed if _has_epochs(each, first, options)]) == 1:
+        typed = [column._replace(type="time") if column is numbers[0] else column for column in typed]
+        times = [column for column in typed if column.type == "time"]
     if len(times) == 1 and times[0].role is None:
         typed = [column._replace(role="time") if column is times[0] else column for column in typed]
         times = []
@@ -99,6 +104,18 @@ def find_types(
             remedy=f"name the one that counts as `time`, and leave the other out: ignore={column.name}",
         )
     return typed
+
+
+def _has_epochs(column: PlannedColumn, first: Chunk, options: ReadOptions) -> bool:
+    """Return whether a column of numbers without a role is named as one of times, and its first numbers are recent."""
+    if column.type != "number" or column.role is not None or column.name in options.types:
+        return False
+    if column.name.lower() not in TIME_NAMES:
+        return False
+    cells = first.columns[column.place]
+    if isinstance(cells, np.ndarray):
+        return cells.dtype.kind in "iuf" and are_recent(cells.astype(np.float64))
+    return all(is_number(cell) for cell in cells) and are_recent(np.array([float(cell) for cell in cells]))
 
 
 def _type(column: PlannedColumn, first: Chunk, options: ReadOptions, decimal: str) -> ColumnType:

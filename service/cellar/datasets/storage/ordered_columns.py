@@ -83,6 +83,12 @@ class OrderedColumns:
             remedy="say what to do: duplicates=first, last or mean; or name the column of the series (series=...)",
         )
 
+    def row_number(self, place: int) -> int:
+        """Return the number that the row at a place has in the file."""
+        if self._is_first is not None:
+            place = int(np.flatnonzero(self._is_first)[place])
+        return self._raw.row_number(place if self._sorted is None else int(self._sorted.rows[place]))
+
     def column(self, index: int) -> Iterator[NDArray[Any]]:
         """Yield the parts of a column."""
         if self._sorted is None:
