@@ -42,6 +42,7 @@ class Document(Frozen):
     layers: list[Annotated[Left | Right, Field(discriminator="type")]] = Field(default_factory=list)
     flag: bool = False
     rate: float = 1.0
+    pair: list[float] = Field(default_factory=list, min_length=2, max_length=2)
 
 
 BAD: list[tuple[object, str, str | None, str]] = [
@@ -49,14 +50,15 @@ BAD: list[tuple[object, str, str | None, str]] = [
     (None, "", "an object", "null"),
     ({}, "/name", "a value", "nothing"),
     ({"name": 1}, "/name", "a string", "1"),
-    ({"name": "x", "nmae": 1}, "/nmae", "one of name, layers, flag, rate", '"nmae"'),
+    ({"name": "x", "nmae": 1}, "/nmae", "one of name, layers, flag, rate, pair", '"nmae"'),
     ({"nmae": 1}, "/name", "a value", "nothing"),
     ({"quagga": 1}, "/name", "a value", "nothing"),
-    ({"name": "x", "a/b~c": 1}, "/a~1b~0c", "one of name, layers, flag, rate", '"a/b~c"'),
+    ({"name": "x", "a/b~c": 1}, "/a~1b~0c", "one of name, layers, flag, rate, pair", '"a/b~c"'),
     ({"name": "x", "flag": 1}, "/flag", "true or false", "1"),
     ({"name": "x", "rate": "1.5"}, "/rate", "a number", '"1.5"'),
     ({"name": "x", "rate": True}, "/rate", "a number", "true"),
     ({"name": "x", "layers": {}}, "/layers", "an array", "an object"),
+    ({"name": "x", "pair": [1, 2, 3]}, "/pair", "at most 2 items", "an array"),
     ({"name": "x", "layers": [{"type": "right", "width": 0}]}, "/layers/0/width", "greater than or equal to 1", "0"),
     ({"name": "x", "layers": [{"type": "right", "width": True}]}, "/layers/0/width", "an integer", "true"),
     ({"name": "x", "layers": [{"type": "right", "width": 1.5}]}, "/layers/0/width", "an integer", "1.5"),
@@ -114,6 +116,7 @@ HINTS: list[tuple[object, str]] = [
     ({"name": "x", "rate": "1.5"}, "expected a number: 1.5 without quotes"),
     ({"name": "x", "rate": "fast"}, "expected a number"),
     ({"name": "x", "flag": "true"}, "expected true or false: true without quotes"),
+    ({"name": "x", "pair": []}, "expected at least 2 items, found none"),
 ]
 
 

@@ -111,8 +111,13 @@ def test_a_second_job_goes_on_with_the_model(shop: Workshop) -> None:
     assert shop.run(job).result == "temp@2"
     version = shop.registry.get("default", "temp@2")
     assert version.parent == "temp@1"
-    with pytest.raises(InvalidInput, match="forecasts other horizon"):
-        submit(shop, data=DATA.model_copy(update={"horizon": 5}))
+    for member, value in (
+        ("forecasts other horizon", 5),
+        ("reads other inputs", ("rain",)),
+        ("reads other times", True),
+    ):
+        with pytest.raises(InvalidInput, match=member):
+            submit(shop, data=DATA.model_copy(update={member.split()[-1]: value}))
     with pytest.raises(InvalidInput, match="reads no columns of a table"):
         submit(shop, "walk")
 

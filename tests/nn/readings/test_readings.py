@@ -1,6 +1,7 @@
 """Readings as a whole: the encoding and the cells against the same computed row by row in plain Python."""
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 
 from cellar.engine import KernelCache
+from cellar.errors import InvalidInput
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.model.layers.readings import ReadingsSpec
 from cellar.nn.readings.columns import CategoryColumn, NumberColumn
-from cellar.nn.readings.table import encode
-from tests.nn.readings.tables import MadeTable, fitted, network_of, weather
+from cellar.nn.readings.table import check_columns, encode
+from tests.nn.readings.tables import MadeColumn, MadeTable, fitted, network_of, weather
 
 COLUMNS: list[dict[str, Any]] = [
     {"kind": "number", "name": "temp", "lags": [1, 24], "differences": [2], "since": True, "per_series": True},
@@ -208,3 +210,23 @@ def test_time_elapsed_is_exact_to_the_second_and_never_negative(cache: KernelCac
     run = bound.run(network.readings.reader.read(rows, lambda *_: ""), bound.initial_state(1))
     passed = np.expm1(run.outputs[:, 0, -1].astype(np.float64))
     np.testing.assert_allclose(passed, [0, 1, 1, 0, 180 * 86400 + 1], rtol=3e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "detail"),
+    [
+        ({"columns": [MadeColumn("temp", "number"), MadeColumn("at", "time")]}, "no column 'rain'"),
+        (
+            {"columns": [MadeColumn("temp", "number"), MadeColumn("rain", "category", ("a",))]},
+            "'rain' holds no numbers",
+        ),
+        ({"times": None}, "no times for the column 'at'"),
+    ],
+)
+def test_columns_of_another_table_have_the_same_types(change: dict[str, Any], detail: str) -> None:
+    columns = [{"kind": "number", "name": name} for name in ("temp", "rain")]
+    layout = fitted([*columns, {"kind": "time", "name": "at"}], weather()).layout
+    check_columns(layout, weather(), "/dataset")
+    with pytest.raises(InvalidInput, match=detail) as raised:
+        check_columns(layout, replace(weather(), **change), "/dataset")
+    assert raised.value.pointer == "/dataset"

@@ -277,8 +277,19 @@ def _message(fault: Mapping[str, Any]) -> str:
         return f"expected {fault['ctx']['expected']}{_word_hint(fault)}"
     if (expected := EXPECTED.get(fault["type"])) is not None:
         return f"expected {expected}{_quotes_hint(fault)}"
+    if (bound := _length_bound(fault)) is not None:
+        return f"expected {bound}, found {fault['ctx']['actual_length'] or 'none'}"
     message = str(fault["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
+
+
+def _length_bound(fault: Mapping[str, Any]) -> str | None:
+    """Return how many items an array or an object may have, None for another fault."""
+    for kind, word in (("too_short", "at least"), ("too_long", "at most")):
+        if fault["type"] == kind:
+            bound = fault["ctx"]["min_length" if kind == "too_short" else "max_length"]
+            return f"{word} {bound} item{'' if bound == 1 else 's'}"
+    return None
 
 
 def _word_hint(fault: Mapping[str, Any]) -> str:
@@ -299,6 +310,8 @@ def _expected(fault: Mapping[str, Any]) -> str:
         return str(fault["ctx"]["expected"])
     if (expected := EXPECTED.get(fault["type"])) is not None:
         return expected
+    if (bound := _length_bound(fault)) is not None:
+        return bound
     return _message(fault).removeprefix("input should be ").removeprefix("expected ")
 
 

@@ -65,9 +65,13 @@ def _place(table: Table, series: str | None) -> int:
         with suppress(ValueError):
             return ids.index(series)
     near = get_close_matches(series or "", ids[:COMPARED], SHOWN) or ids[:SHOWN]
+    if len(ids) == 1:
+        expected = "nothing: the dataset has one series" + (f", {ids[0]}" if ids[0] else "")
+    else:
+        expected = f"one of its {len(ids)} series, such as {', '.join(near)}"
     raise InvalidInput(
         "the dataset has no such series" if series is not None else "the dataset has several series, and none is named",
         pointer="/warm_up/series",
-        expected=f"one of its {len(ids)} series, such as {', '.join(near)}",
+        expected=expected,
         actual="nothing" if series is None else series[:64],
     )

@@ -70,6 +70,27 @@ def column_of(table: Table, name: str, pointer: str) -> TableColumn:
     )
 
 
+def check_columns(layout: Layout, table: Table, pointer: str) -> None:
+    """Raise InvalidInput for a column of a layer of readings that the table has not, or with another type."""
+    for each in layout.columns:
+        if isinstance(each, TimeColumn):
+            if table.times is None:
+                raise InvalidInput(
+                    f"the data have no times for the column {each.name!r}",
+                    pointer=pointer,
+                    expected="a column of times",
+                )
+        elif not isinstance(each, SeriesColumn):
+            found = column_of(table, each.name, pointer).type
+            if found != "number" and not isinstance(each, CategoryColumn):
+                raise InvalidInput(
+                    f"the column {each.name!r} holds no numbers, and the model reads its numbers",
+                    pointer=pointer,
+                    expected="a column of numbers",
+                    actual=f"a column of the type {found}",
+                )
+
+
 def rows_of(layout: Layout, table: Table, rows: slice) -> Floats:
     """Return rows of a table as numbers (T, width) of the input, NaN where a reading is missing."""
     first, stop, _ = rows.indices(int(table.bounds[-1]))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from cellar.errors import InvalidInput
 from cellar.jobs.recipe.planning.plan import Plan, make_plan
@@ -48,9 +49,11 @@ def test_texts_are_categories_of_the_training_part() -> None:
 def test_a_copy_of_the_target_is_told() -> None:
     readings = hourly(20)
     fahrenheit = readings.values["temp"].astype(np.float64) * 1.8 + 32
-    plan = planned(hourly(20, fahrenheit=fahrenheit, other=np.random.default_rng(1).normal(size=STEPS)))
-    assert len(plan.warnings) == 1
+    noise = np.random.default_rng(1).normal(size=STEPS)
+    plan = planned(hourly(20, fahrenheit=fahrenheit, rounded=np.round(fahrenheit, 1), other=noise))
+    assert len(plan.warnings) == 2
     assert "'fahrenheit' is the target 'temp' at the same time" in plan.warnings[0]
+    assert "'rounded' is the target 'temp' at the same time" in plan.warnings[1]
 
 
 def test_an_input_that_is_a_later_target_is_told() -> None:
@@ -96,6 +99,23 @@ def test_columns_that_are_not_there_are_named(data: dict[str, object], pointer: 
 def test_a_target_without_readings_is_refused() -> None:
     with pytest.raises(InvalidInput, match="no reading in training"):
         planned(table({"temp": np.full(STEPS, np.nan)}, [STEPS]))
+
+
+@pytest.mark.parametrize(
+    ("temp", "sent", "pointer"),
+    [
+        (np.where(np.arange(STEPS) < STEPS - 96, np.arange(STEPS) % 7, np.nan), {}, "/data/targets/0"),
+        (np.arange(STEPS) % 7, {"validation": 0.0001}, "/validation"),
+        (3e38 * (-1) ** np.arange(STEPS), {}, "/data/targets/0"),
+    ],
+    ids=["no reading is held out", "one step is held out", "too large"],
+)
+def test_what_cannot_be_measured_or_scaled_is_refused(
+    temp: NDArray[np.float64], sent: dict[str, object], pointer: str
+) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        make_plan(table({"temp": temp}, [STEPS]), ForecastData(dataset="readings", targets=("temp",)), sent)
+    assert raised.value.pointer == pointer
 
 
 def test_series_of_one_step_are_refused() -> None:

@@ -22,8 +22,9 @@ from cellar.table import Column, Table
 MOST_CATEGORIES = 64
 """A column with more categories is left out, unless it is named: it is an id or a text."""
 
-LEAKING = 1e-6
-"""An input that differs from the target by less than this share of its scale is a copy of it."""
+LEAKING = 1e-6, 0.01
+"""An input that differs from the target by less than this share of its largest distance from the mean is a copy of it.
+Copies with all digits are looked for first, at every lead, and then those that were rounded after other units."""
 
 MOST_LEADS = 24
 """The most steps ahead at which an input is compared with a target."""
@@ -204,6 +205,44 @@ def _check_target(table: Table, column: Column, trained: Sequence[slice], place:
         )
 
 
+LARGEST = 1e37
+"""The largest median and quartile range of a target. Forecasts of larger readings may be infinite in float32."""
+
+
+def check_scale(column: NumberColumn, fitted: NumberFit, place: int) -> None:
+    """Raise InvalidInput for a target whose forecasts float32 may not hold."""
+    if (largest := max(abs(fitted.shift), fitted.scale)) > LARGEST:
+        raise InvalidInput(
+            f"the target {column.name!r} has readings of about {largest:.2g}: send it in a larger unit",
+            pointer=f"/data/targets/{place}",
+            expected=f"a median and a quartile range of at most {LARGEST:g}",
+            actual=f"{largest:.6g}",
+        )
+
+
+def check_held_out(table: Table, targets: Sequence[str], trained: Sequence[slice]) -> None:
+    """Raise InvalidInput if no forecast of a target can be measured behind the rows that are trained on."""
+    ends = [*table.bounds[1:].tolist()]
+    held_out = [slice(rows.stop + 1, end) for rows, end in zip(trained, ends, strict=True) if rows.stop + 1 < end]
+    if not held_out:
+        raise InvalidInput(
+            "no series has two steps that are held out, so no forecast could be measured: send a larger share",
+            pointer="/validation",
+            expected="a share of 2 steps of the longest series at least",
+            actual="1 step",
+        )
+    for place, target in enumerate(targets):
+        values = table.values[target]
+        if all(np.isnan(values[rows]).all() for rows in held_out):
+            raise InvalidInput(
+                f"the target {target!r} has no reading in the last part of the series, where forecasts are measured:"
+                " send readings, or another share of validation",
+                pointer=f"/data/targets/{place}",
+                expected="a column with readings in the last part of the series",
+                actual=target,
+            )
+
+
 def _tail_scaled(column: NumberColumn) -> NumberColumn:
     """Return the column with its quartile range scaled to that of a normal distribution of deviation 1."""
     fitted = column.fitted
@@ -223,8 +262,9 @@ def _leaks(table: Table, targets: Sequence[str], columns: Sequence[Any], longest
             if not isinstance(column, NumberColumn) or column.name in targets or column.fitted is None:
                 continue
             x = table.values[column.name][longest][-SAMPLE:].astype(np.float64)
-            most = min(horizon, MOST_LEADS, len(x) - 1)
-            lead = next((lead for lead in range(most + 1) if _is_copy(x[: len(x) - lead], y[lead:])), None)
+            leads = range(min(horizon, MOST_LEADS, len(x) - 1) + 1)
+            copies = ((lead, share) for share in LEAKING for lead in leads)
+            lead = next((lead for lead, share in copies if _is_copy(x[: len(x) - lead], y[lead:], share)), None)
             if lead == 0:
                 yield (
                     f"the input {column.name!r} is the target {target!r} at the same time, up to scale: it cannot help"
@@ -238,13 +278,13 @@ def _leaks(table: Table, targets: Sequence[str], columns: Sequence[Any], longest
                 )
 
 
-def _is_copy(x: Any, y: Any) -> bool:
-    """Return whether y = a x + b, where both have readings."""
+def _is_copy(x: Any, y: Any, share: float) -> bool:
+    """Return whether y = a x + b within a share of its scale, where both have readings."""
     some = slice(-FEW, None)
-    return (len(x) <= FEW or _is_line(x[some], y[some]) is not False) and _is_line(x, y) is True
+    return (len(x) <= FEW or _is_line(x[some], y[some], share) is not False) and _is_line(x, y, share) is True
 
 
-def _is_line(x: Any, y: Any) -> bool | None:
+def _is_line(x: Any, y: Any, share: float) -> bool | None:
     """Return whether y = a x + b, None if there are too few readings, or all are the same."""
     both = ~np.isnan(x) & ~np.isnan(y)
     if both.sum() < LEAST_PAIRS:
@@ -255,4 +295,4 @@ def _is_line(x: Any, y: Any) -> bool | None:
     if spread == 0 or not dy.any():
         return None
     rest = dy - (dx * dy).sum() / spread * dx
-    return bool(np.abs(rest).max() <= LEAKING * max(np.abs(dy).max(), 1e-300))
+    return bool(np.abs(rest).max() <= share * max(np.abs(dy).max(), 1e-300))

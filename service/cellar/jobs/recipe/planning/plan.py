@@ -13,7 +13,7 @@ import numpy as np
 
 from cellar.errors import InvalidInput
 from cellar.jobs.recipe.choices import Choice
-from cellar.jobs.recipe.planning.columns import ChosenColumns, choose_columns, targets_of
+from cellar.jobs.recipe.planning.columns import ChosenColumns, check_held_out, check_scale, choose_columns, targets_of
 from cellar.jobs.recipe.planning.period import period_of
 from cellar.jobs.recipe.planning.settings import check_loss, run_of, shape_of
 from cellar.jobs.recipe.planning.trunk import FROZEN, Trunk, numbered
@@ -27,6 +27,7 @@ from cellar.nn.model.layers.readings import ReadingsSpec
 from cellar.nn.model.layers.residual import ResidualSpec
 from cellar.nn.model.spec import NetworkSpec
 from cellar.nn.readings.columns import NumberColumn
+from cellar.nn.readings.table import check_columns
 from cellar.nn.training.spec import TrainingSpec
 from cellar.table import Table
 
@@ -217,6 +218,7 @@ def make_plan(table: Table, data: ForecastData, sent: Mapping[str, Any], layers:
     targets = targets_of(table, data)
     divided = _divide(table, targets[0], data.horizon, sent)
     columns = choose_columns(table, data, divided.trained, divided.longest, divided.period)
+    check_held_out(table, targets, divided.trained)
     readings = ReadingsSpec(columns=columns.columns)
     trunk = None if layers is not None else trunk_of(readings, columns, targets, data)
     forecast = forecast_of(readings, targets, data.horizon)
@@ -268,21 +270,34 @@ def plan_again(table: Table, data: ForecastData, sent: Mapping[str, Any], networ
             actual=f"layers {first.type} to {last.type}",
         )
     targets = tuple(target.name for target in last.targets)
-    for field_name, wanted, given in (
-        ("targets", targets, data.targets or targets),
-        ("horizon", last.horizon, last.horizon if "horizon" not in data.model_fields_set else data.horizon),
+    _check_same(data, first, last, targets)
+    targets_of(table, data.model_copy(update={"targets": targets, "inputs": _numbers_of(first)}))
+    check_columns(first.layout, table, "/data/dataset")
+    divided = _divide(table, targets[0], last.horizon, sent)
+    check_held_out(table, targets, divided.trained)
+    without_residuals = with_forecast(network, last.model_copy(update={"residuals": None}))
+    return _plan(divided, without_residuals, None, sent)
+
+
+def _check_same(data: ForecastData, first: ReadingsSpec, last: ForecastSpec, targets: Sequence[str]) -> None:
+    """Raise InvalidInput if a request names columns, a horizon or times that are not those of a model."""
+    inputs = [name for name in _numbers_of(first) if name not in targets]
+    asked = None if data.inputs is None else [name for name in data.inputs if name not in targets]
+    times = any(column.kind == "time" for column in first.columns)
+    for name, is_same, wanted, given in (
+        ("targets", data.targets in ((), targets), ", ".join(targets), ", ".join(data.targets)),
+        ("horizon", data.horizon == last.horizon or "horizon" not in data.model_fields_set, last.horizon, data.horizon),
+        ("inputs", asked is None or {*asked} == {*inputs}, ", ".join(inputs) or "none", ", ".join(asked or ())),
+        ("times", data.times in (None, times), str(times).lower(), str(data.times).lower()),
     ):
-        if wanted != given:
+        if not is_same:
             raise InvalidInput(
-                f"the model forecasts other {field_name}: send those, or the name of a new model",
-                pointer=f"/data/{field_name}",
+                f"the model {'forecasts' if name in ('targets', 'horizon') else 'reads'} other {name}: send those, or"
+                " the name of a new model",
+                pointer=f"/data/{name}",
                 expected=str(wanted),
                 actual=str(given),
             )
-    targets_of(table, data.model_copy(update={"targets": targets, "inputs": _numbers_of(first)}))
-    divided = _divide(table, targets[0], last.horizon, sent)
-    without_residuals = with_forecast(network, last.model_copy(update={"residuals": None}))
-    return _plan(divided, without_residuals, None, sent)
 
 
 def _is_recipe(network: NetworkSpec) -> bool:
@@ -309,10 +324,11 @@ def trunk_of(readings: ReadingsSpec, columns: ChosenColumns, targets: Sequence[s
 def forecast_of(readings: ReadingsSpec, targets: Sequence[str], horizon: int) -> ForecastSpec:
     """Return the forecast in the scale of the readings."""
     scales, by_session = [], False
-    for name in targets:
+    for place, name in enumerate(targets):
         (column,) = (each for each in readings.columns if each.name == name)
         assert isinstance(column, NumberColumn)
         assert column.fitted is not None
+        check_scale(column, column.fitted, place)
         by_session |= column.session_scale
         own = {} if column.session_scale else {"shift": column.fitted.shift, "scale": column.fitted.scale}
         scales.append({"name": name, **own})

@@ -12,7 +12,7 @@ from cellar.nn.forecasting.accuracy.baselines import carried_forward
 from cellar.nn.forecasting.accuracy.comparison import Series
 from cellar.nn.model.network import Network
 from cellar.nn.readings.columns import SeriesColumn, TimeColumn
-from cellar.nn.readings.table import Table, column_of, rows_of
+from cellar.nn.readings.table import Table, check_columns, column_of, rows_of
 
 KNOWN_ROLES = ("future", "static", "time", "series")
 """The roles of columns whose values are known in advance."""
@@ -65,9 +65,7 @@ def input_reader(
     """
     if network.readings is not None:
         layout = network.readings.layout
-        for each in layout.columns:
-            if not isinstance(each, TimeColumn | SeriesColumn):
-                column_of(table, each.name, "/dataset")
+        check_columns(layout, table, pointer.replace("inputs", "dataset"))
         known = np.zeros(layout.width, np.bool_)
         for at, each in enumerate(layout.columns):
             role = "time" if isinstance(each, TimeColumn | SeriesColumn) else each.role
