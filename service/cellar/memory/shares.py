@@ -12,6 +12,9 @@ REQUESTS_SHARE = 16
 JOBS_SHARE = 4
 """The reciprocal of the share of memory for training jobs."""
 
+SERIES_SHARE = 8
+"""The reciprocal of the share of memory for the ids of the series of a file that is read."""
+
 LEAST_JOB_BYTES = 512 * 1024 * 1024
 """The memory that a job may need on every machine: a small one needs half of it."""
 
@@ -29,3 +32,8 @@ def request_bytes(processes: int) -> int:
 def job_bytes(workers: int) -> int:
     """Return the memory that a training job may need beside this number of workers."""
     return max(LEAST_JOB_BYTES, memory_bytes() // JOBS_SHARE // max(1, workers))
+
+
+def series_bytes() -> int:
+    """Return the memory that the ids of the series of a file may take while it is read."""
+    return memory_bytes() // SERIES_SHARE

@@ -153,6 +153,42 @@ def test_the_categories_of_all_columns_are_bounded(tmp_path: Path, monkeypatch: 
         read(tmp_path, text)
 
 
+def test_the_memory_of_series_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "id,at,x\n" + "".join(f"s{index},2024-01-{index},1\n" for index in range(10, 20))
+    monkeypatch.setattr(categories, "series_bytes", lambda: 10 * (categories.SERIES_BYTES + 3))
+    assert len(read(tmp_path, text, series="id", time="at").series_ids) == 10
+    monkeypatch.setattr(categories, "series_bytes", lambda: 10 * (categories.SERIES_BYTES + 3) - 1)
+    with pytest.raises(DatasetInvalid, match='row 11, column "id": the ids of 10 series need more than 2,589 bytes'):
+        read(tmp_path, text, series="id", time="at")
+
+
+@pytest.mark.parametrize("rule", ["first", "last", "mean"])
+def test_many_rows_of_one_time_are_read_block_by_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: str
+) -> None:
+    draw = random.Random(1)
+    rows = [(at, draw.randrange(9), draw.choice("ab")) for at in (1, 2, 2, *[3] * 50, 4, *[5] * 30, 6, 6)]
+    cells = [f"2024-01-0{at},{'' if x == 8 else x},{word}" for at, x, word in draw.sample(rows, len(rows))]
+    text = "\n".join(["at,x,word", *cells])
+    expected = read(tmp_path, text, time="at", duplicates=rule)
+    monkeypatch.setattr(row_order, "RUN_ROWS", 16)
+    monkeypatch.setattr(ordered_columns, "BLOCK_ROWS", 4)
+    monkeypatch.setattr(ordered_columns, "MOST_TOGETHER", 8)
+    most, picked = list[int](), ordered_columns._picked
+
+    def counted(whole: Any, rows: Any) -> Any:
+        most.append(len(rows))
+        return picked(whole, rows)
+
+    monkeypatch.setattr(ordered_columns, "_picked", counted)
+    found = read(tmp_path, text, time="at", duplicates=rule)
+    assert found.times is not None
+    assert found.times.tolist() == [JANUARY + DAY * day for day in range(6)]
+    for name in ("x", "word"):
+        np.testing.assert_array_equal(found.values[name], expected.values[name])
+    assert max(most) <= 8
+
+
 @pytest.mark.parametrize(
     ("options", "pointer"),
     [

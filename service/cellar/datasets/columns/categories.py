@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from cellar.datasets.columns.numbers import is_number
 from cellar.datasets.faults import fault
 from cellar.datasets.source import Cells
+from cellar.memory.shares import series_bytes
 
 MOST_CATEGORIES = 10_000
 """Most different texts of a column of categories."""
@@ -16,6 +17,9 @@ MOST_CHARACTERS = 8 * 1024 * 1024
 """Most characters of the texts of all columns of categories together: each reader of the table has all of them."""
 
 MOST_SERIES = 10_000_000
+
+SERIES_BYTES = 256
+"""Memory that a series takes while a file is read, besides the characters of its id."""
 
 LONGEST = 256
 """Most characters of a category or of the id of a series."""
@@ -55,6 +59,8 @@ class CodeReader:
         self._missing_cells = missing_cells
         self._is_series = is_series
         self._most = MOST_SERIES if is_series else MOST_CATEGORIES
+        self._series_bytes = series_bytes()
+        """The memory that further series may take."""
         self.codes: dict[str, int] = {}
         """The code of each text, in their order."""
         self._first_rows: list[int] = []
@@ -91,10 +97,24 @@ class CodeReader:
                 column=self._name,
                 remedy=f"leave it out (ignore={self._name}), or say that it names the series (series={self._name})",
             )
-        if not self._is_series:
+        if self._is_series:
+            self._take_series(text, row)
+        else:
             self._space.take(text, row=row, column=self._name)
             self._first_rows.append(row)
         return self.codes.setdefault(text, len(self.codes))
+
+    def _take_series(self, text: str, row: int) -> None:
+        """Take the memory of a new series. Raise DatasetInvalid."""
+        self._series_bytes -= SERIES_BYTES + len(text)
+        if self._series_bytes < 0:
+            raise fault(
+                f"the ids of {len(self.codes) + 1:,} series need more than {series_bytes():,} bytes of memory, an"
+                " eighth of that of the machine",
+                row=row,
+                column=self._name,
+                remedy="divide the file by its series into several datasets, or give the service more memory",
+            )
 
     def _count(self, result: NDArray[np.int32], missing: int) -> None:
         self.missing += missing

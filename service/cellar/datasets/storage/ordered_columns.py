@@ -1,6 +1,6 @@
 """Columns in the order of series and time, with one row where several have the same time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,9 @@ from cellar.datasets.storage.row_order import SortedRows, sort_rows
 from cellar.memory.file_mapping import Memory, release_pages
 
 BLOCK_ROWS = 256 * 1024
+
+MOST_TOGETHER = 2 * BLOCK_ROWS
+"""The most rows with the same time that are reduced at once; more are added block by block."""
 
 WINDOW_BYTES = 32 * 1024 * 1024
 """Bytes of a column whose values are picked at a time. Rows in random order touch every page of it."""
@@ -96,17 +99,33 @@ class OrderedColumns:
             return
         order, keys = self._sorted.rows, self._keys.get(index)
         whole = self._whole(index) if keys is None else keys
+        rule: Duplicates = self._rule if keys is None else "first"
+
+        def values(begin: int, end: int) -> NDArray[Any]:
+            """Return a copy of the values in these places."""
+            found = _picked(whole, order[begin:end]) if keys is None else keys[begin:end].copy()
+            for array in (whole, order):
+                release_pages(array)
+            return found
+
         begin = 0
         while begin < len(order):
             end = self._end(begin + BLOCK_ROWS)
-            part = _picked(whole, order[begin:end]) if keys is None else keys[begin:end].copy()
-            if self._is_first is not None:
-                starts = np.flatnonzero(self._is_first[begin:end])
-                part = _reduced(part, starts, self._rule if keys is None else "first")
-            for array in (whole, order):
-                release_pages(array)
-            yield part
+            if end - begin > MOST_TOGETHER:
+                end = self._begin_of_last(begin)
+            if end == begin:  # all rows of this block have one time, and more follow
+                end = self._end(begin + BLOCK_ROWS)
+                yield _value_of_one_time(values, begin, end, rule)
+            elif self._is_first is None:
+                yield values(begin, end)
+            else:
+                yield _reduced(values(begin, end), np.flatnonzero(self._is_first[begin:end]), rule)
             begin = end
+
+    def _begin_of_last(self, place: int) -> int:
+        """Return the place at which the last time begins in the block that begins at a place."""
+        assert self._is_first is not None
+        return place + int(np.flatnonzero(self._is_first[place : place + BLOCK_ROWS])[-1])
 
     def _end(self, place: int) -> int:
         """Return the first place from there on at which another time begins."""
@@ -156,6 +175,23 @@ def _reduced(part: NDArray[Any], starts: NDArray[np.intp], rule: Duplicates) -> 
         return means
     last: NDArray[Any] = part[np.append(starts[1:], len(part)) - 1]
     return last
+
+
+def _value_of_one_time(
+    values: Callable[[int, int], NDArray[Any]], begin: int, end: int, rule: Duplicates
+) -> NDArray[Any]:
+    """Return the one value (1,) of all places from `begin` to `end`, as `_reduced`, in blocks."""
+    first = values(begin, begin + 1)
+    if rule == "first":
+        return first
+    if rule != "mean" or first.dtype.kind != "f":
+        return values(end - 1, end)
+    total, count = 0.0, 0
+    for at in range(begin, end, BLOCK_ROWS):
+        part = values(at, min(at + BLOCK_ROWS, end)).astype(np.float64)
+        present = part[~np.isnan(part)]
+        total, count = total + float(present.sum()), count + len(present)
+    return np.array([total / count if count else np.nan], first.dtype)
 
 
 def _blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:

@@ -81,22 +81,35 @@ def _merge(sorted_runs: SortedRows, starts: list[int], limits: list[Key], memory
     runs = [slice(begin, end) for begin, end in pairwise(starts)]
     at = [run.start for run in runs]
     place = 0
-    for limit in [*limits, None]:
-        ends = [run.stop if limit is None else _search(sorted_runs, run, limit) for run in runs]
-        block = SortedRows(*(_taken(array, at, ends) for array in sorted_runs))
+    for limit in [*dict.fromkeys(limits), None]:
+        found = [(run.stop, run.stop) if limit is None else _search(sorted_runs, run, limit) for run in runs]
+        ends = [begin for begin, _ in found]
+        block = _taken(sorted_runs, at, ends)
         order = np.lexsort((block.times, block.codes))
-        here = slice(place, place + len(order))
-        merged.rows[here], merged.codes[here], merged.times[here] = (part[order] for part in block)
-        for array in merged:
-            release_pages(array)
-        place, at = place + len(order), ends
+        place = _put(merged, place, SortedRows(block.rows[order], block.codes[order], block.times[order]))
+        for begin, end in found:  # all rows may have this key: they stay in the order of the runs
+            if begin < end:
+                place = _put(merged, place, _taken(sorted_runs, [begin], [end]))
+        at = [end for _, end in found]
     return merged
 
 
-def _taken(array: NDArray[Any], begins: list[int], ends: list[int]) -> NDArray[Any]:
-    found = np.concatenate([array[begin:end] for begin, end in zip(begins, ends, strict=True)])
-    release_pages(array)
-    return found
+def _put(merged: SortedRows, place: int, part: SortedRows) -> int:
+    """Write rows from a place on, and return the place behind them."""
+    end = place + len(part.rows)
+    merged.rows[place:end], merged.codes[place:end], merged.times[place:end] = part
+    for array in merged:
+        release_pages(array)
+    return end
+
+
+def _taken(runs: SortedRows, begins: list[int], ends: list[int]) -> SortedRows:
+    """Return copies of parts of the runs, one after the other."""
+    parts = [slice(begin, end) for begin, end in zip(begins, ends, strict=True)]
+    rows, codes, times = (np.concatenate([array[part] for part in parts]) for array in runs)
+    for array in runs:
+        release_pages(array)
+    return SortedRows(rows, codes, times)
 
 
 def _limits(samples: list[tuple[NDArray[np.int32], NDArray[np.float64]]]) -> list[Key]:
@@ -106,12 +119,13 @@ def _limits(samples: list[tuple[NDArray[np.int32], NDArray[np.float64]]]) -> lis
     return list(zip(codes[chosen], times[chosen], strict=True))
 
 
-def _search(runs: SortedRows, run: slice, limit: Key) -> int:
-    """Return the first place of a sorted run whose key is not below a limit."""
+def _search(runs: SortedRows, run: slice, limit: Key) -> tuple[int, int]:
+    """Return the first place of a sorted run whose key is not below a limit, and the first whose key is above it."""
     code, time = limit
     low: int = run.start + int(np.searchsorted(runs.codes[run], code, "left"))
     high = run.start + int(np.searchsorted(runs.codes[run], code, "right"))
-    found = low + int(np.searchsorted(runs.times[low:high], time, "left"))
+    times = runs.times[low:high]
+    found = low + int(np.searchsorted(times, time, "left")), low + int(np.searchsorted(times, time, "right"))
     for array in (runs.codes, runs.times):
         release_pages(array)  # the system maps 64 KiB around each place that is read
     return found
