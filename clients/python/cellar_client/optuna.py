@@ -13,7 +13,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from cellar_client.documents import Document
-from cellar_client.errors import InvalidInput, TrialFailed
+from cellar_client.errors import InvalidInput, SweepNotOpen, TrialFailed
 from cellar_client.sync.training import Sweep
 
 MAXIMISED = ("skill",)
@@ -78,7 +78,7 @@ class Objective:
                 continue
             try:
                 value = self._sweep.add_trial(sent["parameters"], key=_key(study, left.number)).wait()
-            except (TrialFailed, InvalidInput):
+            except (TrialFailed, InvalidInput, SweepNotOpen):  # the last two: it was never added
                 value = None
             failed = None if value is not None else TrialState.FAIL
             study.tell(left.number, value, state=failed, skip_if_finished=True)

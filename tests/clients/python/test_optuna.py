@@ -52,6 +52,11 @@ def test_a_study_prunes_fails_and_finds_the_best(training: Client) -> None:
     assert sweep.best["parameters"] == study.best_params
     assert sweep.best["value"] == study.best_value
 
+    late = study.ask()  # a process that was killed before `add_trial`
+    late.set_user_attr(TRIAL, {"sweep": sweep.id, "parameters": values})
+    assert objective.tell_running(study) == 1
+    assert study.trials[4].state == TrialState.FAIL
+
 
 def test_a_study_in_the_wrong_direction_is_refused(training: Client) -> None:
     sweep = training.sweep("studied", WAVE[:-1], WAVE[1:], epochs=1)
