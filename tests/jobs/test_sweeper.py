@@ -46,6 +46,17 @@ def test_the_job_of_a_dead_worker_is_queued_for_the_next_attempt(room: Room) -> 
     assert room.store.get("default", "j1").state == "queued"
 
 
+def test_the_job_of_a_dead_worker_is_before_those_that_were_never_run(room: Room) -> None:
+    room.submit()
+    for name in ("j2", "j3"):
+        room.job_queue.push(room.submit(name))
+    lease = room.store.acquire("default", "j1", 60)
+    assert lease is not None
+    room.store.renew(lease, 0)
+    room.sweeper.sweep()
+    assert room.job_queue.queue.job_ids == ["j1-2", "j2-1", "j3-1"]
+
+
 def test_an_ended_job_leaves_its_record_only(room: Room) -> None:
     room.submit()
     lease = room.store.acquire("default", "j1", 60)

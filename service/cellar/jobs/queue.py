@@ -44,8 +44,8 @@ class JobQueue:
         """The queues in the order in which workers take their calls."""
         return list(self._of.values())
 
-    def push(self, job: Job) -> None:
-        """Queue the next attempt of a job. Raise StoreUnavailable."""
+    def push(self, job: Job, *, first: bool = False) -> None:
+        """Queue the next attempt of a job, perhaps before those that wait already. Raise StoreUnavailable."""
         try:
             self._queue(job).enqueue_call(
                 RUN_JOB,
@@ -55,6 +55,7 @@ class JobQueue:
                 result_ttl=0,
                 failure_ttl=KEEP_FAILED_S,
                 description=f"{job.tenant}/{job.job}",
+                at_front=first,
             )
         except redis.RedisError as error:
             raise StoreUnavailable(f"the job queue cannot be reached: {error}", outcome="unknown") from error

@@ -29,7 +29,8 @@ class Sweeper:
         for job in self._jobs.orphans():
             if not self._job_queue.waiting(job):
                 logger.info("job %s has no worker after %d attempts: queued", job.job, job.attempt)
-                self._job_queue.push(job)
+                # A job that has been running does not wait again behind all that are queued.
+                self._job_queue.push(job, first=job.attempt > 0)
         for job in self._jobs.ended():
             self._clear(job)
 
