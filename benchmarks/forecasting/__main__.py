@@ -35,6 +35,7 @@ from cellar.memory.temporary_files import TemporaryFiles
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.forecasting.accuracy import baselines
 from cellar.nn.forecasting.heads import quantiles
+from cellar.nn.forecasting.session_scales import scales_of
 from cellar.nn.forecasting.widths import factors_of
 from cellar.nn.model.network import Network
 from cellar.nn.readings.table import rows_of
@@ -177,8 +178,9 @@ def _ours(run: ForecastRun, held: Sequence[Held], whole: Table, seed: int, cache
             step = bound.run(rows[origin : origin + 1], state)
             state = step.state
             points.append(step.outputs[0, 0])
+            scales = scales_of(network.network, state)
             for kept, factors in ((ends, factors_of(network.network, state)), (fixed, None)):
-                kept.append(quantiles(layer, step.outputs[0], np.array(INTERVAL), factors)[0, :, 0])
+                kept.append(quantiles(layer, step.outputs[0], np.array(INTERVAL), factors, scales)[0, :, 0])
         found.append(Forecasts(np.array(points, np.float64), np.array(ends), np.array(fixed)))
     return found
 

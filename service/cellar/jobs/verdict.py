@@ -24,13 +24,23 @@ def refusal_of(job: Job, evaluation: Evaluation) -> str | None:
             ' "always" to publish the result anyway'
         )
     if "plan" in job.spec and evaluation.beaten and evaluation.best_naive is not None:
-        naive = _text(evaluation.naive[evaluation.best_naive])
         return (
             f"not published, because the model is no better than {NAIVE[evaluation.best_naive]}: its error on the"
-            f" held-out readings is {loss}, that of the naive forecast {naive} (in units of the scale of the target)."
+            f" held-out readings is {_errors(evaluation, evaluation.best_naive)}."
             ' More readings or other inputs may help; send "publish": "always" to publish it anyway'
         )
     return None
+
+
+def _errors(evaluation: Evaluation, naive: str) -> str:
+    """Return both errors in words: in units of the target, if there is one, and they say the same there."""
+    if evaluation.by_target is not None and len(evaluation.by_target) == 1:
+        ((target, errors),) = evaluation.by_target.items()
+        model, other = errors["model"], errors[naive]
+        if model is not None and other is not None and model >= other:
+            return f"{_text(model)}, that of the naive forecast {_text(other)} (in units of {target})"
+    scaled = _text(evaluation.naive[naive])
+    return f"{_text(evaluation.loss)}, that of the naive forecast {scaled} (in units of the scale of the target)"
 
 
 def _text(loss: float | None) -> str:

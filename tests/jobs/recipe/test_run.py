@@ -20,7 +20,7 @@ from cellar.nn.model.network import Network
 from cellar.nn.readings.table import rows_of
 from cellar.nn.training.trainer import fit
 from cellar.table import Table
-from tests.jobs.recipe.tables import hourly
+from tests.jobs.recipe.tables import hourly, table
 
 DATA = ForecastData.model_validate({"dataset": "readings", "targets": ["temp"], "horizon": 6})
 
@@ -144,3 +144,18 @@ def test_times_need_a_column_of_times() -> None:
     with pytest.raises(InvalidInput) as caught:
         make_plan(readings, DATA.model_copy(update={"times": True}), {})
     assert caught.value.pointer == "/data/times"
+
+
+def test_forecasts_of_a_trend_with_a_season_begin_with_the_period_before(cache: KernelCache) -> None:
+    """What the LSTM adds is added to the value of a period before, in the plan and in the published network."""
+    steps = np.arange(240.0)
+    noise = np.random.default_rng(1).normal(0, 0.3, 240)
+    readings = table({"temp": 20 + steps / 5 + 5 * np.sin(2 * np.pi * steps / 12) + noise}, [240], 2_629_800)
+    plan = make_plan(readings, DATA, {"epochs": 3})
+    assert next(each.value for each in plan.choices if each.field == "begin") == "the value 12 steps before"
+    run, weights = prepared(readings, cache, epochs=3)
+    nothing = {name: np.zeros_like(weights[name]) for name in ("3.W", "3.b")}
+    found = run.measure({**weights, **nothing}).compared
+    assert found.model == pytest.approx(found.seasonal_value, rel=1e-5)
+    assert run.evaluate(weights, trained(run, weights)).mae is not None
+    assert make_plan(readings, DATA, {}, [{"type": "recurrent", "cell": "gru", "hidden_size": 2}]).trunk is None

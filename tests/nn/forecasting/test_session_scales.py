@@ -59,7 +59,7 @@ def readings(steps: int, *, per_series: bool) -> Any:
 @pytest.mark.parametrize("per_series", [True, False])
 def test_forecasts_are_in_units_of_each_series(kernel_directory: Path, per_series: bool) -> None:
     """Intervals too; and steps, sequences and batches have the same bits, as the scores and what they compute again."""
-    bound, inputs = bound_network(kernel_directory, per_series=per_series), readings(200, per_series=per_series)
+    bound, inputs = bound_network(kernel_directory, per_series=per_series), readings(100, per_series=per_series)
     network = bound.network
     begun, scorer, running = (
         bound.initial_state(2),

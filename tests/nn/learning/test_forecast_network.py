@@ -92,7 +92,7 @@ def test_errors_fall_after_a_shift_and_are_measured_in_units(cache: KernelCache,
     """The targets are 50 above the readings: a change that the version has not seen."""
     readings = of_levels(15)
     bound, weights = published(readings, cache)
-    learns, inputs = learner(bound, weights, spec, cache), rows(bound, readings, 400)[:, :1]
+    learns, inputs = learner(bound, weights, spec, cache), rows(bound, readings, 200)[:, :1]
     values = np.nan_to_num(inputs[:, 0, 0], nan=15.0)
     state, ours, base = learns.initial_state(1).tobytes(), [], []
     version, plain = bound.run(inputs, bound.initial_state(1)).outputs[:, 0], []

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from cellar.errors import InvalidInput
 from cellar.jobs.recipe.choices import Choice
-from cellar.jobs.recipe.planning.features import differences_of, returns
+from cellar.jobs.recipe.planning.features import differences_of, returns, seasonal_steps
 from cellar.jobs.recipe.planning.scales import QUARTILES, own_scales, scaled_by_session
 from cellar.jobs.recipe.planning.scales import choice_of as scale_choice
 from cellar.jobs.recipe.planning.times import choice_of, times_of
@@ -48,6 +48,10 @@ class ChosenColumns:
     warnings: tuple[str, ...]
     levels: frozenset[str]
     """The columns whose level the trained layers read."""
+    seasonal: int | None = None
+    """The period whose values forecasts begin with; None: they begin with the last value."""
+    unread: frozenset[int] = frozenset()
+    """Differences of targets that only serve this, and which the recurrent layer does not read."""
 
 
 def targets_of(table: Table, data: ForecastData) -> tuple[str, ...]:
@@ -76,14 +80,24 @@ def targets_of(table: Table, data: ForecastData) -> tuple[str, ...]:
 
 
 def choose_columns(
-    table: Table, data: ForecastData, trained: Sequence[slice], longest: slice, period: int | None
+    table: Table,
+    data: ForecastData,
+    trained: Sequence[slice],
+    longest: slice,
+    period: int | None,
+    *,
+    has_layers: bool = False,
 ) -> ChosenColumns:
     """Return the readings for the targets and inputs, fitted to these rows. `longest` are those of the longest series.
 
+    If the request `has_layers`, they read all features, and begin with no value of a period before.
     Raise InvalidInput for a target without readings.
     """
     targets = targets_of(table, data)
     differences, warnings = differences_of(period, longest.stop - longest.start), list[str]()
+    forecast = [np.asarray(table.values[name][longest][-SAMPLE:], np.float64) for name in targets]
+    seasonal = () if has_layers else seasonal_steps(forecast, period, data.horizon)
+    kept = tuple(sorted({*differences, *seasonal}))
     columns, levels = list[ReadingsColumn](), set[str]()
     for column in _read(table, data, targets, warnings):
         is_target = column.name in targets
@@ -95,20 +109,8 @@ def choose_columns(
             continue
         if is_target:
             _check_target(table, column, trained, targets.index(column.name))
-        spec = NumberColumn(
-            name=column.name,
-            role="target" if is_target else "input",
-            scaling="robust",
-            differences=differences if is_target else tuple(each for each in (1, period) if each in differences),
-            lags=data.lags if is_target else (),
-        )
-        (fitted,) = fit([spec], table, trained)
-        assert isinstance(fitted, NumberColumn)
-        assert fitted.fitted is not None
-        if fitted.fitted.lowest == fitted.fitted.highest:
-            warnings.append(f"the target {column.name!r} is constant in training: there is nothing to forecast")
-        fitted = _tail_scaled(fitted)
-        columns.append(fitted)
+        read = kept if is_target else tuple(each for each in (1, period) if each in differences)
+        columns.append(_fitted(table, column.name, trained, read, data.lags if is_target else None, warnings))
         some = table.values[column.name][longest][-SAMPLE:].astype(np.float64)
         if not is_target or returns(some, data.horizon):
             levels.add(column.name)
@@ -118,7 +120,29 @@ def choose_columns(
     times = [times_of(table, data.dataset, trained, longest)] if data.times else []
     choices = _choices(names, targets, scaling, differences, levels)
     choices += tuple(choice_of(each) for each in times)
-    return ChosenColumns((*columns, *times), choices, tuple(warnings), frozenset(levels))
+    choices += (Choice("begin", f"the value {period} steps before", _WHY_SEASONAL),) if seasonal else ()
+    begins = period if seasonal else None
+    unread = frozenset(kept) - frozenset(differences)
+    return ChosenColumns((*columns, *times), choices, tuple(warnings), frozenset(levels), begins, unread)
+
+
+def _fitted(
+    table: Table,
+    name: str,
+    trained: Sequence[slice],
+    differences: Sequence[int],
+    lags: Sequence[int] | None,
+    warnings: list[str],
+) -> NumberColumn:
+    """Return a column of numbers, fitted to the training part. `lags` are those of a target; None: it is no target."""
+    role: Literal["input", "target"] = "input" if lags is None else "target"
+    spec = NumberColumn(name=name, role=role, scaling="robust", differences=tuple(differences), lags=tuple(lags or ()))
+    (fitted,) = fit([spec], table, trained)
+    assert isinstance(fitted, NumberColumn)
+    assert fitted.fitted is not None
+    if fitted.fitted.lowest == fitted.fitted.highest:
+        warnings.append(f"the target {name!r} is constant in training: there is nothing to forecast")
+    return _tail_scaled(fitted)
 
 
 def _scaled(
@@ -149,6 +173,11 @@ def _choices(
         Choice("levels", sorted(levels), _WHY_LEVELS),
     )
 
+
+_WHY_SEASONAL = (
+    "Forecasts begin with it in place of the last reading, and the network learns the difference: the target repeats,"
+    " and its level does not return to a mean."
+)
 
 _WHY_ROBUST = "Columns are scaled by median and quartiles: outliers do not change the scale."
 

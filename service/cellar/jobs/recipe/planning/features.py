@@ -1,5 +1,8 @@
 """Chooses what the network reads of each column: scaling, differences, and whether its level matters."""
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +30,51 @@ def differences_of(period: int | None, steps: int) -> tuple[int, ...]:
         wanted = [*SHORT_STEPS, max(4, period // 4), max(6, period // 2), period - 1, period]
     most = min(LONGEST_PERIOD, steps // LEAST_STEPS_FOR_LAG)
     return tuple(sorted({each for each in wanted if 1 <= each <= most})) or (1,)
+
+
+def seasonal_steps(targets: Sequence[Doubles], period: int | None, horizon: int) -> tuple[int, ...]:
+    """Return the steps back from the last reading to the value of a period before each step of the horizon.
+
+    The value of a period before the last step may be the reading itself, for which there is no step. None if forecasts
+    of the targets, each (T,), begin with the last reading: there is no period, or it is shorter than the horizon; the
+    differences would make a large state; or, for some target, repeating the period is not better than repeating
+    the last value, or the level returns to its mean, so that the network reads it and learns the period from that.
+    """
+    if period is None or not horizon <= period <= LONGEST_PERIOD:
+        return ()
+    steps = tuple(period - ahead for ahead in range(1, horizon + 1) if period > ahead)
+    if not steps or len(steps) > MOST_SEASONAL or sum(steps) > MOST_KEPT:
+        return ()
+    return steps if all(_repeats(values, period, horizon) for values in targets) else ()
+
+
+def _repeats(values: Doubles, period: int, horizon: int) -> bool:
+    if len(values) < CYCLES * period + horizon or returns(values, horizon):
+        return False
+    ahead = np.unique(np.linspace(1, horizon, num=min(horizon, 12), dtype=np.int64)).tolist()
+    last = sum(_change(values, each) for each in ahead) / len(ahead)
+    return _change(values, period) < SEASONAL * last
+
+
+CYCLES = 3
+"""The training part holds a period at least as often, before forecasts begin with its values."""
+
+
+MOST_SEASONAL = 24
+"""The most differences that are read for the values of a period before."""
+
+MOST_KEPT = 1024
+"""The most numbers of a session's state that they keep."""
+
+SEASONAL = 0.95
+"""Forecasts begin with the value of a period before if its error is at most this share of that of the last value."""
+
+
+def _change(values: Doubles, steps: int) -> float:
+    """Return the mean absolute change within that many steps, infinite without one."""
+    change = np.abs(values[steps:] - values[:-steps])
+    present = change[~np.isnan(change)]
+    return float(np.cumsum(present)[-1] / len(present)) if present.size else math.inf
 
 
 def returns(values: Doubles, horizon: int) -> bool:

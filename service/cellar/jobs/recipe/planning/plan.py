@@ -98,6 +98,7 @@ class Plan:
         if self.trunk is not None:
             trunk = {"read": self.trunk.read, "base": self.trunk.base}
             trunk |= {} if self.trunk.cell == CELL else {"cell": self.trunk.cell}
+            trunk |= {"changes": self.trunk.changes} if self.trunk.changes else {}
         return {
             "network": json.loads(self.network.model_dump_json()),
             "window": self.shape.window,
@@ -123,7 +124,8 @@ def read_plan(document: Mapping[str, Any], training: Mapping[str, Any]) -> Plan:
     if found is not None:
         read, base = tuple(found["read"]), tuple(found["base"])
         size, cell = document["hidden_size"], found.get("cell", CELL)
-        trunk = Trunk(len(readings.features), read, base, forecast.horizon, size, cell)
+        changes = tuple(found.get("changes", ()))
+        trunk = Trunk(len(readings.features), read, base, forecast.horizon, size, cell, changes)
     shape = Shape(document["window"], document["skip"], forecast.horizon, document["every"])
     rest = {name: document[name] for name in ("validation", "since", "period")}
     return Plan(network=network, training=training, shape=shape, trunk=trunk, windows=0, updates=0, **rest)
@@ -217,14 +219,16 @@ def make_plan(table: Table, data: ForecastData, sent: Mapping[str, Any], layers:
     """
     targets = targets_of(table, data)
     divided = _divide(table, targets[0], data.horizon, sent)
-    columns = choose_columns(table, data, divided.trained, divided.longest, divided.period)
+    columns = choose_columns(
+        table, data, divided.trained, divided.longest, divided.period, has_layers=layers is not None
+    )
     check_held_out(table, targets, divided.trained)
     readings = ReadingsSpec(columns=columns.columns)
     trunk = None if layers is not None else trunk_of(readings, columns, targets, data)
     forecast = forecast_of(readings, targets, data.horizon)
     middle = [*(layers or ()), {"type": "dense", "out_size": forecast.out_size}] if trunk is None else trunk.layers
     plan = _plan(divided, _network(readings, middle, forecast), trunk, sent)
-    network = () if trunk is None else (Choice("network", f"{trunk.cell} {trunk.hidden_size}", WHY_TRUNK),)
+    network = () if trunk is None else (Choice("network", f"{trunk.cell} {trunk.hidden_size}", trunk.why),)
     return replace(plan, choices=(*columns.choices, *network, *plan.choices), warnings=columns.warnings)
 
 
@@ -245,10 +249,6 @@ def window_bytes(shape: Shape, features: int, outputs: int) -> int:
     return 4 * (shape.window * features + shape.scored * (outputs + 1))
 
 
-WHY_TRUNK = (
-    "A recurrent layer whose output is added to the last reading, so that it learns by how much the future differs"
-    " from it."
-)
 WHY_VALIDATION = (
     "The last part of each series is held out. There the forecasts are measured, with the state from all steps before."
 )
@@ -316,9 +316,16 @@ def trunk_of(readings: ReadingsSpec, columns: ChosenColumns, targets: Sequence[s
     """Return the layers of the recipe for the features of some readings."""
     features = readings.features
     hidden = {name for name in targets if name not in columns.levels}
+    hidden |= {f"{name} against {steps} before" for name in targets for steps in columns.unread}
     read = tuple(index for index, name in enumerate(features) if name not in hidden)
     base, hidden_size = tuple(features.index(name) for name in targets), data.hidden_size or HIDDEN
-    return Trunk(len(features), read, base, data.horizon, hidden_size, data.cell or CELL)
+    changes: tuple[int, ...] = ()
+    if columns.seasonal is not None:
+        back = [columns.seasonal - ahead for ahead in range(1, data.horizon + 1)]
+        changes = tuple(
+            features.index(f"{name} against {steps} before") if steps else -1 for steps in back for name in targets
+        )
+    return Trunk(len(features), read, base, data.horizon, hidden_size, data.cell or CELL, changes)
 
 
 def forecast_of(readings: ReadingsSpec, targets: Sequence[str], horizon: int) -> ForecastSpec:

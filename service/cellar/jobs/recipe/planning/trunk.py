@@ -6,8 +6,9 @@
                       └─ dense ─ lstm ─ dense ────┘
 
 The first dense layer repeats the last readings, once for each number of the forecast, and appends the features; the
-second passes on the features that the LSTM reads, and the last one drops them. These three are zeros and ones and stay
-as they are. So a network whose LSTM adds nothing repeats the last value, and the LSTM learns how the future differs.
+second passes on the features that the LSTM reads, and the last one drops them. These three are zeros and ones, and -1
+for changes that are subtracted, and stay as they are. So a network whose LSTM adds nothing repeats the last value, or
+that of a period before, and the LSTM learns how the future differs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from cellar.nn.model.network import Network
 Floats = NDArray[np.float32]
 
 FROZEN = ("0", "1", "4")
-"""The layers whose weights are zeros and ones."""
+"""The layers whose weights take and copy numbers: zeros, ones, and -1 for changes that are subtracted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,15 @@ class Trunk:
     horizon: int
     hidden_size: int
     cell: str = "lstm"
+    changes: tuple[int, ...] = ()
+    """For each output the feature that is subtracted from the reading, -1 for none: the change against the value of a
+    period before, so that the forecast is added to that value; empty: to the last reading."""
+
+    @property
+    def why(self) -> str:
+        """The reason for these layers, as a sentence."""
+        begin = "the value of a period before" if self.changes else "the last reading"
+        return f"A recurrent layer whose output is added to {begin}, so that it learns how the future differs from it."
 
     @property
     def out_size(self) -> int:
@@ -62,6 +72,9 @@ class Trunk:
         weights = dict(network.init(seed))
         place = np.zeros((out + count, self.features), np.float32)
         place[np.arange(out), np.tile(self.base, self.horizon)] = 1
+        for output, change in enumerate(self.changes):
+            if change >= 0:
+                place[output, change] = -1
         place[out + np.arange(count), self.read] = 1
         select = np.zeros((count, out + count), np.float32)
         select[np.arange(count), out + np.arange(count)] = 1
