@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 
 from cellar.errors import DatasetInUse, DatasetUnknown, FingerprintMismatch, InvalidInput, ModelUnknown
+from cellar.jobs.attempt.work import work_of
+from cellar.jobs.options import JobOptions
 from cellar.jobs.recipe.request import ForecastData
 from cellar.jobs.verdict import refusal_of
 from cellar.jobs.warnings import evaluation_of, warnings_of
 from cellar.nn.model.layers.forecast import ForecastSpec
+from cellar.nn.training.data.alignment import objective_of
 from cellar.nn.training.spec import TrainingSpec
+from cellar.nn.training.update.window_memory import WINDOW_BYTES, WindowMemory
 from cellar.ports import Job
 from tests.datasets.files import build
 from tests.jobs.attempt.test_runner import KilledError, interrupted, kill
@@ -88,6 +92,26 @@ def test_the_same_weights_also_when_it_was_killed(shop: Workshop) -> None:
         assert shop.run(job).state == "succeeded"
         weights.append(shop.registry.get("default", f"m{number}").digest)
     assert weights[0] == weights[1]
+
+
+def test_a_limit_of_memory_divides_windows_and_changes_no_bit(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = submit(shop, "whole", epochs=2, publish="always")
+    monkeypatch.setattr("cellar.jobs.submission.forecast_submission.LEAST_WINDOW_BYTES", 4096)  # the windows are small
+    options = JobOptions(max_memory_bytes=whole.spec["memory_bytes"] - WINDOW_BYTES + 8192)
+    training = TrainingSpec(epochs=2)
+    divided = shop.jobs.submit_forecast("default", "divided", DATA, training, publish="always", options=options).job
+    assert divided.spec["memory_bytes"] <= options.max_memory_bytes < whole.spec["memory_bytes"]
+    work = work_of(divided, shop.registry, shop.room.blobs, shop.datasets)
+    objective = objective_of(work.network.network.out_size, work.data, work.spec)
+    steps, rows = len(work.data.inputs), min(work.spec.batch_size, work.data.inputs.shape[1])
+    lengths = [
+        WindowMemory(work.network.network, objective, most).length(steps, rows, None)
+        for most in (WINDOW_BYTES, divided.spec["window_bytes"])
+    ]
+    assert lengths[1] < lengths[0] == steps, "it is divided"
+    assert [shop.run(job).result for job in (whole, divided)] == ["whole@1", "divided@1"]
+    first, second = (shop.registry.get("default", name).digest for name in ("whole", "divided"))
+    assert first == second
 
 
 def test_a_model_that_is_no_better_is_published_only_when_asked(workshop: Workshop, tmp_path: Path) -> None:

@@ -68,6 +68,21 @@ def test_intervals_with_residuals_hold_as_many_new_values_as_they_say(head: Any)
     assert abs(share - 0.8).max() < 0.03
 
 
+@pytest.mark.parametrize("head", ["point", {"quantiles": [0.1, 0.5, 0.9]}])
+def test_an_interval_holds_the_central_value_also_if_all_residuals_have_one_sign(head: Any) -> None:
+    layer = make(head, horizon=2, residuals={"levels": [0.1, 0.5, 0.9], "values": [1, 2, 4, -4, -2, -1]})
+    outputs = np.repeat([10.0, 20.0], 1 if head == "point" else 3)
+    levels = np.array([0.05, 0.1, 0.5, 0.9])
+    for factors in (None, np.full((2, 1), 0.25)):
+        found = quantiles(layer, outputs, levels, factors)[:, 0]
+        centre = central(layer, outputs)[:, 0]
+        assert (found[:, 0] <= found[:, 1]).all()
+        assert (found[:, 1] <= centre).all()
+        assert (centre <= found[:, 3]).all()
+        np.testing.assert_array_equal(found[:, 2], [12, 18])  # the median of the errors is not changed
+    assert quantiles(layer, outputs, levels)[:, 0].tolist()[1][3] == 20
+
+
 def test_residuals_leave_out_missing_values_and_need_one_of_each() -> None:
     layer = make(horizon=2)
     actual = np.array([[1.0, np.nan], [3.0, 5.0], [np.nan, 7.0]])[:, :, None]

@@ -65,6 +65,8 @@ def quantiles(
 
     `factors` (..., horizon, targets) are those of the widths, if these adapt: distances from the median are multiplied.
     `scales` (..., targets) are those of the session, if residuals are in them.
+    Levels (m,) give the ends of intervals, each of which holds the central value: one below a half is at most that, one
+    above at least. Residuals that have nearly all one sign would put it outside.
     """
     found = own_quantiles(layer, outputs, levels)
     if layer.residuals is not None:
@@ -76,7 +78,16 @@ def quantiles(
         if scales is not None:
             beside = beside * np.asarray(scales, np.float64)[..., None, :, None]
         found = found + beside
-    return np.sort(found, axis=-1) if np.ndim(levels) == 1 else found
+    if np.ndim(levels) != 1:
+        return found
+    found = np.sort(found, axis=-1)
+    return found if layer.residuals is None else _around(central(layer, outputs)[..., None], found, np.asarray(levels))
+
+
+def _around(centre: Doubles, found: Doubles, levels: Numbers) -> Doubles:
+    """Return quantiles (..., m) of which those below a half are at most the central value, and those above at least."""
+    held = np.where(levels < 0.5, np.minimum(found, centre), found)
+    return np.where(levels > 0.5, np.maximum(held, centre), held)
 
 
 def measure_residuals(
