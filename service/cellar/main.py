@@ -16,8 +16,10 @@ from cellar.engine import KernelCache, host_target, is_known, self_test, target_
 from cellar.errors import StartupError
 from cellar.jobs import worker
 from cellar.jobs.attempt import runner
+from cellar.jobs.attempt.backtest import BacktestAttempt
 from cellar.jobs.attempt.helpers import Helping
 from cellar.jobs.attempt.work import work_of
+from cellar.jobs.backtests.backtests import is_backtest
 from cellar.machine import processors
 from cellar.metrics.process_metrics import ProcessMetrics
 from cellar.models.registry import Registry
@@ -132,6 +134,7 @@ def run_job(tenant: str, job: str) -> None:
         stall_s=settings.job_stall_s,
         tables=stores.datasets,
         processes=min(settings.job_processes, processors()),
+        kind=BacktestAttempt if is_backtest(job) else None,
     )
 
 

@@ -44,6 +44,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("/v1/keys", "post"): {"name": "new", "scopes": ["read"]},
     ("/v1/keys/{id}/rotate", "post"): {"overlap_s": 0},
     ("/v1/jobs", "post"): JOB,
+    ("/v1/backtests", "post"): {"model": "model", "dataset": "none"},
     ("/v1/sweeps", "post"): {"job": JOB, "parameters": {"seed": [1, 2]}},
     ("/v1/sweeps/{sweep}/trials", "post"): {"parameters": {"seed": 1}},
 }
@@ -68,7 +69,14 @@ WITHOUT_REDIS = {("/healthz", "get"), ("/metrics", "get"), ("/v1/stats", "get"),
 async def call(client: httpx.AsyncClient, path: str, method: str, session: str = "session") -> httpx.Response:
     """Send a request that the service can answer while Redis is there."""
     names = {"model": "model", "alias": "live", "job": "job", "snapshot": "snapshot", "writer": "writer"}
-    names |= {"deletion": 12 * "00", "id": 12 * "0", "dataset": "dataset", "sweep": "sweep", "trial": "1"}
+    names |= {
+        "deletion": 12 * "00",
+        "id": 12 * "0",
+        "dataset": "dataset",
+        "sweep": "sweep",
+        "trial": "1",
+        "backtest": "test",
+    }
     place = path.format(session=session, **names)
     if (path, method) == LINES:
         content = json.dumps({"session": "nobody", "input": [1]})
@@ -137,6 +145,7 @@ async def test_every_route_says_when_to_come_again_and_the_service_recovers(
             kind = path.removeprefix("/v1/").partition("/")[0]
             refused = {"jobs": "job_unknown", "deletions": "deletion_unknown", "keys": "key_unknown"}
             refused |= {"tickets": "invalid_input", "sweeps": "sweep_unknown"}
+            refused["backtests"] = "backtest_unknown" if "{" in path else "dataset_unknown"
             expected = WHAT_NEEDS_MORE.get(path, slug and refused.get(kind, ""))
             assert slug == expected, (path, answer.text)
 

@@ -47,6 +47,7 @@ class Owned:
     dataset: str = ""
     jobs: list[str] = field(default_factory=list)
     sweeps: list[str] = field(default_factory=list)
+    backtest: str = ""
     keys: list[str] = field(default_factory=list)
     deletions: list[str] = field(default_factory=list)
     cursors: list[tuple[str, str]] = field(default_factory=list)
@@ -58,7 +59,7 @@ class Owned:
     def ids(self) -> Iterator[str]:
         """All names, of which none may stand in an answer to another tenant that has not asked for it."""
         yield self.mark
-        yield from (*self.jobs, *self.sweeps, *self.keys, *self.deletions)
+        yield from (*self.jobs, *self.sweeps, self.backtest, *self.keys, *self.deletions)
 
 
 class Owner:
@@ -97,13 +98,15 @@ class Owner:
             self.send("POST", f"{place}/snapshots", {"snapshot": owned.snapshot})
         owned.dataset = f"d-{mark}"
         text = {"content-type": "text/csv"}
-        self.send("POST", f"/v1/datasets?name={owned.dataset}", content=b"a,b\n1,2\n", headers=text)
+        self.send("POST", f"/v1/datasets?name={owned.dataset}", content=b"a,b\n1,2\n3,4\n", headers=text)
         # No worker runs: jobs stay queued.
         owned.jobs.append(self.send("POST", "/v1/jobs", job_on(ARRAYS, owned.models[1]))["job"])
         sweep = {"job": job_on(ARRAYS, owned.models[1]), "search": {"type": "external"}}
         owned.sweeps.append(self.send("POST", "/v1/sweeps", sweep)["sweep"])
         added = self.send("POST", f"/v1/sweeps/{owned.sweeps[0]}/trials", TRIAL)
         owned.jobs.append(added["job"])
+        tested = {"model": owned.models[1], "dataset": owned.dataset, "inputs": ["a"], "targets": ["a"], "start": 0}
+        owned.backtest = self.send("POST", "/v1/backtests", tested)["backtest"]
         owned.keys = [key["id"] for key in self.send("GET", "/v1/keys")["keys"]]
         for suffix in ("p", "q"):
             self.send("POST", "/v1/sessions", {"session": f"{mark}!{suffix}", "model": owned.models[0]})
@@ -122,6 +125,7 @@ class Owner:
             "/v1/jobs",
             "/v1/sweeps",
             f"/v1/sweeps/{self.owned.sweeps[0]}",
+            "/v1/backtests",
             "/v1/keys",
             "/v1/sessions?limit=1000",
         ]

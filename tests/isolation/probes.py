@@ -195,6 +195,7 @@ class Probes:
         )
         yield self._probe("GET", "/v1/jobs/{}", job)
         yield self._probe("GET", "/v1/jobs/{}/events", job)
+        yield self._probe("GET", "/v1/jobs/{}/history", job)
         yield self._probe("POST", "/v1/jobs/{}/cancel", job)
         yield self._probe("POST", "/v1/jobs/{}/retry", job)
         yield self._probe("DELETE", "/v1/jobs/{}", job)
@@ -205,6 +206,9 @@ class Probes:
         yield self._probe("POST", "/v1/sweeps/{}/finish", sweep)
         yield self._probe("POST", "/v1/sweeps/{}/cancel", sweep)
         yield self._probe("DELETE", "/v1/sweeps/{}", sweep)
+        yield self._probe("GET", "/v1/backtests/{}", self._owned.backtest)
+        yield self._probe("POST", "/v1/backtests/{}/cancel", self._owned.backtest)
+        yield self._probe("DELETE", "/v1/backtests/{}", self._owned.backtest)
         for part in ("", "/rows", "/statistics", "/export"):
             yield self._probe("GET", f"/v1/datasets/{{}}{part}", dataset)
         yield self._probe("GET", "/v1/datasets/{}/series", dataset, params={"column": "a"})
@@ -234,7 +238,7 @@ class Probes:
         yield self._probe("POST", "/v1/datasets", session, json_body=logged)
         yield self._probe("GET", "/v1/models", model, params={"prefix": model})
         yield from self._training_references()
-        for path in ("models", "datasets", "jobs", "sweeps", "keys", "sessions"):
+        for path in ("models", "datasets", "jobs", "sweeps", "backtests", "keys", "sessions"):
             yield self._probe("GET", f"/v1/{path}")
         for path, cursor in self._owned.cursors:
             yield self._probe("GET", path, params={"cursor": cursor})
@@ -247,5 +251,6 @@ class Probes:
         yield self._probe("POST", "/v1/jobs", dataset, json_body=job_on(named, "new"))
         yield self._probe("POST", "/v1/sweeps", dataset, json_body={"job": job_on(named, "new"), "parameters": SEEDS})
         yield self._probe("POST", f"/v1/models/{own}/backtest", dataset, json_body={"dataset": dataset})
+        yield self._probe("POST", "/v1/backtests", dataset, json_body={"model": own, "dataset": dataset})
         warm = {"session": "new", "model": own, "warm_up": {"dataset": dataset}}
         yield self._probe("POST", "/v1/sessions", dataset, json_body=warm)

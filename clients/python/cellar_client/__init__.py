@@ -13,10 +13,11 @@ Errors are in `cellar_client.errors`, a class for each type.
 """
 
 from cellar_client.aio.client import AsyncClient, AsyncKeys, AsyncModels, AsyncSession, AsyncStream
-from cellar_client.aio.training import AsyncJob, AsyncSweep, AsyncTrial
+from cellar_client.aio.training import AsyncBacktest, AsyncJob, AsyncSweep, AsyncTrial
 from cellar_client.catalogue.job_events import JobEvent
 from cellar_client.catalogue.models import Check
 from cellar_client.errors import (
+    BacktestFailed,
     CellarError,
     ConnectionFailed,
     JobFailed,
@@ -26,13 +27,14 @@ from cellar_client.errors import (
     TrialFailed,
 )
 from cellar_client.sync.client import Client, Keys, Models, Session, Stream
-from cellar_client.sync.training import Job, Sweep, Trial
+from cellar_client.sync.training import Backtest, Job, Sweep, Trial
 from cellar_client.values import Answer, Event, LogEntry
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Answer",
+    "AsyncBacktest",
     "AsyncClient",
     "AsyncJob",
     "AsyncKeys",
@@ -41,6 +43,8 @@ __all__ = [
     "AsyncStream",
     "AsyncSweep",
     "AsyncTrial",
+    "Backtest",
+    "BacktestFailed",
     "CellarError",
     "Check",
     "Client",

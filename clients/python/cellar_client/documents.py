@@ -1,5 +1,6 @@
 """Documents of the service: dictionaries with these members, and others that a newer service may add."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, NotRequired, TypedDict
 
 Document = dict[str, Any]
@@ -107,6 +108,37 @@ class BacktestDocument(TypedDict):
     values: int
     targets: dict[str, BacktestTarget]
     plots: list[BacktestPlot]
+
+
+class BacktestJobDocument(TypedDict):
+    """A backtest that a worker runs."""
+
+    backtest: str
+    state: str
+    model: str
+    dataset: str
+    options: Document
+    priority: str
+    attempt: int
+    progress: Document
+    result: BacktestDocument | None
+    error: str | None
+    created: str
+    started: str | None
+    ended: str | None
+
+
+class BacktestSettings(TypedDict):
+    """The options of a backtest, as docs/forecasting.md describes them."""
+
+    stride: NotRequired[int]
+    start: NotRequired[float]
+    quantiles: NotRequired[Sequence[float]]
+    paths: NotRequired[int]
+    seed: NotRequired[int]
+    period: NotRequired[int]
+    inputs: NotRequired[Sequence[str]]
+    targets: NotRequired[Sequence[str]]
 
 
 class HistoryDocument(ChangeDocument):

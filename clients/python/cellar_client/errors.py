@@ -12,7 +12,7 @@ CellarError
 
 from typing import Any, ClassVar
 
-from cellar_client.documents import Document, JobDocument, SweepDocument, TrialDocument
+from cellar_client.documents import BacktestJobDocument, Document, JobDocument, SweepDocument, TrialDocument
 
 PREFIX = "urn:cellar:problem:"
 
@@ -34,6 +34,14 @@ class JobFailed(CellarError):
 
     def __init__(self, document: JobDocument) -> None:
         super().__init__(f"{document['job']} is {document['state']}: {document.get('error')}")
+        self.document = document
+
+
+class BacktestFailed(CellarError):
+    """A backtest has failed or was cancelled; `document` is the backtest."""
+
+    def __init__(self, document: BacktestJobDocument) -> None:
+        super().__init__(f"{document['backtest']} is {document['state']}: {document.get('error')}")
         self.document = document
 
 
@@ -150,6 +158,10 @@ class DatasetUnknown(NotFound, type="dataset_unknown"):
 
 class JobUnknown(NotFound, type="job_unknown"):
     """There is no such job."""
+
+
+class BacktestUnknown(NotFound, type="backtest_unknown"):
+    """There is no such backtest."""
 
 
 class SweepUnknown(NotFound, type="sweep_unknown"):

@@ -1,8 +1,16 @@
 """Properties of sessions, streams, jobs and sweeps that need no request; the same for both clients."""
 
+from cellar_client.catalogue.backtests import BacktestCore
 from cellar_client.catalogue.jobs import ENDED, JobCore
 from cellar_client.catalogue.sweeps import SweepCore, TrialCore
-from cellar_client.documents import Document, JobDocument, SessionDocument, SweepDocument, TrialDocument
+from cellar_client.documents import (
+    BacktestJobDocument,
+    Document,
+    JobDocument,
+    SessionDocument,
+    SweepDocument,
+    TrialDocument,
+)
 from cellar_client.sessions.session import SessionCore
 from cellar_client.sessions.stream import StreamCore
 from cellar_client.values import Answer
@@ -100,6 +108,27 @@ class JobHandle:
     def losses(self) -> list[Document]:
         """A line for each finished epoch, as `pandas.DataFrame` reads it: `epoch`, `loss`, `validation_loss`."""
         return self.document["history"]
+
+
+class BacktestHandle:
+    """A backtest of either client, which a worker runs."""
+
+    core: BacktestCore
+
+    @property
+    def document(self) -> BacktestJobDocument:
+        """The backtest as it was read last, with all members of the API."""
+        return self.core.document
+
+    @property
+    def id(self) -> str:
+        """The name of the backtest, for `Client.find_backtest`."""
+        return self.document["backtest"]
+
+    @property
+    def state(self) -> str:
+        """`queued`, `running`, `succeeded`, `failed` or `cancelled`."""
+        return self.document["state"]
 
 
 class SweepHandle:

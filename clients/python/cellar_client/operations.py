@@ -5,11 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 from cellar_client.arrays.inputs import Inputs
+from cellar_client.catalogue.backtests import BacktestCore, submit_backtest
+from cellar_client.catalogue.backtests import body_of as body_of_backtest
 from cellar_client.catalogue.jobs import Dataset, JobCore, Pair, body_of, forecast_body, submit, submit_body
 from cellar_client.catalogue.sweeps import SweepCore, begin_sweep
 from cellar_client.core.effects import ConnectionLost, Emission, Emit, Operation, Reply, Request
 from cellar_client.core.exchange import call, given
 from cellar_client.documents import (
+    BacktestSettings,
     CellDocument,
     DeletionDocument,
     HealthDocument,
@@ -172,6 +175,39 @@ class ClientCore:
             if left <= 0 or not page.get("cursor"):  # an older service sends none
                 return found
             params |= {"limit": min(left, MOST_JOBS), "cursor": page["cursor"]}
+
+    def backtest(
+        self,
+        model: str,
+        dataset: str,
+        horizon: int | None = None,
+        *,
+        priority: str | None = None,
+        key: str | None = None,
+        **settings: Unpack[BacktestSettings],
+    ) -> Operation[BacktestCore]:
+        """Have a worker test a model on a dataset, which may be long, and return the backtest.
+
+        The arguments are those of `client.models.backtest`, and its result has the same numbers.
+        """
+        body = body_of_backtest(dataset, horizon, settings) | {"model": model}
+        body |= {} if priority is None else {"priority": priority}
+        return (yield from submit_backtest(body, key, self.give_up_s))
+
+    def find_backtest(self, backtest: str) -> Operation[BacktestCore]:
+        """Return a backtest that a worker runs, by its name."""
+        path = f"/v1/backtests/{backtest}"
+        return BacktestCore((yield from call("GET", path, give_up_s=self.give_up_s)), self.give_up_s)
+
+    def backtests(self) -> Operation[list[BacktestCore]]:
+        """List the backtests that workers run, the newest first, without their results."""
+        found: list[BacktestCore] = []
+        cursor: str | None = None
+        while cursor != "":
+            page = yield from call("GET", "/v1/backtests", params={"cursor": cursor}, give_up_s=self.give_up_s)
+            found += [BacktestCore(document, self.give_up_s) for document in page["backtests"]]
+            cursor = page["cursor"]
+        return found
 
     def sweep(
         self,

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from cellar.api.limits.compile_limit import CompileLimit
 from cellar.api.outcomes.middleware import CALLER
 from cellar.datasets.datasets import Datasets
+from cellar.jobs.backtests.backtests import Backtests
 from cellar.jobs.following import JobFollowing
 from cellar.jobs.submission.submission import Jobs
 from cellar.jobs.sweeps.sweeps import Sweeps
@@ -56,6 +57,7 @@ class Services:
     bulk_deletions: BulkDeletions
     datasets: Datasets
     jobs: Jobs
+    backtests: Backtests
     job_following: JobFollowing
     sweeps: Sweeps
     sweep_following: JobFollowing

@@ -17,6 +17,7 @@ from cellar.assembly.quotas import make_quotas
 from cellar.datasets.datasets import SWEEP_S as DATASETS_S
 from cellar.engine import KERNEL_REV, self_test
 from cellar.errors import StoreUnavailable
+from cellar.jobs.backtests.backtests import Backtests
 from cellar.jobs.following import JobFollowing
 from cellar.jobs.submission.submission import Jobs
 from cellar.jobs.sweeps.sweeps import Sweeps
@@ -140,8 +141,10 @@ class Api(Parts):
     def _make_training(self, jobs: Jobs) -> dict[str, Any]:
         """Return the services that follow jobs, and those of sweeps."""
         trials = TrialSubmission(jobs, self.blobs)
+        stores = self.backtests, self.job_events, self.registry, self._job_queue, self.datasets
         return {
             "job_following": JobFollowing(self.job_events),
+            "backtests": Backtests(jobs, *stores, self.clock),
             "sweeps": Sweeps(self.sweeps, jobs, self.blobs, self.registry, trials, self.clock),
             "sweep_following": JobFollowing(self.sweep_events, of_sweeps=True),
         }

@@ -24,6 +24,7 @@ class Stores:
         self.blobs = open_blobs(settings.blob_dir, "CELLAR_BLOB_DIR", client, settings.key_prefix)
         self.dataset_blobs = open_blobs(settings.dataset_directory, "CELLAR_DATASET_DIR", client, settings.key_prefix)
         self.jobs = RedisJobs(client, settings.key_prefix, settings.job_retained_s, settings.job_state_bytes)
+        self.backtests = RedisJobs(client, settings.key_prefix, index="backtests")
         self.job_events = RedisJobEvents(client, settings.key_prefix)
         self.sweeps = RedisSweeps(client, settings.key_prefix)
         self.sweep_events = RedisJobEvents(client, settings.key_prefix, of_sweeps=True)

@@ -45,6 +45,7 @@
     │   ├── DeletionUnknown
     │   ├── DatasetUnknown
     │   ├── JobUnknown
+    │   ├── BacktestUnknown
     │   ├── SweepUnknown
     │   ├── KeyUnknown
     │   └── BlobUnknown
@@ -151,6 +152,7 @@ from cellar.errors.resources import (
     AliasMoved,
     AliasUnknown,
     AlreadyExists,
+    BacktestUnknown,
     BlobUnknown,
     Conflict,
     DatasetInUse,

@@ -39,6 +39,10 @@ class JobUnknown(NotFound, slug="job_unknown", title="Unknown job"):
     """No job has that name."""
 
 
+class BacktestUnknown(NotFound, slug="backtest_unknown", title="Unknown backtest"):
+    """There is no such backtest that a worker runs, or it is of another tenant."""
+
+
 class SweepUnknown(NotFound, slug="sweep_unknown", title="Sweep unknown"):
     """There is no such sweep, or it is of another tenant."""
 

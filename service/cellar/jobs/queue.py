@@ -86,11 +86,11 @@ def queue_name(prefix: str) -> str:
 
 
 def call_id(job: Job) -> str:
-    """Return rq's id of the call that begins the next attempt (letters, digits, `_` and `-`).
+    """Return rq's id of the call that begins the next attempt (letters, digits, `_` and `-`, but no `~` of a backtest).
 
     Each attempt has its own id, so that a superseded worker cannot remove the call of the next attempt.
     """
-    return f"{job.job}-{job.attempt + 1}"
+    return f"{job.job.replace('~', '_')}-{job.attempt + 1}"
 
 
 def name_of(tenant: str, key: str | None) -> str:

@@ -21,6 +21,7 @@ DATA = {"layout": "T", "inputs": [0, 1], "targets": [1, 0]}
 SAME_AGAIN: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/v1/models", {"name": "new", "network": NETWORK}),
     ("POST", "/v1/jobs", {"model": "model", "data": DATA, "epochs": 1}),
+    ("POST", "/v1/backtests", {"model": "model", "dataset": "rows", "inputs": ["a"], "targets": ["a"], "start": 0}),
     ("POST", "/v1/sweeps", {"job": {"model": "model", "data": DATA, "epochs": 1}, "parameters": {"seed": [1, 2]}}),
     ("POST", "/v1/sweeps/{sweep}/trials", {"parameters": {"seed": 1}}),
     ("POST", "/v1/sessions", {"session": "new", "model": "model"}),
@@ -53,6 +54,8 @@ async def test_every_route_with_a_key_tells_a_replay(settings: Settings) -> None
             ("/v1/sessions/s/snapshots", {"snapshot": "kept"}),
         ):
             assert (await client.post(path, json=made)).status_code in (200, 201), path
+        rows = {"content": b"a\n1\n2\n3\n", "headers": {"content-type": "text/csv"}}
+        assert (await client.post("/v1/datasets?name=rows", **rows)).status_code == 201  # type: ignore[arg-type]
         external = {"job": {"model": "model", "data": DATA, "epochs": 1}, "search": {"type": "external"}}
         sweep = (await client.post("/v1/sweeps", json=external)).json()["sweep"]
         for method, template, body in SAME_AGAIN:

@@ -2,7 +2,8 @@
 
 import inspect
 import json
-from typing import get_type_hints
+from pathlib import Path
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ GRU = {"in_size": 2, "layers": [{"type": "recurrent", "cell": "gru", "hidden_siz
 
 SCHEMAS = {"ModelLineDocument": "ModelLine", "VersionDocument": "VersionLine", "StateDocument": "StateLine"}
 SCHEMAS |= {"ParameterDocument": "ParameterLine", "TrainingSettings": "JobRequest"}
-SCHEMAS |= {"DatasetLineDocument": "DatasetLine"}
+SCHEMAS |= {"DatasetLineDocument": "DatasetLine", "BacktestSettings": "BacktestJobRequest"}
 """Names of schemas that are not those of the documents."""
 
 
@@ -122,6 +123,23 @@ def test_jobs_are_listed(client: Client, monkeypatch: pytest.MonkeyPatch) -> Non
     job.delete()
     with pytest.raises(client_errors.JobUnknown):
         client.job(job.id)
+
+
+def test_a_backtest_by_a_worker_has_the_numbers_of_the_direct_one(client: Client, tmp_path: Path) -> None:
+    client.models.create("tested", {"in_size": 1, "layers": [{"type": "dense", "out_size": 1}]})
+    file = tmp_path / "rows.csv"
+    file.write_text("a\n" + "".join(f"{row % 7}\n" for row in range(60)))
+    client.datasets.add("tested-rows", file)
+    asked: dict[str, Any] = {"stride": 2, "inputs": ["a"], "targets": ["a"]}
+    backtest = client.backtest("tested", "tested-rows", 3, **asked)
+    assert backtest.wait() == client.models.backtest("tested", "tested-rows", 3, **asked)
+    (listed,) = client.backtests()
+    assert (listed.id, listed.state, listed.document["result"]) == (backtest.id, "succeeded", None)
+    assert listed.wait() == client.find_backtest(backtest.id).wait()
+    assert backtest.cancel()["state"] == "succeeded", "it has ended"
+    backtest.delete()
+    with pytest.raises(client_errors.BacktestUnknown):
+        backtest.refresh()
 
 
 def test_documents_have_members_of_the_api() -> None:

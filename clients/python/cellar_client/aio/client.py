@@ -10,7 +10,7 @@ import httpx
 
 from cellar_client.aio.driver import AsyncDriver
 from cellar_client.aio.methods import AsyncPerformer, awaiting, iterating, opening
-from cellar_client.aio.training import AsyncJob, AsyncSweep, jobs_of, sweeps_of
+from cellar_client.aio.training import AsyncBacktest, AsyncJob, AsyncSweep, backtests_of, jobs_of, sweeps_of
 from cellar_client.arrays.inputs import Inputs, grouped
 from cellar_client.catalogue.datasets import DatasetsCore
 from cellar_client.catalogue.keys import KeysCore
@@ -315,6 +315,9 @@ class AsyncClient(AsyncPerformer):
     sweep_dataset = opening(ClientCore.sweep_dataset, AsyncSweep)
     find_sweep = opening(ClientCore.find_sweep, AsyncSweep)
     sweeps = opening(ClientCore.sweeps, sweeps_of)
+    backtest = opening(ClientCore.backtest, AsyncBacktest)
+    find_backtest = opening(ClientCore.find_backtest, AsyncBacktest)
+    backtests = opening(ClientCore.backtests, backtests_of)
     explain_cell = awaiting(ClientCore.explain_cell)
     health = awaiting(ClientCore.health)
     ready = awaiting(ClientCore.ready)

@@ -2,9 +2,10 @@
 
 from cellar_client.aio.driver import AsyncDriver
 from cellar_client.aio.methods import AsyncPerformer, awaiting, iterating, opening
+from cellar_client.catalogue.backtests import BacktestCore
 from cellar_client.catalogue.jobs import JobCore
 from cellar_client.catalogue.sweeps import SweepCore, TrialCore
-from cellar_client.handles import JobHandle, SweepHandle, TrialHandle
+from cellar_client.handles import BacktestHandle, JobHandle, SweepHandle, TrialHandle
 
 
 class AsyncJob(JobHandle, AsyncPerformer):
@@ -20,6 +21,17 @@ class AsyncJob(JobHandle, AsyncPerformer):
     events = iterating(JobCore.events)
     history = iterating(JobCore.history)
     delete = awaiting(JobCore.delete)
+
+
+class AsyncBacktest(BacktestHandle, AsyncPerformer):
+    """A backtest that a worker runs. `AsyncClient.backtest` and `AsyncClient.find_backtest` return one."""
+
+    core: BacktestCore
+
+    wait = awaiting(BacktestCore.wait)
+    refresh = awaiting(BacktestCore.refresh)
+    cancel = awaiting(BacktestCore.cancel)
+    delete = awaiting(BacktestCore.delete)
 
 
 class AsyncTrial(TrialHandle, AsyncPerformer):
@@ -60,3 +72,8 @@ def jobs_of(cores: list[JobCore], driver: AsyncDriver) -> list[AsyncJob]:
 def sweeps_of(cores: list[SweepCore], driver: AsyncDriver) -> list[AsyncSweep]:
     """Return the sweeps of a client."""
     return [AsyncSweep(core, driver) for core in cores]
+
+
+def backtests_of(cores: list[BacktestCore], driver: AsyncDriver) -> list[AsyncBacktest]:
+    """Return the backtests of a client."""
+    return [AsyncBacktest(core, driver) for core in cores]

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from cellar_client.arrays import safetensors
 from cellar_client.arrays.inputs import as_floats
+from cellar_client.catalogue.backtests import body_of
 from cellar_client.catalogue.files import network_of_file, parts_of_file, read_torch_file
 from cellar_client.catalogue.torch_modules import modules_in
 from cellar_client.core.effects import Content, Emission, Emit, Operation, Request
@@ -150,17 +151,8 @@ class ModelsCore:
         `start` is the share of each series before the first forecast, `stride` the rows between two. `inputs` and
         `targets` name columns for a model that does not.
         """
-        lists = {"quantiles": quantiles, "inputs": inputs, "targets": targets}
-        body = given(
-            dataset=dataset,
-            horizon=horizon,
-            stride=stride,
-            start=start,
-            paths=paths,
-            seed=seed,
-            period=period,
-            **{name: None if values is None else list(values) for name, values in lists.items()},
-        )
+        settings = {"stride": stride, "start": start, "paths": paths, "seed": seed, "period": period}
+        body = body_of(dataset, horizon, settings | {"quantiles": quantiles, "inputs": inputs, "targets": targets})
         found: BacktestDocument = yield from call("POST", _path(model, "backtest"), body, give_up_s=self.give_up_s)
         return found
 

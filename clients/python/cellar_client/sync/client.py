@@ -20,7 +20,7 @@ from cellar_client.sessions.session import SessionCore
 from cellar_client.sessions.stream import StreamCore
 from cellar_client.sync.driver import Driver
 from cellar_client.sync.methods import Performer, blocking, iterating, opening
-from cellar_client.sync.training import Job, Sweep, jobs_of, sweeps_of
+from cellar_client.sync.training import Backtest, Job, Sweep, backtests_of, jobs_of, sweeps_of
 from cellar_client.values import Answer
 
 
@@ -256,6 +256,9 @@ class Client(Performer):
     sweep_dataset = opening(ClientCore.sweep_dataset, Sweep)
     find_sweep = opening(ClientCore.find_sweep, Sweep)
     sweeps = opening(ClientCore.sweeps, sweeps_of)
+    backtest = opening(ClientCore.backtest, Backtest)
+    find_backtest = opening(ClientCore.find_backtest, Backtest)
+    backtests = opening(ClientCore.backtests, backtests_of)
     explain_cell = blocking(ClientCore.explain_cell)
     health = blocking(ClientCore.health)
     ready = blocking(ClientCore.ready)

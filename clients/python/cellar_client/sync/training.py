@@ -1,8 +1,9 @@
 """Training jobs, sweeps and their trials, of the blocking client."""
 
+from cellar_client.catalogue.backtests import BacktestCore
 from cellar_client.catalogue.jobs import JobCore
 from cellar_client.catalogue.sweeps import SweepCore, TrialCore
-from cellar_client.handles import JobHandle, SweepHandle, TrialHandle
+from cellar_client.handles import BacktestHandle, JobHandle, SweepHandle, TrialHandle
 from cellar_client.sync.driver import Driver
 from cellar_client.sync.methods import Performer, blocking, iterating, opening
 
@@ -20,6 +21,17 @@ class Job(JobHandle, Performer):
     events = iterating(JobCore.events)
     history = iterating(JobCore.history)
     delete = blocking(JobCore.delete)
+
+
+class Backtest(BacktestHandle, Performer):
+    """A backtest that a worker runs. `Client.backtest` and `Client.find_backtest` return one."""
+
+    core: BacktestCore
+
+    wait = blocking(BacktestCore.wait)
+    refresh = blocking(BacktestCore.refresh)
+    cancel = blocking(BacktestCore.cancel)
+    delete = blocking(BacktestCore.delete)
 
 
 class Trial(TrialHandle, Performer):
@@ -60,3 +72,8 @@ def jobs_of(cores: list[JobCore], driver: Driver) -> list[Job]:
 def sweeps_of(cores: list[SweepCore], driver: Driver) -> list[Sweep]:
     """Return the sweeps of a client."""
     return [Sweep(core, driver) for core in cores]
+
+
+def backtests_of(cores: list[BacktestCore], driver: Driver) -> list[Backtest]:
+    """Return the backtests of a client."""
+    return [Backtest(core, driver) for core in cores]

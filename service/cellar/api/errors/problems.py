@@ -29,6 +29,7 @@ MOST_CHARACTERS = 10_000
 
 ADVICE: dict[type[errors.CellarError], str] = {
     errors.DatasetUnknown: "GET /v1/datasets lists those that there are",
+    errors.BacktestUnknown: "GET /v1/backtests lists those that there are",
     errors.JobUnknown: "GET /v1/jobs lists those that there are",
     errors.ModelUnknown: "GET /v1/models lists those that there are",
     errors.ReplayExpired: "CELLAR_REPLAY_WINDOW says how many can be",

@@ -44,7 +44,7 @@ SCOPE_OF: tuple[tuple[re.Pattern[str], KeyScope, KeyScope], ...] = (
     (re.compile(r"/v1/keys(/.*)?"), "admin", "admin"),
     (re.compile(r"/v1/(tickets|stats|limits)"), "read", "read"),
     (re.compile(r"/metrics"), "metrics", "metrics"),
-    (re.compile(r"/v1/(models|cells|datasets|jobs|sweeps)(/.*)?"), "read", "train"),
+    (re.compile(r"/v1/(models|cells|datasets|jobs|sweeps|backtests)(/.*)?"), "read", "train"),
     (re.compile(r"/v1/sessions/[^/]+/learning/publish"), "train", "train"),
     (re.compile(r"/v1/(sessions|deletions|steps|stream)(/.*)?"), "read", "step"),
 )

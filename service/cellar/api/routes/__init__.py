@@ -6,7 +6,7 @@ from fastapi.routing import APIRoute
 from cellar.api.routes import history, snapshots
 from cellar.api.routes.catalogue import aliases, cells, datasets, health, keys, limits, metrics, models, weights
 from cellar.api.routes.session import bulk, events, forecasts, learning, many, sequence_stream, sessions, state, steps
-from cellar.api.routes.training import backtests, jobs, sweeps
+from cellar.api.routes.training import backtest_jobs, backtests, jobs, sweeps
 from cellar.api.routes.training import events as job_events
 
 
@@ -34,6 +34,7 @@ PARTS = (
     events,
     datasets,
     backtests,
+    backtest_jobs,
     jobs,
     job_events,
     sweeps,

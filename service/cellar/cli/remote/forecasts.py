@@ -1,17 +1,23 @@
 """The commands `cellar forecast` and `cellar backtest`."""
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cellar.cli.console import Mistake, say, show_json, show_table
+from cellar.cli.console import Mistake, progress, say, show_json, show_table
 from cellar.cli.options import ApiKey, Json, Url
 from cellar.cli.remote.connection import Service, path_of
 
 app = typer.Typer()
+
+POLL_S = 0.5
+
+MARKS = 100
+"""Parts of a progress bar."""
 
 
 @app.command()
@@ -62,23 +68,52 @@ def backtest(
     url: Url = None,
     api_key: ApiKey = None,
     *,
+    as_job: Annotated[bool, typer.Option("--as-job", help="Have a worker run it: for long datasets.")] = False,
     as_json: Json = False,
-) -> None:
-    """Forecast a dataset from many origins, and compare with what came then and with naive forecasts."""
+) -> int:
+    """Forecast a dataset from many origins, and compare with what came then and with naive forecasts.
+
+    With --as-job the command waits for the worker. If it is ended before, the backtest runs on: GET /v1/backtests lists
+    it. The exit code is 1 if it has not succeeded.
+    """
     body: dict[str, Any] = {"dataset": dataset, "horizon": horizon, "stride": stride, "start": start, "paths": paths}
     body |= {"inputs": inputs, "targets": targets}
     with Service(url, api_key) as service:
         given = {name: value for name, value in body.items() if value is not None}
-        found = service.send("POST", path_of("models", model, "backtest"), json=given)
+        if as_job:
+            found = _run_as_job(service, given | {"model": model})
+        else:
+            found = service.send("POST", path_of("models", model, "backtest"), json=given)
+    if found is None:
+        return 1
     if as_json:
-        return show_json(found)
+        show_json(found)
+        return 0
     for name, target in found["targets"].items():
         say(f"{name}: {found['model']} on {dataset}, {found['origins']} forecasts of {found['horizon']} steps")
         columns = [*target["metrics"]]
         lines = {found["model"]: target["metrics"], **target["baselines"]}
         rows = [(label, *(scores.get(column) for column in columns)) for label, scores in lines.items()]
         show_table(("FORECAST", *(column.upper() for column in columns)), rows)
-    return None
+    return 0
+
+
+def _run_as_job(service: Service, body: dict[str, Any]) -> dict[str, Any] | None:
+    """Have a worker run a backtest, wait for it, and return its result; None if it has not succeeded."""
+    found, shown = service.send("POST", "/v1/backtests", json=body), 0
+    with progress(found["backtest"], MARKS) as advance:
+        while found["state"] in ("queued", "running"):
+            time.sleep(POLL_S)
+            found = service.get(path_of("backtests", found["backtest"]))
+            done = found["progress"]
+            marks = MARKS * done.get("origins", 0) // done.get("origins_total", 1)
+            advance(marks - shown)
+            shown = marks
+    if found["state"] != "succeeded":
+        say(f"the backtest {found['backtest']} is {found['state']}" + (f": {found['error']}" if found["error"] else ""))
+        return None
+    result: dict[str, Any] | None = found["result"]
+    return result
 
 
 def _read(path: Path) -> Any:

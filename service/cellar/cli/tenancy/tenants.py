@@ -118,6 +118,12 @@ def _delete_data(service: Service) -> dict[str, int]:
         while service.get(path_of("jobs", job))["state"] in ("queued", "running"):
             time.sleep(POLL_S)
         service.send("DELETE", path_of("jobs", job))
+    backtests = [each["backtest"] for each in pages(service, "/v1/backtests", "backtests", {})]
+    for backtest in backtests:
+        service.send("POST", path_of("backtests", backtest, "cancel"))
+        while service.get(path_of("backtests", backtest))["state"] in ("queued", "running"):
+            time.sleep(POLL_S)
+        service.send("DELETE", path_of("backtests", backtest))
     datasets = [each["dataset"] for each in pages(service, "/v1/datasets", "datasets", {})]
     for dataset in datasets:
         service.send("DELETE", path_of("datasets", dataset))

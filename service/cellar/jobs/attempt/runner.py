@@ -56,6 +56,7 @@ def run(
     fit: Fit = fit,
     processes: int = 1,
     stop: threading.Event | None = None,
+    kind: "type[JobAttempt] | None" = None,
 ) -> None:
     """Run a job to its end, until it is cancelled, or until this process is asked to stop.
 
@@ -71,7 +72,7 @@ def run(
         return
     logger.info("job %s: attempt %d begins", job, lease.attempt)
     with _stop_asked(stop) as stop, LeaseKeeper(jobs, lease, lease_s) as keeper:
-        attempt = JobAttempt(
+        attempt = (kind or JobAttempt)(
             keeper, stop, jobs=jobs, blobs=blobs, prepare=prepare, tables=tables, fit=fit, stall_s=stall_s
         )
         attempt.processes = processes

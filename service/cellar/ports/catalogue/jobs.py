@@ -132,6 +132,9 @@ class JobStore(Protocol):
         epoch is replaced.
         """
 
+    def store_result(self, lease: Lease, result: bytes) -> None:
+        """Store the result of a backtest, which is kept as long as the job. Raise Superseded."""
+
     def seal(self, lease: Lease, outcome: dict[str, Any]) -> bool:
         """Set what the job will publish; return False if the job was cancelled before. Raise Superseded.
 
@@ -201,6 +204,9 @@ class JobEventStore(Protocol):
 
         The second value is the number that continues, None at the end.
         """
+
+    def result(self, tenant: str, job: str) -> bytes | None:
+        """Return the result of a job that is a backtest, None if there is none."""
 
     def outcomes(self) -> dict[JobState, int]:
         """Return how many jobs of all tenants have ended in each state."""

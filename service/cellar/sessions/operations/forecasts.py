@@ -118,7 +118,8 @@ class Forecasts:
     def _check_backtest(self, steps: int) -> None:
         if steps > self._max_steps:
             raise InvalidInput(
-                "the backtest is too large (CELLAR_MAX_FORECAST_STEPS)",
+                "the backtest is too large to be answered at once (CELLAR_MAX_FORECAST_STEPS): send it to"
+                " /v1/backtests, and a worker runs it",
                 pointer="/stride",
                 expected=f"at most {self._max_steps} rows of data and rows x paths x horizon of forecasts",
                 actual=str(steps),

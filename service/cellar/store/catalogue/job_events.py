@@ -38,6 +38,12 @@ class RedisJobEvents:
         """Return finished epochs; see `JobEventStore.epochs`. Raise JobUnknown or StoreUnavailable."""
         return read_epochs(self._client, f"{self._tag}:{tenant}/{job}", job, after, limit)
 
+    def result(self, tenant: str, job: str) -> bytes | None:
+        """Return the result of a backtest, None if there is none. Raise StoreUnavailable."""
+        with redis_errors():
+            found = self._client.get(result_key(f"{self._tag}:{tenant}/{job}"))
+        return found if isinstance(found, bytes) else None
+
     def outcomes(self) -> dict[JobState, int]:
         """Return how many jobs have ended in each state, of all tenants. Raise StoreUnavailable."""
         with redis_errors():
@@ -48,6 +54,11 @@ class RedisJobEvents:
 def events_key(record: str) -> str:
     """Return the key of the events of the job with this record."""
     return f"{record}:events"
+
+
+def result_key(record: str) -> str:
+    """Return the key of the result of the backtest with this record."""
+    return f"{record}:result"
 
 
 def outcomes_key(prefix: str) -> str:

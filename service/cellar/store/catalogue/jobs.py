@@ -10,7 +10,7 @@ import redis
 from cellar.errors import AlreadyExists, JobActive, JobNotRetryable, JobUnknown, Superseded
 from cellar.ports import Job, JobState, Lease, UnendedJob
 from cellar.store.catalogue.job_epochs import epochs_key, history_key, packed
-from cellar.store.catalogue.job_events import STATES, events_key, outcomes_key
+from cellar.store.catalogue.job_events import STATES, events_key, outcomes_key, result_key
 from cellar.store.catalogue.job_record import read_job
 from cellar.store.connection.scripts import Scripts
 from cellar.store.protocol.errors import redis_errors
@@ -41,12 +41,15 @@ EPOCHS_IN_EVENT = 100
 class RedisJobs:
     """JobStore in Redis. Leases use the clock of the server."""
 
-    def __init__(self, client: redis.Redis, prefix: str, retained_s: float = 0.0, state_bytes: int = 0) -> None:
+    def __init__(
+        self, client: redis.Redis, prefix: str, retained_s: float = 0.0, state_bytes: int = 0, index: str = "index"
+    ) -> None:
         """Keep the blobs of failed and cancelled jobs for `retained_s`.
 
-        So long the last checkpoints of succeeded jobs are kept too, of `state_bytes` in all.
+        So long the last checkpoints of succeeded jobs are kept too, of `state_bytes` in all. New jobs are listed in the
+        index of that name: `index`, or `backtests`.
         """
-        self._client = client
+        self._client, self._index_name = client, index
         self._tag = f"{prefix}:{{jobs}}"
         self._retained_s = retained_s
         self._state_bytes = state_bytes if retained_s > 0 else 0
@@ -179,6 +182,10 @@ class RedisJobs:
             "report", lease, [_dump(progress), checkpoint or "", HISTORY_EPOCHS, event, *packed(history), *epochs]
         )
 
+    def store_result(self, lease: Lease, result: bytes) -> None:
+        """Store the result of a backtest. Raise Superseded or StoreUnavailable."""
+        self._held("store_result", lease, [result])
+
     def seal(self, lease: Lease, outcome: dict[str, Any]) -> bool:
         """Set what the job will publish; False if it was cancelled. Raise Superseded or StoreUnavailable."""
         return bool(self._held("seal", lease, [_dump(outcome)]))
@@ -301,7 +308,7 @@ class RedisJobs:
     def _keys(self, tenant: str, job: str) -> tuple[str, ...]:
         record = self._record(tenant, job)
         of_all = self._active, self._ended, events_key(record), self._retained, self._outcomes
-        return record, history_key(record), *of_all, epochs_key(record)
+        return record, history_key(record), *of_all, epochs_key(record), result_key(record)
 
     def _record(self, tenant: str, job: str) -> str:
         return f"{self._tag}:{_member(tenant, job)}"
@@ -310,7 +317,7 @@ class RedisJobs:
         return history_key(self._record(tenant, job))
 
     def _index(self, tenant: str) -> str:
-        return f"{self._tag}:index:{tenant}"
+        return f"{self._tag}:{self._index_name}:{tenant}"
 
     @property
     def _active(self) -> str:

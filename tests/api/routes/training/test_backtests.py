@@ -52,7 +52,7 @@ def table() -> str:
 async def service(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Yield a client of a service with the networks and the dataset."""
     own = with_own_keys(settings)
-    await asyncio.to_thread(_add, own, tmp_path_factory.mktemp("data"))
+    await asyncio.to_thread(add_hours, own, tmp_path_factory.mktemp("data"))
     async with running(create_app(own)) as client:
         for name, network in NETWORKS.items():
             answer = await client.post("/v1/models", json={"name": name, "network": network, "seed": 1})
@@ -60,7 +60,8 @@ async def service(settings: Settings, tmp_path_factory: pytest.TempPathFactory) 
         yield client
 
 
-def _add(settings: Settings, directory: Path) -> None:
+def add_hours(settings: Settings, directory: Path) -> None:
+    """Add the dataset."""
     built = build(directory, table(), time="at")
     with built.file:
         Stores(settings).datasets.add("default", "hours", built, "text/csv")

@@ -11,7 +11,8 @@ from cellar.errors import InvalidInput
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.forecasting.accuracy import metrics
 from cellar.nn.forecasting.accuracy.backtest import Backtest, Options, work_of
-from cellar.nn.forecasting.accuracy.comparison import Result, Series, intervals
+from cellar.nn.forecasting.accuracy.comparison import Result, Series
+from cellar.nn.forecasting.accuracy.totals import intervals
 from tests.nn.golden.cases import network
 from tests.nn.oracle import make_network
 
@@ -124,9 +125,9 @@ def test_a_series_without_rows_to_forecast_is_left_out_and_none_is_an_error(boun
 
 def test_the_work_is_known_before(bound: BoundNetwork) -> None:
     given = [series(np.zeros(100)), series(np.zeros(50), "b")]
-    assert work_of(bound, given, options(stride=10))[0] == 150 + 5 + 3
-    assert work_of(bound, given, options())[0] == 150 + 75
-    assert work_of(bound, given, options(horizon=2, paths=10))[0] == 150 + 75 * 20
+    assert work_of(bound.network, given, options(stride=10))[0] == 150 + 5 + 3
+    assert work_of(bound.network, given, options())[0] == 150 + 75
+    assert work_of(bound.network, given, options(horizon=2, paths=10))[0] == 150 + 75 * 20
 
 
 def test_intervals_are_pairs_of_quantiles() -> None:

@@ -1,46 +1,38 @@
-"""The request and the answer of a backtest."""
+"""Requests for backtests, their results, and those that run as jobs."""
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Self
+from datetime import datetime
+from typing import Any, Self
 
 from pydantic import Field
 
-from cellar.api.schemas.names import Answer, Name, time_of
+from cellar.api.schemas.names import Answer, ModelRef, Name, time_of
+from cellar.jobs.backtests.backtests import name_of_job, options_of
+from cellar.jobs.backtests.request import BacktestOptions
+from cellar.jobs.options import JobOptions, Priority
 from cellar.nn.forecasting.accuracy import comparison
-from cellar.nn.spec.base import Frozen
-from cellar.nn.spec.levels import Levels
+from cellar.ports import Job, JobState
 
-ColumnName = Annotated[str, Field(min_length=1, max_length=128)]
-Columns = Annotated[list[ColumnName], Field(min_length=1, max_length=16_384)]
 Metrics = dict[str, float | None]
 
 
-class BacktestRequest(Frozen):
+class BacktestRequest(BacktestOptions):
     """A backtest of a model on a dataset."""
 
     dataset: Name = Field(description="The dataset.")
-    horizon: int | None = Field(
-        None, ge=1, le=16_384, description="Steps ahead. Default: those of the model's forecast layer, or one."
-    )
-    stride: int | None = Field(
-        None, ge=1, le=1_000_000, description="Rows between the origins of two forecasts. Default: the horizon."
-    )
-    start: float = Field(
-        0.8,
-        ge=0,
-        lt=1,
-        description="Share of each series before the first forecast. The mean, the period and the unit of mase are"
-        " those of this part.",
-    )
-    quantiles: Levels | None = Field(None, description="Quantiles of each value. Default: 0.1, 0.5 and 0.9.")
-    paths: int | None = Field(None, ge=1, le=10_000, description="Paths of a forecast that is rolled forward.")
-    seed: int = Field(0, ge=0, lt=2**63, description="Seed of the paths.")
-    period: int | None = Field(
-        None, ge=1, le=1_000_000, description="Period of the seasonal forecast, in rows. Default: as it is found."
-    )
-    inputs: Columns | None = Field(None, description="Columns of the inputs, if the model has no layer of readings.")
-    targets: Columns | None = Field(None, description="Columns of the outputs, if the model has no forecast layer.")
+
+
+class BacktestJobRequest(BacktestRequest):
+    """A backtest that a worker runs."""
+
+    model: ModelRef = Field(description="The model, a version or an alias. Its version is fixed now.")
+    priority: Priority = Field("normal", description="Workers take jobs of a higher priority first.")
+
+    def options(self) -> BacktestOptions:
+        """Return the options as they were sent."""
+        sent = self.model_fields_set & BacktestOptions.model_fields.keys()
+        return BacktestOptions.model_construct(**{name: getattr(self, name) for name in sent})
 
 
 class BacktestPlot(Answer):
@@ -112,6 +104,56 @@ class BacktestAnswer(Answer):
             targets={name: BacktestTarget.of(each) for name, each in found.targets.items()},
             plots=[_plot(each) for each in found.plots],
         )
+
+
+class BacktestJobAnswer(Answer):
+    """A backtest that a worker runs, as it is now."""
+
+    backtest: str = Field(description="Its name.")
+    state: JobState
+    model: str = Field(description="The version, `co2@3`.")
+    dataset: str
+    options: dict[str, Any] = Field(description="The options that were sent.")
+    priority: Priority
+    attempt: int = Field(description="Number of workers that have started it: 2 after one was killed.")
+    progress: dict[str, Any] = Field(
+        description="The last report: `origins` of `origins_total` forecasts, `elapsed_s` and `time_left_s`."
+    )
+    result: BacktestAnswer | None = Field(description="The result, once it has succeeded. null in a list.")
+    error: str | None = Field(description="Why it has failed.")
+    created: datetime
+    started: datetime | None
+    ended: datetime | None
+
+    @classmethod
+    def of(cls, job: Job, found: comparison.Result | None = None) -> Self:
+        """Return the answer for a stored job and its result."""
+        model, dataset, asked = job.spec["model"], job.spec["data"]["dataset"], options_of(job)
+        result = None
+        if found is not None:
+            result = BacktestAnswer.of(model, dataset, asked.stride or found.horizon, found)
+        return cls(
+            backtest=name_of_job(job),
+            state=job.state,
+            model=model,
+            dataset=dataset,
+            options=asked.model_dump(mode="json", exclude_unset=True),
+            priority=JobOptions.of(job).priority,
+            attempt=job.attempt,
+            progress=job.progress,
+            result=result,
+            error=job.error,
+            created=time_of(job.created_s),
+            started=None if job.started_s is None else time_of(job.started_s),
+            ended=None if job.ended_s is None else time_of(job.ended_s),
+        )
+
+
+class BacktestJobsAnswer(Answer):
+    """A page of backtests that workers run, the newest first."""
+
+    backtests: list[BacktestJobAnswer]
+    cursor: str = Field(description='Send it to read the next page; "" at the end.')
 
 
 def _plot(plot: comparison.Plot) -> BacktestPlot:

@@ -1,21 +1,31 @@
 """Compares forecasts of series with what came then: metrics in all, by series and by step ahead, and a plot."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Self
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cellar.engine import Floats
-from cellar.nn.forecasting.accuracy import metrics
+from cellar.nn.forecasting.accuracy.totals import MeanOf, PointTotals, SpreadTotals, StepTotals, intervals
 
 Doubles = NDArray[np.float64]
 
+NAIVE: Sequence[str] = ("last_value", "seasonal", "mean")
+"""The naive forecasts, in the order of answers."""
+
 PLOTTED = 512
 """The most values of a plot."""
+
+
+class Rows(Protocol):
+    """The values (T, targets) of a series, of which some rows are read at a time."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> Doubles: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +37,8 @@ class Series:
     """Return some rows of the inputs."""
     known: NDArray[np.bool_]
     """(in_size,) of the inputs that are known in advance."""
-    actual: Doubles
+    actual: Rows
     times: Doubles | None
-
-
-@dataclass(slots=True)
-class Tested:
-    """The forecasts of a series: (origins, horizon, targets, ...)."""
-
-    series: Series
-    trained: int
-    origins: list[int]
-    actual: Doubles
-    point: Doubles
-    quantiles: Doubles | None
-    levels: tuple[float, ...]
-    naive: dict[str, Doubles]
-    units: list[float]
-    """For each target the unit of mase."""
 
 
 Scores = dict[str, float]
@@ -87,105 +81,106 @@ class Result:
     targets: dict[str, TargetResult]
     plots: list[Plot] = field(default_factory=list)
 
-    @classmethod
-    def of(cls, tested: Sequence[Tested], names: Sequence[str] | None) -> Self:
-        """Return the metrics of all series; targets without names have their numbers."""
-        names = names or [str(number) for number in range(tested[0].point.shape[2])]
-        return cls(
-            horizon=tested[0].point.shape[1],
-            origins=sum(len(each.origins) for each in tested),
-            values=int(sum((~np.isnan(each.actual)).sum() for each in tested)),
-            targets={name: _target(tested, index) for index, name in enumerate(names)},
-            plots=[_plot(tested[0], index, name) for index, name in enumerate(names)],
-        )
+
+@dataclass(frozen=True, slots=True)
+class Forecasts:
+    """Some forecasts of a series: arrays (origins, horizon, targets, ...), NaN where a value is missing."""
+
+    actual: Doubles
+    point: Doubles
+    quantiles: Doubles | None
+    naive: Mapping[str, Doubles]
 
 
-def _target(tested: Sequence[Tested], index: int) -> TargetResult:
-    by_series = {each.series.name: _scores([each], index) for each in tested}
-    naive = {}
-    for name in ("last_value", "seasonal", "mean"):
-        some = [each for each in tested if name in each.naive]
-        if some:
-            naive[name] = _point_scores(some, index, partial(_naive, name))
-    horizon = tested[0].point.shape[1]
-    by_step = {
-        name: [
-            metric(
-                np.concatenate([each.actual[:, step, index] for each in tested]),
-                np.concatenate([each.point[:, step, index] for each in tested]),
-            )
-            for step in range(horizon)
-        ]
-        for name, metric in (("mae", metrics.mae), ("rmse", metrics.rmse))
-    }
-    return TargetResult(_scores(tested, index), by_series, by_step, naive)
+class SeriesErrors:
+    """The errors of the forecasts of one target in one series."""
+
+    def __init__(self) -> None:
+        self.point, self.naive = PointTotals(), dict[str, PointTotals]()
+        self.spread: SpreadTotals | None = None
+
+    def add(self, forecasts: Forecasts, target: int, levels: Sequence[float]) -> None:
+        """Add forecasts with these quantiles."""
+        actual = forecasts.actual[..., target]
+        self.point.add(actual, forecasts.point[..., target])
+        for name, naive in forecasts.naive.items():
+            self.naive.setdefault(name, PointTotals()).add(actual, naive[..., target])
+        if forecasts.quantiles is not None:
+            self.spread = self.spread or SpreadTotals(levels)
+            self.spread.add(actual, forecasts.quantiles[..., target, :])
 
 
-def _naive(name: str, tested: Tested) -> Doubles:
-    return tested.naive[name]
+class TargetErrors:
+    """The errors of the forecasts of one target in all series."""
+
+    def __init__(self, horizon: int) -> None:
+        self.steps = StepTotals(horizon)
+        self._point, self._mase = PointTotals(), MeanOf()
+        self._spread: SpreadTotals | None = None
+        self._by_series: dict[str, Scores] = {}
+        self._naive: dict[str, tuple[PointTotals, MeanOf]] = {}
+
+    def merge(self, series: str, one: SeriesErrors, unit: float) -> None:
+        """Add the errors in a series, of which `unit` is the unit of mase."""
+        scores = _with_mase(one.point, unit)
+        self._by_series[series] = scores if one.spread is None else scores | one.spread.scores()
+        self._point.merge(one.point)
+        self._mase.add(np.array([scores["mase"]]))
+        for name, naive in one.naive.items():
+            total, mase = self._naive.setdefault(name, (PointTotals(), MeanOf()))
+            total.merge(naive)
+            mase.add(np.array([_with_mase(naive, unit)["mase"]]))
+        if one.spread is not None:
+            self._spread = one.spread if self._spread is None else self._spread.merged(one.spread)
+
+    def result(self) -> TargetResult:
+        """Return the metrics; mase is the mean over series, each in its own unit."""
+        overall = self._point.scores() | {"mase": self._mase.value}
+        naive = {
+            name: total.scores() | {"mase": mase.value}
+            for name in NAIVE
+            if name in self._naive
+            for total, mase in [self._naive[name]]
+        }
+        spread = {} if self._spread is None else self._spread.scores()
+        return TargetResult(overall | spread, self._by_series, dict(self.steps.scores()), naive)
 
 
-def _point_scores(tested: Sequence[Tested], index: int, forecast: Callable[[Tested], Doubles]) -> Scores:
-    """Return the metrics of point forecasts; mase is the mean over series, each in its own unit."""
-    actual = np.concatenate([each.actual[:, :, index].ravel() for each in tested])
-    point = np.concatenate([forecast(each)[:, :, index].ravel() for each in tested])
-    scaled = np.array(
-        [metrics.mase(each.actual[:, :, index], forecast(each)[:, :, index], each.units[index]) for each in tested]
-    )
-    return metrics.plain_metrics(actual, point) | {"mase": metrics.mean(scaled)}
+def _with_mase(point: PointTotals, unit: float) -> Scores:
+    scores = point.scores()
+    return scores | {"mase": scores["mae"] / unit if unit > 0 else math.nan}
 
 
-def _scores(tested: Sequence[Tested], index: int) -> Scores:
-    """Return all metrics, with those of quantiles if there are any."""
-    found = _point_scores(tested, index, lambda each: each.point)
-    if any(each.quantiles is None for each in tested):
-        return found
-    levels = tested[0].levels
-    actual = np.concatenate([each.actual[:, :, index].ravel() for each in tested])
-    spread = np.concatenate(
-        [each.quantiles[:, :, index].reshape(-1, len(levels)) for each in tested if each.quantiles is not None]
-    )
-    found["crps"] = metrics.crps_of_quantiles(actual, spread, levels)
-    for low, high in intervals(levels):
-        width = levels[high] - levels[low]
-        found[f"coverage_{100 * width:.4g}"] = metrics.coverage(actual, spread[:, low], spread[:, high])
-    return found
+class Plotted:
+    """The first values of a series that are forecast, and for each the forecast from the last origin before it."""
 
+    def __init__(self, series: Series) -> None:
+        self._series = series
+        self._by_row: dict[int, tuple[Doubles, Doubles | None]] = {}
 
-def intervals(levels: Sequence[float]) -> list[tuple[int, int]]:
-    """Return the places of the levels that are the ends of an interval in the middle: 0.1 and 0.9.
-
-    >>> intervals((0.1, 0.5, 0.9))
-    [(0, 2)]
-    """
-    place = {round(level, 9): index for index, level in enumerate(levels)}
-    pairs = ((index, place.get(round(1 - level, 9))) for level, index in place.items() if level < 0.5)
-    return [(low, high) for low, high in pairs if high is not None]
-
-
-def _plot(tested: Tested, index: int, name: str) -> Plot:
-    """Return the first values that were forecast, and for each the forecast from the last origin before it."""
-    horizon = tested.point.shape[1]
-    pair = next(iter(intervals(tested.levels)), None)
-    by_row: dict[int, tuple[float, float, float]] = {}
-    for number, origin in enumerate(tested.origins):
-        for step in range(horizon):
+    def add(self, origin: int, point: Doubles, quantiles: Doubles | None) -> None:
+        """Add a forecast (horizon, targets, ...)."""
+        for step in range(min(len(point), len(self._series.actual) - origin - 1)):
             row = origin + 1 + step
-            if row < len(tested.series.actual):
-                low, high = math.nan, math.nan
-                if pair is not None and tested.quantiles is not None:
-                    low, high = tested.quantiles[number, step, index, list(pair)].tolist()
-                by_row[row] = (float(tested.point[number, step, index]), low, high)
-    rows = sorted(by_row)[:PLOTTED]
-    times = None if tested.series.times is None else [float(tested.series.times[row]) for row in rows]
-    return Plot(
-        series=tested.series.name,
-        target=name,
-        times=times,
-        rows=rows,
-        actual=[float(tested.series.actual[row, index]) for row in rows],
-        point=[by_row[row][0] for row in rows],
-        low=None if pair is None else [by_row[row][1] for row in rows],
-        high=None if pair is None else [by_row[row][2] for row in rows],
-        interval=None if pair is None else tested.levels[pair[1]] - tested.levels[pair[0]],
-    )
+            if len(self._by_row) < PLOTTED or row in self._by_row:
+                self._by_row[row] = point[step], None if quantiles is None else quantiles[step]
+
+    def plot(self, target: int, name: str, levels: Sequence[float]) -> Plot:
+        """Return the plot of a target."""
+        series, rows = self._series, sorted(self._by_row)
+        pair = next(iter(intervals(levels)), None)
+        ends = list[list[float]]()
+        for end in pair or ():
+            found = (self._by_row[row][1] for row in rows)
+            ends.append([math.nan if each is None else float(each[target, end]) for each in found])
+        return Plot(
+            series=series.name,
+            target=name,
+            times=None if series.times is None else [float(series.times[row]) for row in rows],
+            rows=rows,
+            actual=[float(series.actual[row : row + 1][0, target]) for row in rows],
+            point=[float(self._by_row[row][0][target]) for row in rows],
+            low=None if pair is None else ends[0],
+            high=None if pair is None else ends[1],
+            interval=None if pair is None else levels[pair[1]] - levels[pair[0]],
+        )

@@ -34,14 +34,20 @@ def rmse(actual: Numbers, forecast: Numbers) -> float:
 
 def mape(actual: Numbers, forecast: Numbers) -> float:
     """Return the mean of |y - f| / |y|, as a fraction; values of 0 are left out."""
-    return mean(_quotient(_absolute(actual, forecast), np.abs(np.asarray(actual, np.float64))))
+    return mean(errors(actual, forecast)["relative"])
 
 
 def smape(actual: Numbers, forecast: Numbers) -> float:
     """Return the mean of 2 |y - f| / (|y| + |f|), from 0 to 2; where both are 0 the error is 0."""
-    error = _absolute(actual, forecast)
-    size = np.abs(np.asarray(actual, np.float64)) + np.abs(np.asarray(forecast, np.float64))
-    return mean(np.where(error == 0, 0.0, _quotient(2 * error, size)))
+    return mean(errors(actual, forecast)["symmetric"])
+
+
+def errors(actual: Numbers, forecast: Numbers) -> dict[str, Doubles]:
+    """Return the absolute, squared, relative and symmetric relative error of each value."""
+    error, size = _absolute(actual, forecast), np.abs(np.asarray(actual, np.float64))
+    both = size + np.abs(np.asarray(forecast, np.float64))
+    symmetric = np.where(error == 0, 0.0, _quotient(2 * error, both))
+    return {"absolute": error, "squared": error**2, "relative": _quotient(error, size), "symmetric": symmetric}
 
 
 def naive_error(history: Numbers, period: int = 1) -> float:
@@ -57,15 +63,26 @@ def mase(actual: Numbers, forecast: Numbers, unit: float) -> float:
 
 def pinball(actual: Numbers, forecast: Numbers, level: float) -> float:
     """Return the mean quantile loss: max(q (y - f), (q - 1) (y - f)) for the level q."""
+    return mean(pinball_losses(actual, forecast, level))
+
+
+def pinball_losses(actual: Numbers, forecast: Numbers, level: float) -> Doubles:
+    """Return the quantile loss of each value."""
     error = np.asarray(actual, np.float64) - forecast
-    return mean(np.maximum(level * error, (level - 1) * error))
+    found: Doubles = np.maximum(level * error, (level - 1) * error)
+    return found
 
 
 def coverage(actual: Numbers, low: Numbers, high: Numbers) -> float:
     """Return the share of values within an interval, ends included."""
+    return mean(within(actual, low, high))
+
+
+def within(actual: Numbers, low: Numbers, high: Numbers) -> Doubles:
+    """Return for each value 1 if it is within an interval, 0 if it is not, NaN if something is missing."""
     values = np.asarray(actual, np.float64)
     missing = np.isnan(values) | np.isnan(low) | np.isnan(high)
-    return mean(np.where(missing, np.nan, (values >= low) & (values <= high)))
+    return np.where(missing, np.nan, (values >= low) & (values <= high))
 
 
 def crps_of_quantiles(actual: Numbers, quantiles: Numbers, levels: Sequence[float]) -> float:

@@ -18,6 +18,21 @@ KNOWN_ROLES = ("future", "static", "time", "series")
 """The roles of columns whose values are known in advance."""
 
 
+class TableRows:
+    """The targets of a series in a table, which are read as they are needed."""
+
+    def __init__(self, table: Table, names: Sequence[str], begin: int, end: int) -> None:
+        self._columns, self._begin, self._rows = [table.values[name] for name in names], begin, end - begin
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def __getitem__(self, rows: slice) -> NDArray[np.float64]:
+        first, last, _ = rows.indices(self._rows)
+        part = slice(self._begin + first, self._begin + max(first, last))
+        return np.stack([np.asarray(column[part], np.float64) for column in self._columns], axis=1)
+
+
 def series_of(
     network: Network, table: Table, inputs: Sequence[str] | None, targets: Sequence[str] | None
 ) -> list[Series]:
@@ -31,7 +46,7 @@ def series_of(
     found = []
     for number, name in enumerate(names):
         begin, end = int(table.bounds[number]), int(table.bounds[number + 1])
-        actual = np.stack([np.asarray(table.values[each][begin:end], np.float64) for each in targets], axis=1)
+        actual = TableRows(table, targets, begin, end)
         times = None if table.times is None else np.asarray(table.times[begin:end], np.float64)
         found.append(Series(name, partial(read, begin), known, actual, times))
     return found

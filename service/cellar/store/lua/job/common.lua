@@ -12,6 +12,7 @@
 -- KEYS[6] retained  sorted set: members of failed and cancelled jobs, which can be tried again -> when they ended, ms
 -- KEYS[7] outcomes  hash: state -> number of the jobs that have ended so
 -- KEYS[8] epochs    string: rows of 32 bytes, one for each finished epoch (store/catalogue/job_epochs.py)
+-- KEYS[9] result    string: the result of a backtest
 -- ARGV[1] member    tenant/job
 --
 -- Times are those of the Redis server, so that hosts with different clocks agree on leases.
@@ -86,7 +87,7 @@ local function close(now, state, name, value)
   else
     redis.call('ZADD', KEYS[6], milliseconds(now), ARGV[1])
   end
-  for index, key in ipairs({KEYS[1], KEYS[2], KEYS[5], KEYS[8]}) do
+  for index, key in ipairs({KEYS[1], KEYS[2], KEYS[5], KEYS[8], KEYS[9]}) do
     redis.call('EXPIRE', key, KEEP_S)
   end
 end

@@ -10,7 +10,7 @@ end
 redis.call('HDEL', KEYS[1], 'ended_s')
 redis.call('HSET', KEYS[1], 'state', 'queued', 'barren', '0', 'outcome', ARGV[2])
 redis.call('HINCRBY', KEYS[1], 'attempt', 1) -- as in retry.lua
-for index, key in ipairs({KEYS[1], KEYS[2], KEYS[5], KEYS[8]}) do
+for index, key in ipairs({KEYS[1], KEYS[2], KEYS[5], KEYS[8], KEYS[9]}) do
   redis.call('PERSIST', key)
 end
 tell_state()

@@ -1,0 +1,1 @@
+"""Backtests: their request, and those that run as jobs."""
