@@ -54,8 +54,9 @@ async def test_every_route_with_a_key_tells_a_replay(settings: Settings) -> None
             ("/v1/sessions/s/snapshots", {"snapshot": "kept"}),
         ):
             assert (await client.post(path, json=made)).status_code in (200, 201), path
-        rows = {"content": b"a\n1\n2\n3\n", "headers": {"content-type": "text/csv"}}
-        assert (await client.post("/v1/datasets?name=rows", **rows)).status_code == 201  # type: ignore[arg-type]
+        csv = {"content-type": "text/csv"}
+        added = await client.post("/v1/datasets?name=rows", content=b"a\n1\n2\n3\n", headers=csv)
+        assert added.status_code == 201, added.text
         external = {"job": {"model": "model", "data": DATA, "epochs": 1}, "search": {"type": "external"}}
         sweep = (await client.post("/v1/sweeps", json=external)).json()["sweep"]
         for method, template, body in SAME_AGAIN:

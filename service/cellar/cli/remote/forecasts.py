@@ -86,16 +86,18 @@ def backtest(
             found = service.send("POST", path_of("models", model, "backtest"), json=given)
     if found is None:
         return 1
-    if as_json:
-        show_json(found)
-        return 0
+    (show_json if as_json else _show_metrics)(found)
+    return 0
+
+
+def _show_metrics(found: dict[str, Any]) -> None:
+    """Print a table for each target of a backtest, with a line for the model and each naive forecast."""
     for name, target in found["targets"].items():
-        say(f"{name}: {found['model']} on {dataset}, {found['origins']} forecasts of {found['horizon']} steps")
+        say(f"{name}: {found['model']} on {found['dataset']}, {found['origins']} forecasts of {found['horizon']} steps")
         columns = [*target["metrics"]]
         lines = {found["model"]: target["metrics"], **target["baselines"]}
         rows = [(label, *(scores.get(column) for column in columns)) for label, scores in lines.items()]
         show_table(("FORECAST", *(column.upper() for column in columns)), rows)
-    return 0
 
 
 def _run_as_job(service: Service, body: dict[str, Any]) -> dict[str, Any] | None:

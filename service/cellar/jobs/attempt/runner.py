@@ -62,7 +62,6 @@ def run(
 
     `prepare` checks that this process can train and returns the models. It is called while the attempt has the lease,
     so an exception of it ends the job with an error; otherwise every further attempt would fail in the same way.
-
     Nothing happens if another attempt has the job. On SIGTERM, or when `stop` is set, the attempt stores a checkpoint
     and gives the job back. Outcomes are written to the job's record. Raise StoreUnavailable if that is not possible.
     """

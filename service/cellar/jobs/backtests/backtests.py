@@ -37,7 +37,7 @@ BACKTEST = "backtest"
 """The member of a job's spec with the options of its backtest."""
 
 MOST_SERIES = 100_000
-"""Most series of a dataset, times its targets: the result has metrics of each."""
+"""Most series of a dataset: the result has metrics of each."""
 
 
 class Backtests:
@@ -85,14 +85,15 @@ class Backtests:
         if self._jobs.quota is not None:
             self._jobs.quota.admit_job(tenant, 0)
         stored = self._datasets.pin(tenant, dataset, name)
-        series, parts = begin(options, self._registry.network(version), self._datasets.table(stored))
-        if len(series) * series[0].actual[:1].shape[1] > MOST_SERIES:
+        table = self._datasets.table(stored)
+        if (count := len(table.bounds) - 1) > MOST_SERIES:
             raise InvalidInput(
                 "the dataset has too many series, whose metrics are all in the result",
                 pointer="/dataset",
-                expected=f"at most {MOST_SERIES} series times targets",
-                actual=str(len(series)),
+                expected=f"at most {MOST_SERIES} series",
+                actual=str(count),
             )
+        series, parts = begin(options, self._registry.network(version), table)
         origins = origins_of(series, parts)
         if not origins:
             raise InvalidInput(

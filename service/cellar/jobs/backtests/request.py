@@ -17,7 +17,7 @@ Columns = Annotated[list[ColumnName], Field(min_length=1, max_length=16_384)]
 
 
 class BacktestOptions(Frozen):
-    """What is forecast in a backtest, and from where."""
+    """The options of a backtest: how far ahead is forecast, and from which rows."""
 
     horizon: int | None = Field(
         None, ge=1, le=16_384, description="Steps ahead. Default: those of the model's forecast layer, or one."

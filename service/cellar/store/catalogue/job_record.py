@@ -36,3 +36,9 @@ def read_job(tenant: str, job: str, record: Mapping[Any, Any]) -> Job:
         )
     except (KeyError, ValueError) as error:
         raise StoreCorrupt(f"unreadable job {job}: {error!r}") from error
+
+
+def trains(job: Job, model: str) -> bool:
+    """Return whether a job trains a model ("name", any version of it) or a version ("name@3")."""
+    version = str(job.spec.get("model", ""))
+    return model in (version, version.partition("@")[0])

@@ -11,7 +11,7 @@ from cellar.errors import AlreadyExists, JobActive, JobNotRetryable, JobUnknown,
 from cellar.ports import Job, JobState, Lease, UnendedJob
 from cellar.store.catalogue.job_epochs import epochs_key, history_key, packed
 from cellar.store.catalogue.job_events import STATES, events_key, outcomes_key, result_key
-from cellar.store.catalogue.job_record import read_job
+from cellar.store.catalogue.job_record import read_job, trains
 from cellar.store.connection.scripts import Scripts
 from cellar.store.protocol.errors import redis_errors
 from cellar.store.protocol.resp import text
@@ -80,12 +80,12 @@ class RedisJobs:
         with redis_errors():
             if not self._client.exists(self._record(tenant, job)):
                 raise JobUnknown(f"no job {job!r}")
-            epochs = self._client.hgetall(self._history(tenant, job))
+            epochs = self._client.hgetall(history_key(self._record(tenant, job)))
         return [json.loads(epochs[number]) for number in sorted(epochs, key=int)]
 
     def unfinished(self, tenant: str, model: str) -> list[Job]:
         """Return the queued and running jobs that train a model or one version of it. Raise StoreUnavailable."""
-        return [job for job in self.unfinished_of(tenant) if _trains(job, model)]
+        return [job for job in self.unfinished_of(tenant) if trains(job, model)]
 
     def unfinished_of(self, tenant: str) -> list[Job]:
         """Return the queued and running jobs of a tenant. Raise StoreUnavailable."""
@@ -178,9 +178,8 @@ class RedisJobs:
         newest = history[-HISTORY_EPOCHS:]
         epochs = [part for epoch in newest for part in (int(epoch["epoch"]), _dump(epoch))]
         event = _dump(progress | {"history": history[-EPOCHS_IN_EVENT:]})
-        self._held(
-            "report", lease, [_dump(progress), checkpoint or "", HISTORY_EPOCHS, event, *packed(history), *epochs]
-        )
+        told = _dump(progress), checkpoint or "", HISTORY_EPOCHS, event
+        self._held("report", lease, [*told, *packed(history), *epochs])
 
     def store_result(self, lease: Lease, result: bytes) -> None:
         """Store the result of a backtest. Raise Superseded or StoreUnavailable."""
@@ -313,9 +312,6 @@ class RedisJobs:
     def _record(self, tenant: str, job: str) -> str:
         return f"{self._tag}:{_member(tenant, job)}"
 
-    def _history(self, tenant: str, job: str) -> str:
-        return history_key(self._record(tenant, job))
-
     def _index(self, tenant: str) -> str:
         return f"{self._tag}:{self._index_name}:{tenant}"
 
@@ -335,12 +331,6 @@ class RedisJobs:
     @property
     def _retained(self) -> str:
         return f"{self._tag}:retained"
-
-
-def _trains(job: Job, model: str) -> bool:
-    """Return whether a job trains a model ("name", any version of it) or a version ("name@3")."""
-    version = str(job.spec.get("model", ""))
-    return model in (version, version.partition("@")[0])
 
 
 def _member(tenant: str, job: str) -> str:

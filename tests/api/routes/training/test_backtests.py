@@ -137,8 +137,8 @@ async def test_a_dataset_that_is_too_large_is_not_read(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = with_own_keys(settings, max_forecast_steps=STEPS - 1)
-    await asyncio.to_thread(_add, own, tmp_path)
-    monkeypatch.setattr(backtests, "series_of", lambda *_: pytest.fail("it was read"))
+    await asyncio.to_thread(add_hours, own, tmp_path)
+    monkeypatch.setattr(backtests, "begin", lambda *_: pytest.fail("it was read"))
     async with running(create_app(own)) as client:
         await client.post("/v1/models", json={"name": "plain", "network": NETWORKS["plain"]})
         answer = await client.post("/v1/models/plain/backtest", json={"dataset": "hours"})
