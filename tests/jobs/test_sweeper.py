@@ -67,7 +67,7 @@ def test_an_ended_job_leaves_its_record_only(room: Room) -> None:
     room.store.finish(lease, "failed", error="no")
     room.sweeper.sweep()
     tag = f"{room.prefix}:{{jobs}}"
-    of_job = [f"{tag}:default/j1", f"{tag}:default/j1:events", f"{tag}:default/j1:history"]
+    of_job = [f"{tag}:default/j1{part}" for part in ("", ":epochs", ":events", ":history")]
     assert room.keys() == [*of_job, f"{tag}:index:default", f"{tag}:outcomes"]
 
 
