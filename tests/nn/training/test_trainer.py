@@ -380,6 +380,24 @@ def test_an_evaluation_compares_beginning_end_and_last_value(compiled: CompiledN
     first = 60 - 15 if fields else 0
     naive = ((wave().inputs[first:] - wave().targets[first:]) ** 2).mean()
     assert found.last_value == pytest.approx(naive, rel=1e-5)
+    trained = wave().targets[:first] if fields else wave().targets
+    assert found.mean == pytest.approx(((wave().targets[first:] - trained.mean()) ** 2).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("validation", [None, 0.25])
+def test_a_seasonal_value_is_that_of_a_period_before(compiled: CompiledNetwork, validation: float | None) -> None:
+    """Also if the held-out part is shorter than a period, and the window is too."""
+    noise = np.random.default_rng(5).normal(0, 0.02, 83)
+    series = (np.sin(np.arange(83) * np.pi / 10) + noise)[:, None, None].astype(np.float32)
+    data, training = Dataset(series[:-3], series[3:]), spec(epochs=1, validation=validation, window=7)
+    weights = compiled.network.init(0)
+    found = evaluate(compiled, weights, weights, data, training)
+    assert found.period == 20
+    first = 60 if validation else 0
+    before = [series[step + 3 - 20] if step >= 17 else series[step] for step in range(first, 80)]
+    assert found.seasonal_value == pytest.approx(((series[3 + first :] - before) ** 2).mean(), rel=1e-5)
+    assert found.better_by is not None
+    assert found.better_by.keys() == {"last_value", "seasonal_value", "mean"}
 
 
 def test_an_evaluation_of_what_is_not_finite_or_no_forecast(cache: KernelCache) -> None:

@@ -1,13 +1,15 @@
-"""Computes mean losses on a dataset: of a network, and of the forecast that repeats the last value."""
+"""Computes mean losses on a dataset: of a network, and of naive forecasts."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from cellar.engine import Floats
 from cellar.nn.execution.array_functions import Arithmetic
 from cellar.nn.execution.executable import BoundNetwork
-from cellar.nn.training.data import last_value
+from cellar.nn.training.data import last_value, naive_forecasts
 from cellar.nn.training.data.batches import Batch, Plan, counts, cut, lengths_in
 from cellar.nn.training.update.compiled_loss import CompiledLoss
 from cellar.nn.training.update.window_memory import WindowMemory
@@ -51,19 +53,46 @@ def mean_loss(
     return loss.objective.mean(sums, counts) if all(map(math.isfinite, sums)) else math.inf
 
 
-def last_value_loss(loss: CompiledLoss, arithmetic: Arithmetic, training: Plan, plan: Plan) -> float | None:
-    """Return the loss over a plan of the forecast that repeats the last value.
+def naive_losses(
+    loss: CompiledLoss, arithmetic: Arithmetic, training: Plan, plan: Plan, inputs: Floats
+) -> dict[str, Any]:
+    """Return the losses over a plan of the naive forecasts, as members of an `Evaluation`.
 
-    None if there is no such forecast: the loss reads logits, or the targets of the training are not later inputs.
+    There are none if the loss reads logits, or the targets of the training are not later inputs. `inputs` are those up
+    to the last target of the plan, in which a value of a period before is looked for.
     """
-    features = last_value.carried_features(training) if loss.objective.forecasts else None
-    if features is None:
-        return None
-    sums, outputs = [0.0] * len(loss.objective.parts), last_value.forecast(plan, features)
-    for begin in range(0, len(outputs), WARMUP_STEPS):
+    carried = last_value.carried(training) if loss.objective.forecasts else None
+    if carried is None:
+        return {"last_value": None}
+    features = [feature for _, feature in carried]
+    last, mean = last_value.forecast(plan, tuple(features)), naive_forecasts.mean_of(training)
+    found: dict[str, Any] = {
+        "last_value": _forecast_loss(loss, arithmetic, plan, lambda part: last[part]),
+        "mean": _forecast_loss(loss, arithmetic, plan, lambda part: np.zeros_like(last[part]) + mean),
+    }
+    period, first = naive_forecasts.period_of(training, carried), len(inputs) - len(plan.targets)
+    if period is not None:
+        found["period"] = period
+        found["seasonal_value"] = _forecast_loss(
+            loss,
+            arithmetic,
+            plan,
+            lambda part: naive_forecasts.seasonal(
+                inputs, slice(first + part.start, first + min(part.stop, len(plan.targets))), carried, period
+            ),
+        )
+    return found
+
+
+def _forecast_loss(
+    loss: CompiledLoss, arithmetic: Arithmetic, plan: Plan, outputs: Callable[[slice], Floats]
+) -> float | None:
+    """Return the loss over a plan of a forecast with these outputs (T, B, out_size) of some steps; None: not finite."""
+    sums = [0.0] * len(loss.objective.parts)
+    for begin in range(0, len(plan.targets), WARMUP_STEPS):
         part = slice(begin, begin + WARMUP_STEPS)
         weights = None if plan.weights is None else plan.weights[part]
-        found = loss.measure(outputs[part], plan.targets[part], lengths_in(part, plan.lengths), weights)
+        found = loss.measure(outputs(part), plan.targets[part], lengths_in(part, plan.lengths), weights)
         sums = [total + arithmetic.total(losses) for total, losses in zip(sums, found, strict=True)]
     mean = loss.objective.mean(sums, counts(plan.targets, plan.lengths, plan.weights, loss.objective))
     return mean if math.isfinite(mean) else None

@@ -26,7 +26,7 @@ from cellar.nn.training.checkpoints.resumption import Begin, state_of
 from cellar.nn.training.data.alignment import check_window, objective_of, plans
 from cellar.nn.training.data.batches import Batch, Plan
 from cellar.nn.training.data.dataset import Dataset
-from cellar.nn.training.evaluation import last_value_loss, mean_loss, state_before
+from cellar.nn.training.evaluation import mean_loss, naive_losses, state_before
 from cellar.nn.training.memory import largest_batch, largest_shard, run_bytes
 from cellar.nn.training.shards.sharded_gradient import ShardedGradient
 from cellar.nn.training.shards.team import Helper, Team
@@ -133,12 +133,14 @@ def evaluate(
     """Return the losses of the first and of the final weights of a run on the same steps."""
     trainer = _Trainer(compiled, data, spec, window_bytes)
     plan = trainer.plan if trainer.validation is None else trainer.validation
+    is_part = trainer.validation is not None and data.validation is None and data.lengths is None
+    inputs = data.inputs if is_part else plan.inputs  # a held-out part may be too short for a period
     began, ended = (trainer.measure(plan, joined(compiled.network, weights)) for weights in (before, after))
     return Evaluation(
         data="training" if trainer.validation is None else "validation",
         loss=ended if math.isfinite(ended) else None,
         before=began if math.isfinite(began) else None,
-        last_value=last_value_loss(trainer.loss, compiled.arithmetic, trainer.plan, plan),
+        **naive_losses(trainer.loss, compiled.arithmetic, trainer.plan, plan, inputs),
     )
 
 

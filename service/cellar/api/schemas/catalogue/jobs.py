@@ -197,11 +197,11 @@ class EvaluationAnswer(Answer):
         " later steps."
     )
     seasonal_value: float | None = Field(
-        description="Loss of the forecast that repeats the value of a period before. null without a period or a"
-        " dataset."
+        description="Loss of the forecast that repeats the value of a period before. null without a period, and where"
+        " `last_value` is."
     )
     mean: float | None = Field(
-        description="Loss of the forecast that is the mean of the training part. null without a dataset."
+        description="Loss of the forecast that is the mean of the training part. null where `last_value` is."
     )
     period: int | None = Field(description="The period of the seasonal value, steps.")
     mae: float | None = Field(description="Mean absolute error in the units of the targets. null without a dataset.")

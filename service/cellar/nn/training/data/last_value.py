@@ -19,13 +19,19 @@ LEAST_PAIRS = 2
 
 def carried_features(plan: Plan) -> tuple[int, ...] | None:
     """Return the feature that each output forecasts, None if the targets are not later inputs."""
+    found = carried(plan)
+    return None if found is None else tuple(feature for _, feature in found)
+
+
+def carried(plan: Plan) -> tuple[tuple[int, int], ...] | None:
+    """Return for each output how many steps ahead it forecasts, and which feature; None as `carried_features`."""
     inputs = plan.inputs[len(plan.inputs) - len(plan.targets) :]
     found = []
     for output in range(plan.targets.shape[2]):
-        feature = _foretold(inputs, plan.targets[:, :, output], plan)
-        if feature is None:
+        foretold = _foretold(inputs, plan.targets[:, :, output], plan)
+        if foretold is None:
             return None
-        found.append(feature)
+        found.append(foretold)
     return tuple(found)
 
 
@@ -34,8 +40,11 @@ def forecast(plan: Plan, features: tuple[int, ...]) -> Floats:
     return np.ascontiguousarray(plan.inputs[len(plan.inputs) - len(plan.targets) :][:, :, list(features)])
 
 
-def _foretold(inputs: Floats, target: Floats, plan: Plan) -> int | None:
-    """Return the feature of (T, B, F) that equals (T, B) with the shortest horizon; None without one, or if it is 0."""
+def _foretold(inputs: Floats, target: Floats, plan: Plan) -> tuple[int, int] | None:
+    """Return the shortest horizon with which a feature of (T, B, F) equals (T, B), and that feature.
+
+    None without one, or if the horizon is 0.
+    """
     steps = len(target)
     most = min(MOST_AHEAD, steps // 2, steps - LEAST_PAIRS)
     best: tuple[int, int] | None = None
@@ -48,7 +57,7 @@ def _foretold(inputs: Floats, target: Floats, plan: Plan) -> int | None:
             if _equal(series[ahead:], target[: steps - ahead], plan):
                 best = min(best or (ahead, feature), (ahead, feature))
                 break
-    return None if best is None or best[0] == 0 else best[1]
+    return None if best is None or best[0] == 0 else best
 
 
 def _equal(later: Floats, target: Floats, plan: Plan) -> bool:
