@@ -51,19 +51,21 @@ def _read_whole(value: Any, info: ValidationInfo) -> Any:
     return whole(value)
 
 
-def _taking_whole_numbers(schema: Any) -> Any:
-    """Return a pydantic schema in which all integers may be written with a fraction of 0."""
+def _taking_whole_numbers(schema: Any, model: type[BaseModel]) -> Any:
+    """Return the pydantic schema of a model in which all integers may be written with a fraction of 0."""
     if isinstance(schema, list):
-        return [_taking_whole_numbers(part) for part in schema]
-    if not isinstance(schema, dict) or _takes_whole_numbers(schema):
+        return [_taking_whole_numbers(part, model) for part in schema]
+    if not isinstance(schema, dict) or _takes_whole_numbers(schema, model):
         return schema
     if schema.get("type") == "int":
         return core_schema.with_info_before_validator_function(_read_whole, cast(core_schema.IntSchema, schema))
-    return {name: _taking_whole_numbers(part) for name, part in schema.items()}
+    return {name: _taking_whole_numbers(part, model) for name, part in schema.items()}
 
 
-def _takes_whole_numbers(schema: dict[str, Any]) -> bool:
-    """Return whether this is an integer of a nested model, which has been converted already."""
+def _takes_whole_numbers(schema: dict[str, Any], model: type[BaseModel]) -> bool:
+    """Return whether this is another model that has been converted already, or an integer of one."""
+    if schema.get("type") == "model":
+        return schema["cls"] is not model and issubclass(schema["cls"], Frozen)
     return schema.get("type") == "function-before" and schema["function"].get("function") is _read_whole
 
 
@@ -75,4 +77,4 @@ class Frozen(BaseModel):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         """Return the schema of the fields, in which 7.0 is an integer."""
-        return cast(core_schema.CoreSchema, _taking_whole_numbers(handler(source)))
+        return cast(core_schema.CoreSchema, _taking_whole_numbers(handler(source), cls))
