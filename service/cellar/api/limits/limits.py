@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from cellar.api.limits.backoff import ReadBackoff
+from cellar.api.limits.reader_turns import ReaderTurns
 from cellar.api.limits.round_robin import RoundRobin
 from cellar.api.limits.upload_space import UploadSpace
 from cellar.memory.request_memory import LEAST_MEMORY_BYTES, RequestMemory
@@ -49,6 +50,10 @@ class Load:
     """WebSockets that are open."""
     memory: RequestMemory = field(default_factory=lambda: RequestMemory(LEAST_MEMORY_BYTES))
     """The memory that requests hold."""
+    readers: ReaderTurns = field(default_factory=ReaderTurns)
+    """Reads files of readings, and datasets for their statistics."""
+    planners: ReaderTurns = field(default_factory=ReaderTurns)
+    """Reads datasets for the plans of jobs and sweeps."""
     uploads: UploadSpace = field(init=False)
     _spread: float = 0.0
 

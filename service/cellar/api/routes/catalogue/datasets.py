@@ -1,11 +1,9 @@
 """Routes that add, read, list and delete datasets."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
-from typing import IO, Annotated, Any, TypeVar
+from typing import IO, Annotated, Any
 
-from anyio import CapacityLimiter, Lock
-from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -17,6 +15,8 @@ from cellar.api.errors.problems import answers
 from cellar.api.http.body import JSON, body_of, body_type, bytes_of, validated
 from cellar.api.http.parameters import BODY, MODEL, PARAMETER, STORE, Limit, creation, parameters_of, set_created
 from cellar.api.http.query_and_headers import check_query, of_query, read_query
+from cellar.api.limits.limits import Load
+from cellar.api.limits.reader_turns import ReaderTurns
 from cellar.api.routes.json_route import JsonRoute, read_json
 from cellar.api.schemas.catalogue.datasets import (
     ChartAnswer,
@@ -47,14 +47,6 @@ from cellar.errors import (
 )
 from cellar.errors.suggestions import suggestion
 from cellar.ports import Caller, SessionFilter
-
-AT_ONCE = 2
-"""Files that a process reads at a time; further ones wait. Each takes a processor for as long."""
-
-_readers: RunVar[tuple[CapacityLimiter, dict[str, Lock]]] = RunVar("dataset readers")
-"""The readers, and by tenant the turns of its requests."""
-
-Result = TypeVar("Result")
 
 DatasetName = Annotated[str, Path(pattern=MODEL_PATTERN, description="The dataset.")]
 NameCursor = Annotated[
@@ -106,7 +98,8 @@ async def add_dataset(request: Request, caller: CallerOf, services: Parts, respo
         logs = services.session_logs.read(caller.tenant, wanted)
         async with session_file(request, logs, tuple(asked.targets or ()), asked.duplicates) as found:
             keep = partial(_keep, request, caller, services, asked.dataset, SESSIONS)
-            answer, replayed = await _read(request, caller, partial(keep, found.file, CSV, found.options))
+            work = partial(keep, found.file, CSV, found.options)
+            answer, replayed = await readers_of(request).run(work, caller)
     else:
         check_readable(kind)
         query = read_query(DatasetQuery, request)
@@ -118,7 +111,7 @@ async def add_dataset(request: Request, caller: CallerOf, services: Parts, respo
                 with of_query(DatasetQuery):
                     return keep(file, kind, query.options())
 
-            answer, replayed = await _read(request, caller, read)
+            answer, replayed = await readers_of(request).run(read, caller)
     set_created(response, f"/v1/datasets/{answer.dataset}", created=not replayed)
     return answer
 
@@ -144,20 +137,10 @@ def _keep(
     return DatasetAnswer.of(added.stored), added.replayed
 
 
-async def _read(request: Request, caller: Caller, work: Callable[[], Result]) -> Result:
-    """Return the value of a function that reads a whole file. It runs on a thread, when the tenant has its turn.
-
-    With API keys a tenant has one reader at a time, so that it does not keep the others waiting.
-    """
-    try:
-        readers, turns = _readers.get()
-    except LookupError:
-        readers, turns = CapacityLimiter(AT_ONCE), {}
-        _readers.set((readers, turns))
-    if not request.app.state.authenticator.needs_key:
-        return await run_sync(work, limiter=readers)
-    async with turns.setdefault(caller.tenant, Lock()):
-        return await run_sync(work, limiter=readers)
+def readers_of(request: Request) -> ReaderTurns:
+    """Return the turns of requests that read files of readings."""
+    load: Load = request.app.state.load
+    return load.readers
 
 
 @router.get("", responses=answers(*STORE, *PARAMETER))
@@ -253,7 +236,7 @@ async def read_statistics(
         lines = [StatisticsLine.of(column_statistics(table, column)) for column in table.columns]
         return StatisticsAnswer(dataset=dataset, rows=table.rows, columns=lines)
 
-    return await _read(request, caller, read)
+    return await readers_of(request).run(read, caller)
 
 
 @router.get("/{dataset}/series", responses=answers(*STORE, *PARAMETER, DatasetUnknown))

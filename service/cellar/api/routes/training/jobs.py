@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from cellar.api.dependencies import CallerOf, Parts
 from cellar.api.errors.problems import answers
@@ -20,6 +20,8 @@ from cellar.api.http.parameters import (
     Limit,
     set_replayed,
 )
+from cellar.api.limits.limits import Load
+from cellar.api.limits.reader_turns import ReaderTurns
 from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.catalogue.jobs import JobAnswer, JobHistoryAnswer, JobRequest, JobsAnswer
 from cellar.api.schemas.names import EPOCH_CURSOR_PATTERN, JOB_CURSOR_PATTERN
@@ -77,7 +79,12 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
     },
 )
 async def submit_job(
-    body: JobRequest, caller: CallerOf, services: Parts, response: Response, key: IdempotencyKey = None
+    request: Request,
+    body: JobRequest,
+    caller: CallerOf,
+    services: Parts,
+    response: Response,
+    key: IdempotencyKey = None,
 ) -> JobAnswer:
     """Train a model on arrays or on a dataset. The result is a new version of it, or the first of a new model.
 
@@ -100,10 +107,17 @@ async def submit_job(
             made = services.jobs.submit(caller.tenant, body.model, data, body.training(), **asked)
         return JobAnswer.of(made.job, services.jobs.history(caller.tenant, made.job.job)), made.replayed
 
-    answer, replayed = await run_sync(submit)
+    run = run_sync(submit) if named is None else planners_of(request).run(submit, caller)
+    answer, replayed = await run
     set_replayed(response, replayed=replayed)
     response.headers["Location"] = f"/v1/jobs/{answer.job}"
     return answer
+
+
+def planners_of(request: Request) -> ReaderTurns:
+    """Return the turns of requests that read datasets for plans."""
+    load: Load = request.app.state.load
+    return load.planners
 
 
 @router.get("", responses=answers(*STORE, *PARAMETER))

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
-from cellar.api.dependencies import CallerOf, Parts
+from cellar.api.dependencies import CallerOf, Parts, Services
 from cellar.api.errors.problems import answers
 from cellar.api.http.body import run_in_reader_thread
 from cellar.api.http.parameters import (
@@ -22,7 +22,7 @@ from cellar.api.http.parameters import (
 )
 from cellar.api.routes.json_route import JsonRoute
 from cellar.api.routes.training.events import LastEventId, Ticket, event_answer, events_of
-from cellar.api.routes.training.jobs import JobCursor
+from cellar.api.routes.training.jobs import JobCursor, planners_of
 from cellar.api.routes.training.trials import TrialCheck
 from cellar.api.schemas.names import MODEL_PATTERN
 from cellar.api.schemas.training.events import SWEEP_EVENT
@@ -87,7 +87,12 @@ router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], route_class=JsonRoute)
     },
 )
 async def create_sweep(
-    body: SweepRequest, caller: CallerOf, services: Parts, response: Response, key: IdempotencyKey = None
+    request: Request,
+    body: SweepRequest,
+    caller: CallerOf,
+    services: Parts,
+    response: Response,
+    key: IdempotencyKey = None,
 ) -> SweepAnswer:
     """Search for the best settings of a training job. Each trial is a job, and the workers share them.
 
@@ -99,14 +104,7 @@ async def create_sweep(
         """Check the trials and store the sweep, on a thread."""
         tenant, template, search = caller.tenant, body.template(), body.search.model_dump(mode="json")
         parameters = body.model_dump(mode="json", include={"parameters"})["parameters"]
-        if given is None:
-            named = body.job.data
-            assert isinstance(named, ForecastData)
-            version = existing(services.registry, tenant, body.job.model)
-            template["model"] = body.job.model if version is None else version.ref
-            data: Dataset | StoredDataset = services.datasets.get(tenant, named.dataset)
-        else:
-            template["model"], data = services.registry.get(tenant, body.job.model).ref, given
+        template["model"], data = _pinned(services, tenant, body, given)
         _check(body, template)
         trials = first_trials(search, parameters, body.job.epochs)
         trials = TrialCheck(services.jobs, tenant, template, data).of_all(trials)
@@ -125,10 +123,23 @@ async def create_sweep(
         made = services.sweeps.create(tenant, spec, trials, keep, key)
         return SweepAnswer.of(made.sweep), made.replayed
 
-    answer, replayed = await run_sync(create)
+    answer, replayed = await (planners_of(request).run(create, caller) if given is None else run_sync(create))
     set_replayed(response, replayed=replayed)
     response.headers["Location"] = f"/v1/sweeps/{answer.sweep}"
     return answer
+
+
+def _pinned(
+    services: Services, tenant: str, body: SweepRequest, given: Dataset | None
+) -> tuple[str, Dataset | StoredDataset]:
+    """Return the model that all trials train, and their data."""
+    if given is not None:
+        return services.registry.get(tenant, body.job.model).ref, given
+    named = body.job.data
+    assert isinstance(named, ForecastData)
+    version = existing(services.registry, tenant, body.job.model)
+    ref = body.job.model if version is None else version.ref
+    return ref, services.datasets.get(tenant, named.dataset)
 
 
 def _check(body: SweepRequest, template: dict[str, Any]) -> None:
@@ -240,6 +251,7 @@ async def follow_sweep(
     },
 )
 async def add_trial(
+    request: Request,
     sweep: SweepName,
     body: TrialRequest,
     caller: CallerOf,
@@ -259,7 +271,7 @@ async def add_trial(
         trial, replayed = services.sweeps.add_trial(tenant, sweep, body.parameters, key)
         return TrialAnswer.of(trial), replayed
 
-    answer, replayed = await run_sync(add)
+    answer, replayed = await planners_of(request).run(add, caller)
     set_replayed(response, replayed=replayed)
     response.headers["Location"] = f"/v1/sweeps/{sweep}/trials/{answer.trial}"
     return answer
