@@ -54,6 +54,7 @@ class ClientCore:
         log: int | None = None,
         events: int | None = None,
         learning: Mapping[str, Any] | None = None,
+        warm_up: Mapping[str, Any] | None = None,
     ) -> Operation[SessionCore]:
         """Return a session: the existing one, or a new one of `model` if there is none.
 
@@ -61,10 +62,11 @@ class ClientCore:
         continues after its own crash; `recovered` of the session is then the answer to the request that was in
         progress. The options of a new session: `batch_size` rows; a lifetime of `ttl_s` seconds after the last change,
         or no end if `pinned`; how many states (`history`), changes with their inputs (`log`) and events for watchers
-        (`events`) are kept, and what it learns from targets (`learning`, as `{"type": "rls"}`).
+        (`events`) are kept, what it learns from targets (`learning`, as `{"type": "rls"}`), and the rows of a dataset
+        after which it begins (`warm_up`, as `{"dataset": "readings"}`).
         """
         options = given(model=model, batch_size=batch_size, ttl_s=ttl_s, pinned=pinned)
-        options |= given(history=history, log=log, events=events, learning=learning)
+        options |= given(history=history, log=log, events=events, learning=learning, warm_up=warm_up)
         return (yield from open_session(name, options, self.give_up_s, state))
 
     def sessions(

@@ -70,7 +70,10 @@ class Datasets:
         if other is None:
             return AddedDataset(stored, replayed=False)
         if other.digest != stored.digest:
-            raise AlreadyExists(f"there is a dataset {dataset!r} with other readings: delete it, or send another name")
+            raise AlreadyExists(
+                f"there is a dataset {dataset!r} with other readings, or with other roles or types of its columns:"
+                " delete it, or send another name"
+            )
         return AddedDataset(other, replayed=True)
 
     def sweep(self) -> int:

@@ -40,6 +40,7 @@ JANUARY = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
         ("temp,x\n1,é\n2,b\n".encode("utf-16-le"), {"encoding": "utf-16"}, [1, 2]),
         ("temp,x\n1,é\n2,b\n".encode("utf-16-be"), {"encoding": "utf-16"}, [1, 2]),
         ("temp,x\n-nan,1\n<NA>,1\n2,1\n", {}, [NAN, NAN, 2]),
+        ("temp,\"note, &amp;\"\n1,2\n2,3\n", {}, [1, 2]),
         ("temp|date\n1|2024-01-02\n2|2024-01-01\n", {}, [2, 1]),
     ],
 )  # fmt: skip

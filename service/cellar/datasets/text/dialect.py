@@ -46,11 +46,11 @@ def find_dialect(lines: Sequence[str], options: ReadOptions) -> Dialect:
     return Dialect(delimiter, decimal, tuple(first), True)
 
 
-def split(lines: Sequence[str], delimiter: str) -> list[list[str]]:
+def split(lines: Sequence[str], delimiter: str, *, strict: bool = False) -> list[list[str]]:
     """Return the cells of lines, without empty lines and what a quote that has not ended begins."""
     rows: list[list[str]] = []
     with suppress(csv.Error):  # the sample ends within a cell
-        rows.extend(row for row in csv.reader(lines, delimiter=delimiter) if row)
+        rows.extend(row for row in csv.reader(lines, delimiter=delimiter, strict=strict) if row)
     return rows
 
 
@@ -58,7 +58,8 @@ def _delimiter(lines: Sequence[str]) -> str:
     """Return the delimiter that gives all lines the same number of cells, or the one that the first line has."""
     best = ","
     for delimiter in DELIMITERS:
-        counts = Counter(len(row) for row in split(lines, delimiter))
+        # A quote that ends behind another delimiter must not begin a cell that contains the rest of the file.
+        counts = Counter(len(row) for row in split(lines, delimiter, strict=True))
         width, _ = counts.most_common(1)[0] if counts else (0, 0)
         if width > 1 and len(counts) == 1:
             return delimiter

@@ -50,6 +50,10 @@ def test_a_job_reads_columns_of_a_dataset(client: Client, tmp_path: Path) -> Non
         client.train_dataset("waves", "waves", targets=["tmp"])
     assert caught.value.document["pointer"] == "/data/targets/0"
     job.cancel()
+    begun = client.session("begun", model="exact", warm_up={"dataset": "waves", "inputs": ["temp"]})
+    stepped = client.session("stepped", model="exact")
+    stepped.sequence([[step % 7] for step in range(90)])
+    assert begun.state() == stepped.state()
 
 
 def test_logged_steps_of_sessions_become_a_dataset(client: Client) -> None:

@@ -92,7 +92,8 @@ def train_dataset(service: Requests, asked: Asked, *, wait: bool, as_json: bool)
 
 
 def _upload(service: Requests, path: Path, asked: Asked) -> str:
-    """Send a file as a dataset that is named after it and its content; return the name. Raise Mistake."""
+    """Send a file as a dataset, and return its name, which follows from the file and its columns. Raise Mistake."""
+    roles = {"time": asked.columns.time, "series": asked.columns.series}
     try:
         digest, size = hashlib.sha256(), path.stat().st_size
         with path.open("rb") as file:
@@ -100,8 +101,9 @@ def _upload(service: Requests, path: Path, asked: Asked) -> str:
                 digest.update(part)
     except OSError as error:
         raise Mistake(f"{path} cannot be read: {error.strerror or error}") from error
+    digest.update("".join(f"\n{role}={column}" for role, column in roles.items() if column is not None).encode())
     name = f"{_name(path.stem)[:40]}-{digest.hexdigest()[:8]}"
-    params: dict[str, Any] = {"name": name, "time": asked.columns.time, "series": asked.columns.series}
+    params: dict[str, Any] = {"name": name, **roles}
     with progress(f"upload {path.name}", size) as advance:
 
         def content() -> Iterator[bytes]:
