@@ -114,9 +114,9 @@ def test_a_dataset_is_added_looked_at_and_deleted(page: Operated, tmp_path: Path
 
 def test_ten_clicks_lead_from_a_file_to_a_live_forecast(page: Operated, service: Furnished, tmp_path: Path) -> None:
     rows = [(15 + 5 * math.sin(row * math.pi / 12) + 3 * math.sin(row / 60), row % 5) for row in range(400)]
-    lines = [f"2026-01-{1 + row // 24:02} {row % 24}:00,{temp:.3f},{fan}" for row, (temp, fan) in enumerate(rows)]
+    lines = [f"2026-01-{1 + row // 24:02} {row % 24}:00,{temp:.3f},{fan},{fan}" for row, (temp, fan) in enumerate(rows)]
     file = tmp_path / "hall.csv"
-    file.write_text("\n".join(["at,temp,fan", *lines]), "utf-8")
+    file.write_text("\n".join(["at,temp,fan,constructor", *lines]), "utf-8")
     page.visit("", "Overview")
     page.page.evaluate("window.clicks = 0; addEventListener('click', (event) => event.isTrusted && clicks++, true)")
     page.page.get_by_role("link", name="Datasets").click()
@@ -145,7 +145,7 @@ def test_ten_clicks_lead_from_a_file_to_a_live_forecast(page: Operated, service:
     page.page.get_by_label("say how surprising").check()
     page.button("Step")
     expect(forecast).to_contain_text("Made after step 301")
-    expect(page.card("Inputs").get_by_role("img", name="Inputs: temp –, fan 2")).to_be_visible()
+    expect(page.card("Inputs").get_by_role("img", name="Inputs: temp –, fan 2, constructor –")).to_be_visible()
     expect(page.card("Take a step")).to_contain_text("Surprise: temp unknown")
     job = next(job for job in service.api.get("/v1/jobs").json()["jobs"] if job.get("data"))
     page.visit(f"training/{job['job']}", "Training of hall")

@@ -17,6 +17,9 @@ function valueOf(column, text) {
   return value;
 }
 
+/** Return the text of a column; one may be called `constructor`, which every object inherits. */
+const textAt = (values, name) => (Object.hasOwn(values, name) ? values[name] : "");
+
 const HELP = {
   number: (column) => (column.fitted ? `In training from ${number(column.fitted.lowest)} to ${number(column.fitted.highest)}.` : ""),
   time: (column) => `A date with a time, as 2026-03-01T12:00; without an offset in ${column.zone}.`,
@@ -62,7 +65,7 @@ export function TakeReadings({ session, model, points, onStep }) {
   const canScore = isOne && Boolean(forecastOf(model));
   const target = path`/v1/sessions/${session.session}/step`;
   const inputOf = () => {
-    if (isOne) return Object.fromEntries(columns.map((column) => [column.name, valueOf(column, values[column.name] ?? "")]));
+    if (isOne) return Object.fromEntries(columns.map((column) => [column.name, valueOf(column, textAt(values, column.name))]));
     try {
       return JSON.parse(text);
     } catch (fault) {
@@ -89,7 +92,7 @@ export function TakeReadings({ session, model, points, onStep }) {
         ${isOne
           ? html`<p class="help">Readings in their units. An empty field is a missing reading.</p>
             <div class="form">${columns.map((column) => html`
-              <${Reading} key=${column.name} column=${column} value=${values[column.name] ?? ""} error=${faultAt(column.name)} onChange=${(value) => setValues((all) => ({ ...all, [column.name]: value }))} />`)}</div>`
+              <${Reading} key=${column.name} column=${column} value=${textAt(values, column.name)} error=${faultAt(column.name)} onChange=${(value) => setValues((all) => ({ ...all, [column.name]: value }))} />`)}</div>`
           : html`<${Field} label="Input" wide help=${`JSON with an object for each of ${session.batch_size} rows: [{"${columns[0].name}": …}, …]. null is a missing reading.`} control=${(attributes) => html`
             <textarea ...${attributes} class="mono" rows="4" spellcheck="false" value=${text} onInput=${(event) => setText(event.target.value)}></textarea>`} />`}
         <${Failure} error=${step.error} />
