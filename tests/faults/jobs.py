@@ -307,6 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=600, help="of a job on arrays")
     parser.add_argument("--kernels", type=Path, default=Path(".pytest_cache/d/kernels"), help="compiled kernels")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # also then the service and its Redis are ended
     results: list[Found] = []
     with ground(list(find_binaries())[-1].path, options.kernels.absolute(), options.epochs, _say) as there:
         for kind in options.only or KINDS:
