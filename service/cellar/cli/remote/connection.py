@@ -178,10 +178,9 @@ def _may_be_repeated(method: str, answer: "httpx.Response") -> bool:
 
 
 def pages(
-    service: Service, path: str, member: str, params: Params, most: int | None = None
+    service: Service, path: str, member: str, params: Params, most: int | None = None, cursor: str | None = ""
 ) -> Iterator[dict[str, Any]]:
-    """Yield the documents of a list, page by page, at most `most` of them."""
-    cursor: str | None = ""
+    """Yield the documents of a list behind a cursor, page by page, at most `most` of them."""
     left = most
     while cursor is not None and (left is None or left > 0):
         limit = PAGE if left is None else min(PAGE, left)

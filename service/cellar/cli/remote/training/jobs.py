@@ -78,8 +78,7 @@ def history(
     if not as_json:
         say(f"{'EPOCH':>9} {'LOSS':>12} {'VALIDATION':>12} {'RATE':>10}")
     with Service(url, api_key) as service:
-        params = {"cursor": str(after) if after else None}
-        for each in pages(service, path_of("jobs", job, "history"), "epochs", params, limit):
+        for each in pages(service, path_of("jobs", job, "history"), "epochs", {}, limit, str(after)):
             say(json.dumps(each) if as_json else _epoch_line(each))
 
 
