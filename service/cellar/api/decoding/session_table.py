@@ -84,10 +84,14 @@ class _Writer:
         self._known: tuple[str, _Columns] | None = None
         self.columns: _Columns
         self.series = SESSION
+        self._ahead_of, self._ahead = "", dict[tuple[str, int], Floats]()
+        """Of the present session, by series and place, the last values that belong to rows of later steps."""
 
     def write(self, part: LoggedSteps) -> None:
         """Write steps on a thread. Raise InvalidInput, BodyTooLarge or StoreUnavailable."""
         columns = self._columns(part)
+        if part.session != self._ahead_of:
+            self._ahead_of, self._ahead = part.session, {}
         many = max(1, BLOCK_NUMBERS // max(1, part.inputs[0].size))
         for begin in range(0, len(part.inputs), many):
             block = part.inputs[begin : begin + many]
@@ -97,10 +101,20 @@ class _Writer:
             with file_errors():
                 for row in range(part.rows):
                     name = part.session if part.rows == 1 else f"{part.session}/{row}"
-                    texts = columns.texts(np.ascontiguousarray(block[taken[:, row], row]))
+                    values = np.array(block[taken[:, row], row], order="C")
+                    self._put_at_their_time(name, columns, values)
+                    texts = columns.texts(values)
                     self._csv.writerows(zip([name] * len(texts[0]), *texts, strict=True))
             if self._file.tell() > self._most_bytes:
                 raise BodyTooLarge(f"the readings may have {self._most_bytes} bytes as CSV (CELLAR_MAX_UPLOAD_BYTES)")
+
+    def _put_at_their_time(self, series: str, columns: _Columns, rows: Floats) -> None:
+        """Move what steps said of later ones to the rows of those, which follow in the same or in further parts."""
+        ahead = () if columns.layout is None else columns.layout.ahead
+        for place, lead in ahead:
+            before = self._ahead.get((series, place), np.full(lead, np.nan, np.float32))
+            joined = np.concatenate([before, rows[:, place]])
+            rows[:, place], self._ahead[series, place] = joined[: len(rows)], joined[len(rows) :]
 
     def _columns(self, part: LoggedSteps) -> _Columns:
         ref = part.model.version.ref

@@ -1,4 +1,7 @@
-"""The state of a network after the last rows of a series, which a new session begins with."""
+"""The state of a network after the last rows of a series, which a new session begins with.
+
+If columns are known ahead, it ends at the last reading of a target: rows behind it only say what is known.
+"""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -36,6 +39,10 @@ class WarmUp:
         self._series = _place(table, series)
         self._read, _ = input_reader(bound.network, table, inputs, pointer="/warm_up/inputs")
         self._begin, self._end = (int(table.bounds[self._series + at]) for at in (0, 1))
+        readings = bound.network.readings
+        if readings is not None and readings.layout.ahead:
+            targets = [column.name for _, column in readings.layout.numbers if column.role == "target"]
+            self._end = _last_reading(table, targets, self._begin, self._end)
         self._at = max(0, self._end - self._begin - (USUAL_ROWS if rows is None else rows))
         self.rows = self._end - self._begin - self._at
         self._state = bound.initial_state(1)
@@ -54,6 +61,19 @@ class WarmUp:
     def state(self) -> Floats:
         """Return the state (1, state_size) after the rows that were run."""
         return self._state
+
+
+def _last_reading(table: Table, names: Sequence[str], begin: int, end: int) -> int:
+    """Return the place behind the last row with a reading of one of these columns; `end` if no row has one.
+
+    The rows behind it have only what is known ahead.
+    """
+    for stop in range(end, begin, -STEPS):
+        first = max(begin, stop - STEPS)
+        rows = np.flatnonzero(np.any([~np.isnan(table.values[name][first:stop]) for name in names], axis=0))
+        if len(rows):
+            return first + int(rows[-1]) + 1
+    return end
 
 
 def _place(table: Table, series: str | None) -> int:

@@ -101,6 +101,14 @@ class NumberColumn(Frozen):
     )
     lags: Lags = Field((), description="Steps back at which the network also reads the scaled column.")
     differences: Lags = Field((), description="Steps back from which the network reads the change of the column.")
+    lead: int = Field(
+        0,
+        ge=0,
+        le=MAX_LAG,
+        exclude_if=lambda value: not value,
+        description="How many steps ahead the column is known: a step has the value of this many steps later, as of a"
+        " price or a holiday. Rows of a dataset have each value at its own time.",
+    )
     session_scale: bool = Field(
         False,
         exclude_if=lambda value: not value,

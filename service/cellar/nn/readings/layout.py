@@ -99,6 +99,11 @@ class Layout:
         return 2 * len(self.carried) + len(self.plain) + self.scale_numbers + 2 * self.has_clock
 
     @cached_property
+    def ahead(self) -> tuple[tuple[int, int], ...]:
+        """The places of numbers that are known ahead, and how many steps ahead."""
+        return tuple((self.offsets[at], column.lead) for at, column in self.numbers if column.lead)
+
+    @cached_property
     def scaled(self) -> tuple[tuple[int, NumberColumn], ...]:
         """The columns whose scale a session keeps, with their places among all columns."""
         return tuple((at, column) for at, column in self.numbers if column.session_scale)

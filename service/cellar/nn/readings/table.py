@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cellar.errors import InvalidInput
 from cellar.errors.suggestions import suggestion
 from cellar.nn.readings.calendar import split_time
-from cellar.nn.readings.columns import CategoryColumn, Column, SeriesColumn, TimeColumn
+from cellar.nn.readings.columns import CategoryColumn, Column, NumberColumn, SeriesColumn, TimeColumn
 from cellar.nn.readings.layout import Layout
 from cellar.nn.readings.rows import UNKNOWN, text_of
 
@@ -92,7 +92,10 @@ def check_columns(layout: Layout, table: Table, pointer: str) -> None:
 
 
 def rows_of(layout: Layout, table: Table, rows: slice) -> Floats:
-    """Return rows of a table as numbers (T, width) of the input, NaN where a reading is missing."""
+    """Return rows of a table as numbers (T, width) of the input, NaN where a reading is missing.
+
+    Columns that are known ahead have the values of later rows, as steps of sessions have them.
+    """
     first, stop, _ = rows.indices(int(table.bounds[-1]))
     found = np.full((max(stop - first, 0), layout.width), np.nan, np.float32)
     for at, column in enumerate(layout.columns):
@@ -105,6 +108,8 @@ def rows_of(layout: Layout, table: Table, rows: slice) -> Floats:
             found[:, place] = _series_codes(column, table, first, stop)
         elif isinstance(column, CategoryColumn):
             found[:, place] = _category_codes(column, table, first, stop)
+        elif column.lead:
+            found[:, place] = _values_ahead(column, table, first, stop)
         else:
             found[:, place] = table.values[column.name][first:stop]
     return found
@@ -125,6 +130,17 @@ def texts_of(column: Column, table: Table, first: int, stop: int) -> tuple[Seque
     distinct, places = np.unique(values, return_inverse=True)
     texts = [text_of(float(value)) for value in distinct]
     return texts, np.where(np.isnan(values), -1, places).astype(np.int64)
+
+
+def _values_ahead(column: NumberColumn, table: Table, first: int, stop: int) -> Floats:
+    """Return for some rows the values of a column `lead` rows later, NaN behind the end of a series."""
+    found = np.full(max(stop - first, 0), np.nan, np.float32)
+    later = table.values[column.name][first + column.lead : stop + column.lead]
+    found[: len(later)] = later
+    rows = np.arange(first, stop)
+    ends = table.bounds[np.searchsorted(table.bounds, rows, side="right")]
+    found[rows + column.lead >= ends] = np.nan
+    return found
 
 
 def _category_codes(column: CategoryColumn, table: Table, first: int, stop: int) -> NDArray[np.float64]:

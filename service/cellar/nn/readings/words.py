@@ -43,6 +43,8 @@ def _number(column: NumberColumn) -> str:
         parts.append(f"{fit.readings} readings from {fit.lowest:.6g} to {fit.highest:.6g}, {fit.missing} missing")
     parts.append("a missing one is the " + ("last one of the session" if column.missing == "carry" else "mean"))
     extra = [name for name, wanted in (("mask", column.mask), ("time since the last reading", column.since)) if wanted]
+    if column.lead:
+        parts.append(f"a step has the value of {column.lead} steps later")
     for name, steps in (("lags", column.lags), ("differences", column.differences)):
         if steps:
             extra.append(f"{name} {', '.join(map(str, steps))}")

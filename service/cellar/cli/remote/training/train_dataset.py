@@ -152,6 +152,8 @@ def _report(service: Requests, job: dict[str, Any], dataset: str, targets: Seque
     yield f"published {job['result']}. {service.invitation}:"
     columns = [*targets, *chosen["data.inputs"], *([chosen["data.times"]] if "data.times" in chosen else [])]
     yield from next_requests(service.url, model, {"dataset": dataset}, *_first_row(service, dataset, columns))
+    if "ahead" in chosen:
+        yield f"In a step, {', '.join(chosen['ahead'])} has the value of the last of the steps that are forecast."
 
 
 def measured(evaluation: Mapping[str, Any], *, has_own_scales: bool) -> Iterator[str]:

@@ -3,18 +3,18 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 
 from cellar.errors import InvalidInput
 from cellar.jobs.recipe.choices import Choice
 from cellar.jobs.recipe.planning.features import differences_of, returns, seasonal_steps
+from cellar.jobs.recipe.planning.leaks import SAMPLE, leaks
 from cellar.jobs.recipe.planning.scales import QUARTILES, own_scales, scaled_by_session
 from cellar.jobs.recipe.planning.scales import choice_of as scale_choice
 from cellar.jobs.recipe.planning.times import choice_of, times_of
 from cellar.jobs.recipe.request import ForecastData
-from cellar.nn.readings.columns import CategoryColumn, NumberColumn, NumberFit
+from cellar.nn.readings.columns import MAX_LAG, CategoryColumn, NumberColumn, NumberFit
 from cellar.nn.readings.columns import Column as ReadingsColumn
 from cellar.nn.readings.fitting import CHUNK_ROWS, fit
 from cellar.table import Column, Table
@@ -22,21 +22,8 @@ from cellar.table import Column, Table
 MOST_CATEGORIES = 64
 """A column with more categories is left out, unless it is named: it is an id or a text."""
 
-LEAKING = 1e-6, 0.01
-"""An input that differs from the target by less than this share of its largest distance from the mean is a copy of it.
-Copies with all digits are looked for first, at every lead, and then those that were rounded after other units."""
-
-MOST_LEADS = 24
-"""The most steps ahead at which an input is compared with a target."""
-
-LEAST_PAIRS = 8
-"""A straight line passes through two points, and nearly through a few."""
-
-FEW = 64
-"""Steps that show of most inputs that they are no copies."""
-
-SAMPLE = 20_000
-"""Steps of the longest series that are looked at."""
+MOST_AHEAD = 31
+"""The most values of an input that is known in advance, besides that of the last step ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,43 +92,60 @@ def choose_columns(
             warnings.append(f"the input {column.name!r} {reason}, and is left out")
             continue
         if column.type == "category":
+            warnings += [_TEXTS_AHEAD.format(column.name)] if column.role == "future" else ()
             columns += fit([CategoryColumn(name=column.name)], table, trained)
             continue
         if is_target:
             _check_target(table, column, trained, targets.index(column.name))
         read = kept if is_target else tuple(each for each in (1, period) if each in differences)
-        columns.append(_fitted(table, column.name, trained, read, data.lags if is_target else None, warnings))
+        columns.append(_fitted(table, _number(column, data, read, is_target=is_target), trained, warnings))
         some = table.values[column.name][longest][-SAMPLE:].astype(np.float64)
         if not is_target or returns(some, data.horizon):
             levels.add(column.name)
-    warnings += _leaks(table, targets, columns, longest, data.horizon)
+    warnings += leaks(table, targets, columns, longest, data.horizon)
     names = [column.name for column in columns]
     columns, scaling = _scaled(table, columns, targets, trained)
     times = [times_of(table, data.dataset, trained, longest)] if data.times else []
     choices = _choices(names, targets, scaling, differences, levels)
-    choices += tuple(choice_of(each) for each in times)
+    choices += (*map(choice_of, times), *_choices_ahead(columns))
     choices += (Choice("begin", f"the value {period} steps before", _WHY_SEASONAL),) if seasonal else ()
-    begins = period if seasonal else None
-    unread = frozenset(kept) - frozenset(differences)
+    begins, unread = period if seasonal else None, frozenset(kept) - frozenset(differences)
     return ChosenColumns((*columns, *times), choices, tuple(warnings), frozenset(levels), begins, unread)
 
 
-def _fitted(
-    table: Table,
-    name: str,
-    trained: Sequence[slice],
-    differences: Sequence[int],
-    lags: Sequence[int] | None,
-    warnings: list[str],
-) -> NumberColumn:
-    """Return a column of numbers, fitted to the training part. `lags` are those of a target; None: it is no target."""
-    role: Literal["input", "target"] = "input" if lags is None else "target"
-    spec = NumberColumn(name=name, role=role, scaling="robust", differences=tuple(differences), lags=tuple(lags or ()))
+_TEXTS_AHEAD = (
+    "the values ahead of {!r} are not read, because they are texts: send numbers, such as 0 and 1 for each of them"
+)
+
+
+def _number(column: Column, data: ForecastData, differences: Sequence[int], *, is_target: bool) -> NumberColumn:
+    """Return the specification of a column of numbers, before it is fitted."""
+    if is_target:
+        lags = tuple(data.lags or ())
+        return NumberColumn(
+            name=column.name, role="target", scaling="robust", differences=tuple(differences), lags=lags
+        )
+    if column.role == "future" and data.horizon <= MAX_LAG:
+        return known_ahead(column.name, data.horizon)
+    return NumberColumn(name=column.name, scaling="robust", differences=tuple(differences))
+
+
+def known_ahead(name: str, horizon: int) -> NumberColumn:
+    """Return an input that is known in advance: the network reads its values at the steps that are forecast.
+
+    Of a long horizon they are those of some steps, at equal distances.
+    """
+    steps = np.unique(np.linspace(1, horizon - 1, min(horizon - 1, MOST_AHEAD)).round().astype(int)).tolist()
+    return NumberColumn(name=name, role="future", scaling="robust", lead=horizon, lags=tuple(steps))
+
+
+def _fitted(table: Table, spec: NumberColumn, trained: Sequence[slice], warnings: list[str]) -> NumberColumn:
+    """Return a column of numbers, fitted to the training part."""
     (fitted,) = fit([spec], table, trained)
     assert isinstance(fitted, NumberColumn)
     assert fitted.fitted is not None
-    if fitted.fitted.lowest == fitted.fitted.highest:
-        warnings.append(f"the target {name!r} is constant in training: there is nothing to forecast")
+    if spec.role == "target" and fitted.fitted.lowest == fitted.fitted.highest:
+        warnings.append(f"the target {spec.name!r} is constant in training: there is nothing to forecast")
     return _tail_scaled(fitted)
 
 
@@ -174,9 +178,21 @@ def _choices(
     )
 
 
+def _choices_ahead(columns: Sequence[ReadingsColumn]) -> Iterator[Choice]:
+    """Yield the choice of columns that are read ahead, if there are any."""
+    ahead = [each for each in columns if isinstance(each, NumberColumn) and each.lead]
+    if ahead:
+        yield Choice("ahead", [each.name for each in ahead], _WHY_AHEAD.format(ahead[0].lead))
+
+
 _WHY_SEASONAL = (
     "Forecasts begin with it in place of the last reading, and the network learns the difference: the target repeats,"
     " and its level does not return to a mean."
+)
+
+_WHY_AHEAD = (
+    "They are known in advance: a step of a session has their value of {} steps later, and the network reads those of"
+    " the steps that are forecast. What they change is added to the forecast by weights of its own."
 )
 
 _WHY_ROBUST = "Columns are scaled by median and quartiles: outliers do not change the scale."
@@ -281,47 +297,3 @@ def _tail_scaled(column: NumberColumn) -> NumberColumn:
 
 def _widened(fitted: NumberFit) -> NumberFit:
     return fitted.model_copy(update={"scale": fitted.scale / QUARTILES, "fill": fitted.fill * QUARTILES})
-
-
-def _leaks(table: Table, targets: Sequence[str], columns: Sequence[Any], longest: slice, horizon: int) -> Iterator[str]:
-    """Yield a warning for each input that is a copy of a target, at the same step or at one that is forecast."""
-    for target in targets:
-        y = table.values[target][longest][-SAMPLE:].astype(np.float64)
-        for column in columns:
-            if not isinstance(column, NumberColumn) or column.name in targets or column.fitted is None:
-                continue
-            x = table.values[column.name][longest][-SAMPLE:].astype(np.float64)
-            leads = range(min(horizon, MOST_LEADS, len(x) - 1) + 1)
-            copies = ((lead, share) for share in LEAKING for lead in leads)
-            lead = next((lead for lead, share in copies if _is_copy(x[: len(x) - lead], y[lead:], share)), None)
-            if lead == 0:
-                yield (
-                    f"the input {column.name!r} is the target {target!r} at the same time, up to scale: it cannot help"
-                    " to forecast it, and may be missing when forecasts are needed"
-                )
-            elif lead is not None:
-                steps = "step" if lead == 1 else "steps"
-                yield (
-                    f"the input {column.name!r} is the target {target!r} {lead} {steps} later, up to scale:"
-                    " leave it out of `inputs`, unless it is known when forecasts are needed"
-                )
-
-
-def _is_copy(x: Any, y: Any, share: float) -> bool:
-    """Return whether y = a x + b within a share of its scale, where both have readings."""
-    some = slice(-FEW, None)
-    return (len(x) <= FEW or _is_line(x[some], y[some], share) is not False) and _is_line(x, y, share) is True
-
-
-def _is_line(x: Any, y: Any, share: float) -> bool | None:
-    """Return whether y = a x + b, None if there are too few readings, or all are the same."""
-    both = ~np.isnan(x) & ~np.isnan(y)
-    if both.sum() < LEAST_PAIRS:
-        return None
-    x, y = x[both], y[both]
-    dx, dy = x - x.mean(), y - y.mean()
-    spread = float((dx * dx).sum())
-    if spread == 0 or not dy.any():
-        return None
-    rest = dy - (dx * dy).sum() / spread * dx
-    return bool(np.abs(rest).max() <= share * max(np.abs(dy).max(), 1e-300))

@@ -194,7 +194,7 @@ def _plan(divided: _Divided, network: NetworkSpec, trunk: Trunk | None, sent: Ma
         choices.append(Choice("validation", divided.validation, WHY_VALIDATION))
     choices.append(choice_of(readings, forecast))
     if _is_recipe(network):
-        run["freeze"] = [*run.get("freeze", ()), *numbered(FROZEN, 1)]
+        run["freeze"] = [*run.get("freeze", ()), *numbered(FROZEN[:-1] if readings.layout.ahead else FROZEN, 1)]
     fields = {"state": "reset", "skip": shape.skip, "window": shape.window, "validation": divided.validation}
     since = max(max(each.differences, default=0) for each in readings.columns if isinstance(each, NumberColumn))
     return Plan(

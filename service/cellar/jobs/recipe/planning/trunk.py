@@ -8,7 +8,8 @@
 The first dense layer repeats the last readings, once for each number of the forecast, and appends the features; the
 second passes on the features that the LSTM reads, and the last one drops them. These three are zeros and ones, and -1
 for changes that are subtracted, and stay as they are. So a network whose LSTM adds nothing repeats the last value, or
-that of a period before, and the LSTM learns how the future differs.
+that of a period before, and the LSTM learns how the future differs. If inputs are known in advance the last one is
+trained too: what they change is added to the forecast of their step.
 """
 
 from collections.abc import Mapping, Sequence
