@@ -57,15 +57,16 @@ def test_a_file_becomes_a_version_that_is_kept(file: Path, capsys: pytest.Captur
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_job_is_given_back(redis_url: str, prefix: str, file: Path, number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "cellar.cli", *COMMAND, str(file), "--set", "epochs=100000"]
+    command = ["env", "--default-signal=INT", sys.executable]  # in the background of a shell, it would be ignored
+    command += ["-m", "cellar.cli", *COMMAND, str(file), "--set", "epochs=100000"]
     jobs = RedisJobs(sync_client(redis_url), prefix, 1.0)
-    process = subprocess.Popen(command, env=os.environ, stderr=subprocess.PIPE, text=True)
-    try:
-        wait_until(lambda: any(job.progress for job in jobs.list("default", 10)[0]) or None, within_s=60)
-        process.send_signal(number)
-        _, said = process.communicate(timeout=60)
-    finally:
-        process.kill()
+    with subprocess.Popen(command, env=os.environ, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            wait_until(lambda: any(job.progress for job in jobs.list("default", 10)[0]) or None, within_s=60)
+            process.send_signal(number)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
 
     [job] = jobs.list("default", 10)[0]
     assert (job.state, job.checkpoint is not None) == ("queued", True)
